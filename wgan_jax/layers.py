@@ -1,0 +1,329 @@
+"""Convolution, transposed convolution and norms with PyTorch's meaning, channels last.
+
+A convolution ``y = F(x, k)``, its input gradient ``B(y, k)`` and its kernel gradient
+``W(x, y)`` are three bilinear maps, and every derivative of each is another of the
+three. They are defined here once, with rules that name each other, so the second
+derivatives a gradient penalty needs run on the same three fast kernels; ``B`` is also
+the transposed convolution. Each has two forms: a few matrix products (CPU, where XLA's
+convolutions crawl inside a loop) and the library's convolution (GPU and TPU).
+
+The rules are reverse-mode ones (`jax.custom_vjp`): `jax.jvp` of a convolution raises.
+"""
+
+import dataclasses
+from functools import partial
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometry:
+    """The static facts of one convolution, seen from its input (height, width)."""
+
+    size: tuple[int, int]
+    kernel: tuple[int, int]
+    stride: int
+    padding: int
+    form: Literal["products", "library"]
+
+    @property
+    def output(self) -> tuple[int, int]:
+        """Height and width of the output: floor((n + 2p - k) / s) + 1."""
+        return tuple(
+            (n + 2 * self.padding - k) // self.stride + 1
+            for n, k in zip(self.size, self.kernel, strict=True)
+        )
+
+    @property
+    def blocks(self) -> tuple[int, int]:
+        """Kernel size counted in blocks of stride x stride pixels, rounded up."""
+        return tuple(-(-k // self.stride) for k in self.kernel)
+
+
+def default_form() -> Literal["products", "library"]:
+    """The faster form on this process's backend."""
+    return "products" if jax.default_backend() == "cpu" else "library"
+
+
+def conv(x, kernel, *, stride=1, padding=0, form=None):
+    """Cross-correlation as in torch.nn.Conv2d.
+
+    x: [batch, height, width, in]; kernel: [kh, kw, in, out], which is PyTorch's weight
+    transposed by (2, 3, 1, 0). Returns [batch, height', width', out] with
+    height' = floor((height + 2 padding - kh) / stride) + 1.
+    """
+    geometry = Geometry(
+        x.shape[1:3], kernel.shape[:2], stride, padding, form or default_form()
+    )
+    return _forward(x, kernel, geometry)
+
+
+def conv_transpose(y, kernel, *, stride=1, padding=0, output_padding=0, form=None):
+    """Transposed convolution as in torch.nn.ConvTranspose2d.
+
+    y: [batch, height, width, in]; kernel: [kh, kw, out, in], which is PyTorch's weight
+    transposed by (2, 3, 1, 0). Returns [batch, height', width', out] with
+    height' = (height - 1) stride - 2 padding + kh + output_padding.
+    """
+    size = tuple(
+        (n - 1) * stride - 2 * padding + k + output_padding
+        for n, k in zip(y.shape[1:3], kernel.shape[:2], strict=True)
+    )
+    geometry = Geometry(
+        size, kernel.shape[:2], stride, padding, form or default_form()
+    )
+    return _input_gradient(y, kernel, geometry)
+
+
+# ------------------------------------------------- three maps closed under derivatives
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _forward(x, kernel, geometry):
+    return _FORMS[geometry.form][0](x, kernel, geometry)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _input_gradient(y, kernel, geometry):
+    return _FORMS[geometry.form][1](y, kernel, geometry)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _kernel_gradient(x, y, geometry):
+    return _FORMS[geometry.form][2](x, y, geometry)
+
+
+def _save_operands(primal):
+    return lambda a, b, geometry: (primal(a, b, geometry), (a, b))
+
+
+_forward.defvjp(
+    _save_operands(_forward),
+    lambda g, saved, dy: (
+        _input_gradient(dy, saved[1], g),
+        _kernel_gradient(saved[0], dy, g),
+    ),
+)
+_input_gradient.defvjp(
+    _save_operands(_input_gradient),
+    lambda g, saved, dx: (
+        _forward(dx, saved[1], g),
+        _kernel_gradient(dx, saved[0], g),
+    ),
+)
+_kernel_gradient.defvjp(
+    _save_operands(_kernel_gradient),
+    lambda g, saved, dk: (
+        _input_gradient(saved[1], dk, g),
+        _forward(saved[0], dk, g),
+    ),
+)
+
+
+# ------------------------------------------------------------- form 1: matrix products
+
+
+def _to_blocks(x, g):
+    """Pads x and gathers each stride x stride block of pixels into channels.
+
+    Returns [batch, height' + blocks - 1, width' + blocks - 1, stride^2 channels].
+    """
+    s = g.stride
+    rows, columns = (n + b - 1 for n, b in zip(g.output, g.blocks, strict=True))
+    after = [n * s - m - g.padding for n, m in zip((rows, columns), g.size)]
+    edges = [(0, 0, 0), *((g.padding, a, 0) for a in after), (0, 0, 0)]
+    x = lax.pad(x, jnp.zeros((), x.dtype), edges)
+    if s == 1:
+        return x
+    x = x.reshape(x.shape[0], rows, s, columns, s, x.shape[-1])
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(x.shape[0], rows, columns, -1)
+
+
+def _from_blocks(blocks, g):
+    """The transpose of `_to_blocks`: scatters channels back to pixels and crops."""
+    s = g.stride
+    n, rows, columns, _ = blocks.shape
+    if s > 1:
+        blocks = blocks.reshape(n, rows, columns, s, s, -1).transpose(0, 1, 3, 2, 4, 5)
+        blocks = blocks.reshape(n, rows * s, columns * s, -1)
+    after = [m - g.padding - size for m, size in zip(blocks.shape[1:3], g.size)]
+    edges = [(0, 0, 0), *((-g.padding, -a, 0) for a in after), (0, 0, 0)]
+    return lax.pad(blocks, jnp.zeros((), blocks.dtype), edges)
+
+
+def _kernel_to_blocks(kernel, g):
+    """[kh, kw, in, out] to [block rows, block columns, stride^2 in, out]."""
+    s, (rows, columns) = g.stride, g.blocks
+    grow = [(0, n * s - k) for n, k in zip((rows, columns), g.kernel)]
+    kernel = jnp.pad(kernel, [*grow, (0, 0), (0, 0)])
+    kernel = kernel.reshape(rows, s, columns, s, *kernel.shape[2:])
+    return kernel.transpose(0, 2, 1, 3, 4, 5).reshape(
+        rows, columns, -1, kernel.shape[-1]
+    )
+
+
+def _kernel_from_blocks(blocks, g):
+    """The transpose of `_kernel_to_blocks`."""
+    s, (rows, columns) = g.stride, g.blocks
+    kernel = blocks.reshape(rows, columns, s, s, -1, blocks.shape[-1])
+    kernel = kernel.transpose(0, 2, 1, 3, 4, 5)
+    kernel = kernel.reshape(rows * s, columns * s, -1, blocks.shape[-1])
+    return kernel[: g.kernel[0], : g.kernel[1]]
+
+
+def _shifts(g):
+    return [(a, b) for a in range(g.blocks[0]) for b in range(g.blocks[1])]
+
+
+def _window(blocks, shift, g):
+    """The part of the block image that block `shift` of the kernel looks at."""
+    (a, b), (rows, columns) = shift, g.output
+    return blocks[:, a : a + rows, b : b + columns]
+
+
+def _forward_products(x, kernel, g):
+    blocks, kernel = _to_blocks(x, g), _kernel_to_blocks(kernel, g)
+    if g.output == (1, 1):
+        y = blocks.reshape(len(x), -1) @ kernel.reshape(-1, kernel.shape[-1])
+        return y.reshape(len(x), 1, 1, -1)
+    return sum(_window(blocks, shift, g) @ kernel[shift] for shift in _shifts(g))
+
+
+def _input_gradient_products(y, kernel, g):
+    kernel = _kernel_to_blocks(kernel, g)
+    rows, columns, channels, _ = kernel.shape
+    taps = y @ kernel.reshape(-1, kernel.shape[-1]).T
+    if g.output == (1, 1):
+        return _from_blocks(taps.reshape(len(y), rows, columns, channels), g)
+    taps = taps.reshape(*y.shape[:3], rows * columns, channels)
+    zero = jnp.zeros((), taps.dtype)
+
+    def place(tap, shift):
+        edges = [(n, size - 1 - n, 0) for n, size in zip(shift, (rows, columns))]
+        return lax.pad(tap, zero, [(0, 0, 0), *edges, (0, 0, 0)])
+
+    placed = [place(taps[..., i, :], shift) for i, shift in enumerate(_shifts(g))]
+    return _from_blocks(sum(placed), g)
+
+
+def _kernel_gradient_products(x, y, g):
+    blocks = _to_blocks(x, g)
+    if g.output == (1, 1):
+        kernel = blocks.reshape(len(x), -1).T @ y.reshape(len(y), -1)
+    else:
+        flat_y = y.reshape(-1, y.shape[-1])
+        windows = (_window(blocks, shift, g) for shift in _shifts(g))
+        kernel = jnp.stack([w.reshape(len(flat_y), -1).T @ flat_y for w in windows])
+    return _kernel_from_blocks(kernel.reshape(*g.blocks, -1, y.shape[-1]), g)
+
+
+# --------------------------------------------------- form 2: the library's convolution
+
+
+def _forward_library(x, kernel, g):
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (g.stride, g.stride),
+        [(g.padding, g.padding)] * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+def _input_gradient_library(y, kernel, g):
+    # What a strided convolution leaves out of its input comes back as extra rows.
+    before = [k - 1 - g.padding for k in g.kernel]
+    after = [
+        size - ((n - 1) * g.stride + 1) + g.padding
+        for size, n in zip(g.size, g.output, strict=True)
+    ]
+    return lax.conv_general_dilated(
+        y,
+        jnp.flip(kernel, (0, 1)),
+        (1, 1),
+        list(zip(before, after, strict=True)),
+        lhs_dilation=(g.stride, g.stride),
+        dimension_numbers=("NHWC", "HWOI", "NHWC"),
+    )
+
+
+def _kernel_gradient_library(x, y, g):
+    after = [
+        (n - 1) * g.stride + k - size - g.padding
+        for n, k, size in zip(g.output, g.kernel, g.size, strict=True)
+    ]
+    return lax.conv_general_dilated(
+        x,
+        y,
+        (1, 1),
+        [(g.padding, a) for a in after],
+        rhs_dilation=(g.stride, g.stride),
+        dimension_numbers=("CHWN", "IHWO", "HWNC"),
+    )
+
+
+_FORMS = {
+    "products": (
+        _forward_products,
+        _input_gradient_products,
+        _kernel_gradient_products,
+    ),
+    "library": (_forward_library, _input_gradient_library, _kernel_gradient_library),
+}
+
+
+# ------------------------------------------------------------------------------- norms
+
+
+def batch_norm(x, scale, bias, *, epsilon):
+    """Normalises each channel over all other axes with this batch's statistics.
+
+    x: [batch, ..., channels]. Returns (y, mean, variance): the statistics have the
+    shape [channels] and the variance is the unbiased one, which PyTorch averages into
+    its running variance while it normalises by the biased one.
+    """
+    axes = tuple(range(x.ndim - 1))
+    count = x.size // x.shape[-1]
+    mean, variance = _moments(x, axes)
+    y = _affine(x, mean, variance, scale, bias, epsilon)
+    unbiased = variance * (count / max(count - 1, 1))
+    return y, mean.reshape(-1), unbiased.reshape(-1)
+
+
+def stored_norm(x, scale, bias, mean, variance, *, epsilon):
+    """Batch normalisation by running statistics, as used when sampling."""
+    shape = (1,) * (x.ndim - 1) + (-1,)
+    mean, variance = mean.reshape(shape), variance.reshape(shape)
+    return _affine(x, mean, variance, scale, bias, epsilon)
+
+
+def instance_norm(x, scale, bias, *, epsilon):
+    """Normalises each channel of each image over height and width.
+
+    As torch.nn.InstanceNorm2d(affine=True, track_running_stats=False).
+    """
+    return _affine(x, *_moments(x, (1, 2)), scale, bias, epsilon)
+
+
+def layer_norm(x, scale, bias, *, epsilon):
+    """Normalises each sample over all its axes, with an affine map per channel.
+
+    The layer norm of the WGAN-GP code; torch.nn.LayerNorm has an affine map per unit.
+    """
+    return _affine(x, *_moments(x, tuple(range(1, x.ndim))), scale, bias, epsilon)
+
+
+def _moments(x, axes):
+    # Two passes in at least float32: E[x^2] - E[x]^2 cancels, in bfloat16 wholly.
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    mean = x.mean(axes, keepdims=True)
+    return mean, jnp.square(x - mean).mean(axes, keepdims=True)
+
+
+def _affine(x, mean, variance, scale, bias, epsilon):
+    shape = (1,) * (x.ndim - 1) + (-1,)
+    y = (x - mean) * lax.rsqrt(variance + epsilon)
+    return (y * scale.reshape(shape) + bias.reshape(shape)).astype(x.dtype)

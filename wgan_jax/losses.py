@@ -1,0 +1,74 @@
+"""The losses of both papers: arrays in, arrays out.
+
+One sign everywhere: the critic scores real samples high, and the Wasserstein estimate
+is E[critic(real)] - E[critic(fake)].
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+
+def wasserstein(
+    score_real: Float[Array, " n"], score_fake: Float[Array, " m"]
+) -> Float[Array, ""]:
+    """E[critic(real)] - E[critic(fake)], the estimate of eq. 2 of Arjovsky et al."""
+    return score_real.mean() - score_fake.mean()
+
+
+def critic_loss(
+    score_real: Float[Array, " n"], score_fake: Float[Array, " m"]
+) -> Float[Array, ""]:
+    """What the critic minimises, before any penalty: minus the Wasserstein estimate."""
+    return -wasserstein(score_real, score_fake)
+
+
+def generator_loss(score_fake: Float[Array, " n"]) -> Float[Array, ""]:
+    """What the generator minimises: -E[critic(fake)].
+
+    It moves with the critic's free constant and means nothing by itself.
+    """
+    return -score_fake.mean()
+
+
+def interpolate(
+    real: Float[Array, "n ..."],
+    fake: Float[Array, "n ..."],
+    epsilon: Float[Array, " n"],
+) -> Float[Array, "n ..."]:
+    """epsilon real + (1 - epsilon) fake, one epsilon a sample (Gulrajani, Alg. 1)."""
+    epsilon = epsilon.reshape((-1,) + (1,) * (real.ndim - 1))
+    return epsilon * real + (1 - epsilon) * fake
+
+
+def gradient_norms(score, x: Float[Array, "n ..."]) -> Float[Array, " n"]:
+    """Euclidean norm, over all axes but the batch, of d score(x) / d x.
+
+    score: function from [n, ...] to [n] that treats each sample alone; then the
+    gradient of the sum is each sample's own. Differentiable where a gradient is zero,
+    where the derivative of the norm is taken as zero.
+    """
+    gradient = jax.grad(lambda x: score(x).sum())(x)
+    squared = jnp.square(gradient).sum(tuple(range(1, x.ndim)))
+    # sqrt alone would send a NaN back from zero, even where it is masked afterwards.
+    positive = squared > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, squared, 1.0)), 0.0)
+
+
+def gradient_penalty(
+    norms: Float[Array, " n"], target: float = 1.0, one_sided: bool = False
+) -> Float[Array, ""]:
+    """E[(norm - target)^2], eq. 3 of Gulrajani et al., not yet times its weight.
+
+    one_sided: E[max(0, norm - target)^2], their appendix C.
+    """
+    excess = norms - target
+    if one_sided:
+        excess = jnp.maximum(excess, 0.0)
+    return jnp.square(excess).mean()
+
+
+def clip_weights(params, bound: float):
+    """Every leaf clipped to [-bound, bound] (Arjovsky et al., Algorithm 1, line 7)."""
+    return optax.tree.clip(params, -bound, bound)

@@ -1,0 +1,193 @@
+"""Algorithm 1 of both papers as pure functions from state to state.
+
+Read `train_step` beside the papers: n_critic critic updates, each on a fresh real batch
+and fresh noise, then one generator update on fresh noise.
+"""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from wgan_jax import losses
+from wgan_jax.state import Average, Net, Spec, TrainState, make_optimizer
+
+METRICS = (
+    "wasserstein",
+    "gradient_penalty",
+    "gradient_norm",
+    "critic_loss",
+    "generator_loss",
+)
+
+
+def critic_step(state: TrainState, real, key, *, spec: Spec):
+    """One critic update on the batch `real` [batch, ...]; returns (state, metrics).
+
+    The generator stays, but for the running statistics that its forward pass moves.
+    """
+    objective = spec.objective
+    key_z, key_epsilon = jax.random.split(key)
+    z = jax.random.normal(key_z, (len(real), spec.z_dim), real.dtype)
+    fake, generator_stats = spec.generator.apply(
+        state.generator.params, state.generator.stats, z, train=True
+    )
+    epsilon = jax.random.uniform(key_epsilon, (len(real),), real.dtype)
+
+    def loss(params):
+        # Two passes, not one over both: BatchNorm would mix real and fake.
+        score_real, stats = spec.critic.apply(params, state.critic.stats, real, True)
+        score_fake, stats = spec.critic.apply(params, stats, fake, True)
+        value = losses.critic_loss(score_real, score_fake)
+        metrics = {"wasserstein": -value}
+        if objective.constraint == "penalty":
+
+            def score(x):
+                return spec.critic.apply(params, stats, x, True)[0]
+
+            x = losses.interpolate(real, fake, epsilon)
+            norms = losses.gradient_norms(score, x)
+            penalty = losses.gradient_penalty(
+                norms, objective.gp_target, objective.one_sided
+            )
+            value += objective.gp_weight * penalty
+            metrics |= {"gradient_penalty": penalty, "gradient_norm": norms.mean()}
+        return value, (stats, metrics | {"critic_loss": value})
+
+    gradient, (stats, metrics) = jax.grad(loss, has_aux=True)(state.critic.params)
+    critic = _update(
+        state.critic, gradient, stats, spec.optimizer.critic_lr, state.step, spec
+    )
+    if objective.constraint == "clip":
+        critic = replace(
+            critic, params=losses.clip_weights(critic.params, objective.clip)
+        )
+    generator = replace(state.generator, stats=generator_stats)
+    return replace(state, critic=critic, generator=generator), metrics
+
+
+def generator_step(state: TrainState, key, *, spec: Spec):
+    """One generator update on fresh noise; returns (state, metrics). Counts the step."""
+    z = jax.random.normal(key, (spec.batch_size, spec.z_dim))
+
+    def loss(params):
+        fake, stats = spec.generator.apply(params, state.generator.stats, z, train=True)
+        score, _ = spec.critic.apply(state.critic.params, state.critic.stats, fake, True)
+        value = losses.generator_loss(score)
+        return value, (stats, {"generator_loss": value})
+
+    gradient, (stats, metrics) = jax.grad(loss, has_aux=True)(state.generator.params)
+    generator = _update(
+        state.generator, gradient, stats, spec.optimizer.generator_lr, state.step, spec
+    )
+    average = state.average
+    if average is not None:
+        new = Average(params=generator.params, stats=generator.stats)
+        average = optax.incremental_update(new, average, 1 - spec.optimizer.average)
+    state = replace(state, step=state.step + 1, generator=generator, average=average)
+    return state, metrics
+
+
+def train_step(state: TrainState, real, *, spec: Spec):
+    """One generator update and the critic updates before it; returns (state, metrics).
+
+    real(i): the real batch [batch, ...] of the critic update number i of this step.
+    Metrics of the critic are those of its last update.
+    """
+    key_train, _ = split_key(state)
+    key_critic, key_generator = jax.random.split(
+        jax.random.fold_in(key_train, state.step)
+    )
+
+    def body(i, carry):
+        state, _ = carry
+        state, metrics = critic_step(
+            state, real(i), jax.random.fold_in(key_critic, i), spec=spec
+        )
+        return state, _zeros() | metrics
+
+    updates = critic_updates(state.step, spec.objective)
+    state, metrics = jax.lax.fori_loop(0, updates, body, (state, _zeros()))
+    state, generator_metrics = generator_step(state, key_generator, spec=spec)
+    return state, metrics | generator_metrics
+
+
+def train_chunk(state: TrainState, samples, steps, *, spec: Spec):
+    """Many steps in one program; returns (state, mean of the metrics over the steps).
+
+    samples: what spec.draw takes batches from; steps: how many, a traced number, so
+    that chunks of every length run the same program and give the same bits.
+    """
+    _, key_data = split_key(state)
+
+    def body(_, carry):
+        state, total = carry
+        first = critic_updates_before(state.step, spec.objective)
+        state, metrics = train_step(
+            state, lambda i: spec.draw(samples, key_data, first + i), spec=spec
+        )
+        return state, jax.tree.map(jnp.add, total, metrics)
+
+    state, total = jax.lax.fori_loop(0, steps, body, (state, _zeros()))
+    return state, jax.tree.map(lambda t: t / steps, total)
+
+
+def split_key(state: TrainState):
+    """The roots of the two kinds of chance: (noise of the steps, order of the data).
+
+    Always split before fold_in: of one key, fold_in(key, 1) is split(key)[1].
+    """
+    return jax.random.split(state.key)
+
+
+def critic_updates(step, objective):
+    """Critic updates before generator update number `step`, counted from 0."""
+    if not objective.warmup:
+        return objective.n_critic
+    return jnp.where((step < 25) | (step % 500 == 0), 100, objective.n_critic)
+
+
+def critic_updates_before(step, objective):
+    """Critic updates in all steps before `step`: the sum of `critic_updates`."""
+    if not objective.warmup:
+        return step * objective.n_critic
+    long = jnp.minimum(step, 25) + jnp.maximum(step - 1, 0) // 500
+    return long * 100 + (step - long) * objective.n_critic
+
+
+def heldout_estimate(state: TrainState, heldout, key, *, spec: Spec):
+    """E[critic(real)] - E[critic(fake)] on samples never trained on, all [n, ...].
+
+    In batches, the statistics of each batch in its norms as in training.
+    """
+    size = min(spec.batch_size, len(heldout))
+    whole = heldout[: len(heldout) // size * size]
+    batches = whole.reshape(-1, size, *heldout.shape[1:])
+
+    def score(batch_and_key):
+        real, key = batch_and_key
+        z = jax.random.normal(key, (len(real), spec.z_dim))
+        fake, _ = spec.generator.apply(
+            state.generator.params, state.generator.stats, z, train=True
+        )
+        net = state.critic
+        return losses.wasserstein(
+            *(spec.critic.apply(net.params, net.stats, x, True)[0] for x in (real, fake))
+        )
+
+    keys = jax.random.split(key, len(batches))
+    return jax.lax.map(score, (batches, keys)).mean()
+
+
+def _update(net: Net, gradient, stats, base_lr, step, spec) -> Net:
+    direction, opt_state = make_optimizer(spec.optimizer).update(
+        gradient, net.opt_state, net.params
+    )
+    lr = spec.learning_rate(base_lr, step)
+    params = jax.tree.map(lambda p, d: p - (lr * d).astype(p.dtype), net.params, direction)
+    return Net(params=params, stats=stats, opt_state=opt_state)
+
+
+def _zeros():
+    return {name: jnp.zeros(()) for name in METRICS}
