@@ -1,0 +1,55 @@
+"""A template for your own images: copy it, change what you want, and train.
+
+python -m wgan_jax.train --config configs/custom_folder.py --data.dir FOLDER
+
+Every field has a default and a help text: python -m wgan_jax.train --help lists them.
+Try --dry-run first: it shows both networks and their cost without training.
+"""
+
+from wgan_jax.config import Config, Data, Model, Objective, Optimizer, Run
+
+
+def get_config():
+    return Config(
+        data=Data(
+            # A folder tree of image files, or source="npz" with dir="images.npz".
+            source="folder",
+            dir="data/my_images",
+            # Images are cropped to a square at their centre and resized to this.
+            image_size=64,
+            # 1 for grey, 3 for colour.
+            channels=3,
+            batch_size=64,
+            # Images kept back to see whether the critic overfits; at most a tenth of
+            # the images is a good choice.
+            heldout=200,
+        ),
+        model=Model(
+            # Base width. 64 is the papers' width and wants a GPU; 16 trains on a CPU.
+            features=32,
+            # One entry a resolution: each halves the image, so 64 = 4 * 2^4. For 32x32
+            # take (4, 2, 1) and (1, 2, 4); for 128x128 (16, 8, 4, 2, 1) and its mirror.
+            generator_widths=(8, 4, 2, 1),
+            critic_widths=(1, 2, 4, 8),
+            # A penalised critic may have layer or instance norm, never batch norm.
+            critic_norm="instance",
+            init="dcgan",
+        ),
+        objective=Objective(constraint="penalty", n_critic=5),
+        optimizer=Optimizer(
+            kind="adam",
+            critic_lr=1e-4,
+            generator_lr=1e-4,
+            # Samples come from averaged weights, which are smoother; 0 turns it off.
+            average=0.999,
+        ),
+        run=Run(
+            # Generator updates. 10,000 show what the nets can do on a simple set.
+            steps=10000,
+            # Steps a compiled call; the intervals below are multiples of it.
+            chunk=25,
+            log_every=25,
+            sample_every=250,
+            checkpoint_every=250,
+        ),
+    )

@@ -1,0 +1,393 @@
+import math
+from dataclasses import replace
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wgan_jax.config import Model
+from wgan_jax.models import build
+
+TINY = Model(
+    z_dim=6,
+    features=2,
+    generator_widths=(2, 1),
+    critic_widths=(1, 2),
+    critic_norm="batch",
+)
+TINY_SHAPE = (8, 8, 1)
+MLP = Model(
+    kind="mlp",
+    z_dim=5,
+    features=4,
+    generator_widths=(1, 2),
+    critic_widths=(2, 1),
+    critic_norm="batch",
+    output="linear",
+)
+BIG_MLP = Model(
+    kind="mlp",
+    features=128,
+    generator_widths=(1, 2, 4, 8),
+    critic_widths=(4, 2),
+    bias="all",
+)
+ARJOVSKY = Model(
+    generator_widths=(8, 4, 2, 1),
+    critic_widths=(1, 2, 4, 8),
+    critic_norm="batch",
+    bias="none",
+)
+INSTANCE = Model(
+    features=8,
+    generator_widths=(16, 8, 4, 2),
+    critic_widths=(1, 2, 4, 8),
+    critic_norm="instance",
+)
+
+
+def kinds(network):
+    return [row[0].split(" ")[0] for row in network.summary]
+
+
+def norms(network):
+    return [row[0] for row in network.summary if row[0].endswith("norm")]
+
+
+@cache
+def born(model, sample_shape, seed=0):
+    """[(network, params, stats)] of generator and critic."""
+    networks = build(model, sample_shape)
+    keys = jax.random.split(jax.random.key(seed))
+    return [(n, *jax.jit(n.init)(k)) for n, k in zip(networks, keys, strict=True)]
+
+
+def filled(model, sample_shape):
+    """As `born`, with numbers from NumPy: no random program to compile."""
+    rng = np.random.default_rng(0)
+    result = []
+    for network in build(model, sample_shape):
+        params, stats = jax.eval_shape(network.init, jax.random.key(0))
+        params = jax.tree.map(lambda p: np.float32(rng.normal(size=p.shape)), params)
+        for layer in stats["layers"].values():
+            layer["mean"] = np.zeros(layer["mean"].shape, np.float32)
+            layer["variance"] = np.ones(layer["variance"].shape, np.float32)
+        result.append((network, params, stats))
+    return result
+
+
+def leaves(params, name):
+    """The leaves called `name`, in the order of the layers."""
+    layers = params["layers"]
+    return [np.asarray(layers[i][name]) for i in sorted(layers) if name in layers[i]]
+
+
+# ----------------------------------------------------------------------------- counts
+
+
+@pytest.mark.parametrize(
+    ("model", "sample_shape", "generator_count", "critic_count"),
+    [
+        (INSTANCE, (64, 64, 3), 378_083, 44_649),
+        (ARJOVSKY, (64, 64, 3), 3_576_704, 2_765_568),
+        # Dense layers with biases and three BatchNorms; then dense layers alone.
+        (
+            BIG_MLP,
+            (32, 32, 1),
+            (101 * 128 + 129 * 256 + 257 * 512 + 513 * 1024 + 1025 * 1024)
+            + 2 * (256 + 512 + 1024),
+            1025 * 512 + 513 * 256 + 257,
+        ),
+    ],
+    ids=["instance", "arjovsky", "mlp"],
+)
+def test_parameter_counts(model, sample_shape, generator_count, critic_count):
+    generator, critic = build(model, sample_shape)
+    assert generator.parameters == generator_count
+    assert critic.parameters == critic_count
+    for network in (generator, critic):
+        params, _ = jax.eval_shape(network.init, jax.random.key(0))
+        sizes = (math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+        assert sum(sizes) == network.parameters
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kernel", [3, 4, 5])
+@pytest.mark.parametrize(("size", "depth"), [(28, 2), (32, 3), (64, 4), (128, 5)])
+def test_dcgan_shapes(size, depth, kernel, channels):
+    shape = (size, size, channels)
+    model = replace(TINY, generator_widths=(1,) * depth, critic_widths=(1,) * depth)
+    generator, critic = build(replace(model, kernel=kernel), shape)
+    key = jax.random.key(0)
+    for network, inputs, output in ((generator, (6,), shape), (critic, shape, ())):
+        params, stats = jax.eval_shape(network.init, key)
+        x = jax.ShapeDtypeStruct((3, *inputs), jnp.float32)
+        for train in (True, False):
+            y, _ = jax.eval_shape(
+                lambda *a, n=network, t=train: n.apply(*a, t), params, stats, x
+            )
+            assert (y.shape, y.dtype) == ((3, *output), jnp.float32)
+    heights = [row[1][0] for row in generator.summary if "transposed" in row[0]]
+    assert heights == [size >> i for i in range(depth, -1, -1)]
+
+
+@pytest.mark.parametrize("shape", [(2,), (8, 8, 3)])
+def test_mlp_shapes(shape):
+    generator, critic = build(MLP, shape)
+    assert generator.summary[-1][1] == shape
+    assert critic.summary[-1][1] == ()
+
+
+@pytest.mark.parametrize("output", ["tanh", "sigmoid", "linear"])
+def test_output_range(output):
+    (network, params, stats), _ = filled(replace(TINY, output=output), TINY_SHAPE)
+    z = jax.random.normal(jax.random.key(1), (4, 6))
+    # Large weights: without its last function a network would leave the range.
+    params = jax.tree.map(lambda p: 10 * p, params)
+    y = jax.jit(network.apply, static_argnums=3)(params, stats, z, True)[0]
+    low, high = float(y.min()), float(y.max())
+    expected = {"tanh": (-1, 1), "sigmoid": (0, 1)}
+    if output == "linear":
+        assert low < -2 < 2 < high
+    else:
+        np.testing.assert_allclose((low, high), expected[output], atol=1e-3)
+        assert expected[output][0] <= low < high <= expected[output][1]
+
+
+# ------------------------------------------------------------------------------- norms
+
+
+def test_critic_has_no_norm_on_its_first_layer():
+    _, critic = build(TINY, TINY_SHAPE)
+    assert kinds(critic) == ["conv", "leaky_relu", "conv", "batch", "leaky_relu"] + [
+        "conv",
+        "reshape",
+    ]
+    _, critic = build(MLP, (2,))
+    assert kinds(critic) == ["reshape", "dense", "leaky_relu", "dense", "batch"] + [
+        "leaky_relu",
+        "dense",
+        "reshape",
+    ]
+
+
+def test_generator_norms_every_hidden_layer_but_the_first_of_an_mlp():
+    generator, _ = build(TINY, TINY_SHAPE)
+    assert kinds(generator)[1:] == ["transposed", "batch", "relu"] * 2 + [
+        "transposed",
+        "tanh",
+    ]
+    generator, _ = build(MLP, (2,))
+    assert kinds(generator) == ["dense", "relu", "dense", "batch", "relu", "dense"] + [
+        "linear"
+    ]
+
+
+def test_norm_none_builds_no_norm():
+    model = replace(TINY, generator_norm="none", critic_norm="none")
+    for network in build(model, TINY_SHAPE):
+        assert norms(network) == []
+
+
+@pytest.mark.parametrize(
+    ("bias", "in_generator", "in_critic"),
+    [("all", 3, 3), ("unnormalised", 1, 2), ("none", 0, 0)],
+)
+def test_bias_goes_to_the_layers_asked_for(bias, in_generator, in_critic):
+    counts = []
+    for network in build(replace(TINY, bias=bias), TINY_SHAPE):
+        params, _ = jax.eval_shape(network.init, jax.random.key(0))
+        weighted = [p for p in params["layers"].values() if "kernel" in p]
+        counts.append(sum("bias" in p for p in weighted))
+    assert counts == [in_generator, in_critic]
+
+
+# ----------------------------------------------------------------------- initial values
+
+
+WIDE = Model(
+    z_dim=50, features=32, generator_widths=(2, 1), critic_widths=(1, 2), bias="all"
+)
+WIDE_SHAPE = (16, 16, 3)
+# Of a transposed convolution PyTorch counts the output channels.
+FAN_INS = ([64 * 16, 32 * 16, 3 * 16], [3 * 16, 32 * 16, 64 * 16])
+
+
+def assert_uniform(values, bound):
+    assert np.abs(values).max() <= bound
+    assert np.abs(values).max() > 0.98 * bound
+    assert values.std() == pytest.approx(bound / math.sqrt(3), rel=0.05)
+    assert abs(values.mean()) < 4 * values.std() / math.sqrt(values.size)
+
+
+def assert_normal(values, mean, deviation):
+    assert values.mean() == pytest.approx(
+        mean, abs=4 * deviation / math.sqrt(values.size)
+    )
+    assert values.std() == pytest.approx(deviation, rel=0.15)
+    # Beyond the range of the uniform distribution of this deviation.
+    assert np.abs(values - mean).max() > 2 * deviation
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["generator", "critic"])
+def test_torch_initialiser_is_uniform_by_fan_in(which):
+    _, params, _ = born(WIDE, WIDE_SHAPE)[which]
+    bounds = [1 / math.sqrt(fan_in) for fan_in in FAN_INS[which]]
+    for kernel, bound in zip(leaves(params, "kernel"), bounds, strict=True):
+        assert_uniform(kernel, bound)
+    biases = [p["bias"] for p in params["layers"].values() if "kernel" in p]
+    scaled = [np.asarray(b) / s for b, s in zip(biases, bounds, strict=True)]
+    for values in scaled:
+        assert np.abs(values).max() <= 1
+    assert_uniform(np.concatenate([*scaled, -np.concatenate(scaled)]), 1.0)
+
+
+def test_torch_initialiser_of_dense_layers_is_uniform_by_fan_in():
+    model = replace(WIDE, kind="mlp", critic_widths=(4, 2))
+    _, params, _ = born(model, WIDE_SHAPE)[1]
+    fan_ins = [16 * 16 * 3, 128]
+    for kernel, fan_in in zip(leaves(params, "kernel"), fan_ins):
+        assert_uniform(kernel, 1 / math.sqrt(fan_in))
+
+
+def test_dcgan_initialiser_is_normal_in_convolutions_and_batch_norm_scales():
+    model = replace(WIDE, init="dcgan", critic_norm="batch")
+    for _, params, _ in born(model, WIDE_SHAPE):
+        for kernel in leaves(params, "kernel"):
+            assert_normal(kernel, 0.0, 0.02)
+        scales = np.concatenate(leaves(params, "scale"))
+        assert_normal(scales, 1.0, 0.02)
+        for layer in params["layers"].values():
+            if "scale" in layer:
+                np.testing.assert_array_equal(layer["bias"], 0.0)
+
+
+def test_dcgan_initialiser_leaves_dense_layers_and_their_norms():
+    model = replace(WIDE, kind="mlp", generator_widths=(4, 2), init="dcgan")
+    (_, params, _), _ = born(model, WIDE_SHAPE)
+    for kernel, fan_in in zip(leaves(params, "kernel"), [50, 128, 64], strict=True):
+        assert_uniform(kernel, 1 / math.sqrt(fan_in))
+    for scale in leaves(params, "scale"):
+        np.testing.assert_array_equal(scale, 1.0)
+
+
+def test_batch_norm_starts_with_scale_one_and_standard_statistics():
+    (_, params, stats), _ = born(TINY, TINY_SHAPE)
+    for scale in leaves(params, "scale"):
+        np.testing.assert_array_equal(scale, 1.0)
+    for mean, variance in zip(leaves(stats, "mean"), leaves(stats, "variance")):
+        np.testing.assert_array_equal(mean, 0.0)
+        np.testing.assert_array_equal(variance, 1.0)
+
+
+def test_other_keys_give_other_weights_in_every_layer():
+    a, b = (born(TINY, TINY_SHAPE, seed)[0][1] for seed in (0, 1))
+    for kernel_a, kernel_b in zip(leaves(a, "kernel"), leaves(b, "kernel")):
+        assert not np.isclose(kernel_a, kernel_b).all()
+
+
+# --------------------------------------------------------------------------- statistics
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["generator", "critic"])
+def test_running_statistics_move_in_training_and_rest_in_evaluation(which):
+    network, params, stats = filled(TINY, TINY_SHAPE)[which]
+    apply = jax.jit(network.apply, static_argnums=3)
+    x = jax.random.normal(jax.random.key(2), (4, *((6,), TINY_SHAPE)[which]))
+    trained, moved = apply(params, stats, x, True)
+    for old, new in zip(jax.tree.leaves(stats), jax.tree.leaves(moved), strict=True):
+        assert not np.isclose(old, new).any()
+    evaluated, kept = apply(params, moved, x, False)
+    jax.tree.map(np.testing.assert_array_equal, kept, moved)
+    assert not np.allclose(trained, evaluated, atol=1e-3)
+    # In evaluation a sample does not feel the rest of its batch; in training it does.
+    alone = apply(params, moved, x[:2], False)[0]
+    np.testing.assert_allclose(alone, evaluated[:2], rtol=1e-4, atol=1e-5)
+    assert not np.allclose(apply(params, moved, x[:2], True)[0], trained[:2], atol=1e-3)
+
+
+def test_running_statistics_move_by_the_momentum_towards_the_unbiased_variance():
+    model = replace(MLP, critic_widths=(1, 1), norm_momentum=0.25)
+    _, (network, params, stats) = filled(model, (2,))
+    x = np.asarray(jax.random.normal(jax.random.key(3), (6, 2)))
+    _, moved = jax.jit(network.apply, static_argnums=3)(params, stats, x, True)
+    first, second = (params["layers"][i] for i in (1, 3))
+    hidden = x @ first["kernel"] + first["bias"][None]
+    hidden = np.where(hidden > 0, hidden, 0.2 * hidden) @ second["kernel"]
+    got = moved["layers"][4]
+    np.testing.assert_allclose(got["mean"], 0.25 * hidden.mean(0), atol=1e-6)
+    variance = 0.75 + 0.25 * hidden.var(0, ddof=1)
+    np.testing.assert_allclose(got["variance"], variance, rtol=1e-5)
+
+
+@pytest.mark.torch
+def test_batch_norm_over_several_batches_follows_torch(x64):
+    torch = pytest.importorskip("torch")
+    model = replace(MLP, norm_momentum=0.3, norm_epsilon=1e-3)
+    (network, params, stats), _ = filled(model, (2,))
+    theirs = torch.nn.Sequential(
+        torch.nn.Linear(5, 4),
+        torch.nn.ReLU(),
+        torch.nn.Linear(4, 8, bias=False),
+        torch.nn.BatchNorm1d(8, eps=1e-3, momentum=0.3),
+        torch.nn.ReLU(),
+        torch.nn.Linear(8, 2),
+    ).double()
+    with torch.no_grad():
+        for i in (0, 2, 5):
+            kernel = np.array(params["layers"][i]["kernel"])
+            theirs[i].weight.copy_(torch.tensor(kernel.T))
+            if "bias" in params["layers"][i]:
+                theirs[i].bias.copy_(
+                    torch.tensor(np.array(params["layers"][i]["bias"]))
+                )
+    apply = jax.jit(network.apply, static_argnums=3)
+    rng = np.random.default_rng(5)
+    for _ in range(4):
+        x = rng.normal(1.0, 3.0, (7, 5))
+        y, stats = apply(params, stats, x, True)
+        expected = theirs(torch.tensor(x)).detach()
+        np.testing.assert_allclose(y, expected, rtol=1e-9, atol=1e-9)
+    running = stats["layers"][3]
+    np.testing.assert_allclose(running["mean"], theirs[3].running_mean, rtol=1e-9)
+    np.testing.assert_allclose(running["variance"], theirs[3].running_var, rtol=1e-9)
+    y, _ = apply(params, stats, x, False)
+    expected = theirs.eval()(torch.tensor(x)).detach()
+    np.testing.assert_allclose(y, expected, rtol=1e-9, atol=1e-9)
+
+
+# ----------------------------------------------------------------------------- bfloat16
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["generator", "critic"])
+def test_bfloat16_computes_in_half_and_answers_in_single_precision(which):
+    half, params, stats = filled(replace(TINY, dtype="bfloat16"), TINY_SHAPE)[which]
+    full = build(TINY, TINY_SHAPE)[which]
+    for leaf in jax.tree.leaves((params, stats)):
+        assert leaf.dtype == jnp.float32
+    x = jax.random.normal(jax.random.key(6), (4, *((6,), TINY_SHAPE)[which]))
+    y, moved = jax.jit(half.apply, static_argnums=3)(params, stats, x, True)
+    expected, _ = jax.jit(full.apply, static_argnums=3)(params, stats, x, True)
+    for leaf in (y, *jax.tree.leaves(moved)):
+        assert leaf.dtype == jnp.float32
+    error = np.abs(y - expected).max() / np.abs(expected).max()
+    assert 1e-4 < error < 0.05
+    np.testing.assert_array_equal(y, y.astype(jnp.bfloat16).astype(jnp.float32))
+
+
+# -------------------------------------------------------------------------- activations
+
+
+@pytest.mark.parametrize(
+    ("name", "below"), [("relu", 0.0), ("leaky_relu", -0.4), ("tanh", np.tanh(-2.0))]
+)
+def test_critic_activation(name, below):
+    model = replace(MLP, features=1, critic_widths=(1,), critic_activation=name)
+    _, critic = build(model, (2,))
+    ones = {"kernel": jnp.ones((2, 1)), "bias": jnp.zeros(1)}
+    last = {"kernel": jnp.ones((1, 1)), "bias": jnp.full(1, 3.0)}
+    params = {"layers": {1: ones, 3: last}}
+    y, _ = critic.apply(params, {}, jnp.array([[-0.5, -1.5]]), True)
+    np.testing.assert_allclose(y, [3.0 + below], rtol=1e-6)

@@ -1,0 +1,161 @@
+"""Checkpoints of the training state. The only file that imports orbax.
+
+A checkpoint is a flat dict of named arrays beside a checksum, so that a damaged one is
+found out and one of another network is explained name by name.
+"""
+
+import dataclasses
+import zlib
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from wgan_jax.config import UserError
+from wgan_jax.state import TrainState
+
+
+class Checkpoints:
+    """The checkpoints of one run; steps are generator updates."""
+
+    def __init__(self, directory, keep: int, keep_every: int = 0):
+        """keep: newest ones kept; keep_every: multiples of it are kept for good."""
+        self.directory = Path(directory).resolve()
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep,
+            keep_period=keep_every or None,
+            # Only our own signal handling decides when to save.
+            step_prefix=None,
+        )
+        self.manager = ocp.CheckpointManager(self.directory, options=options)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.manager.close()
+
+    def steps(self) -> list[int]:
+        """The steps that are saved, oldest first."""
+        return sorted(self.manager.all_steps())
+
+    def save(self, state: TrainState) -> None:
+        """Begins to write the state; returns before it is on disk. See `wait`.
+
+        What is written is copied first, so the state may be donated at once.
+        """
+        arrays = _flatten(state)
+        self.manager.save(
+            int(state.step),
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(arrays),
+                meta=ocp.args.JsonSave({"crc32": _checksum(arrays)}),
+            ),
+            force=True,
+        )
+
+    def wait(self) -> None:
+        """Returns when all that was saved is on disk; raises what writing it raised."""
+        self.manager.wait_until_finished()
+
+    def restore(self, like: TrainState, step: int) -> TrainState:
+        """The state saved at `step`, with the structure of `like`.
+
+        Raises UserError where it is of another network, and whatever reading or the
+        checksum raises where it is damaged.
+        """
+        wanted = _flatten(like)
+        saved = self.manager.item_metadata(step).state
+        _check_shapes(wanted, saved, self.directory / str(step))
+        restored = self.manager.restore(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardRestore(wanted), meta=ocp.args.JsonRestore()
+            ),
+        )
+        if _checksum(restored.state) != restored.meta["crc32"]:
+            raise ValueError("its contents do not match their checksum")
+        return _unflatten(restored.state, like)
+
+    def restore_newest(self, like: TrainState, report) -> TrainState | None:
+        """The newest state that can be read, or None where none was ever saved.
+
+        A damaged checkpoint is reported and moved out of the way, to damaged-STEP
+        beside this folder, and the one before it is taken.
+        """
+        damaged = []
+        for step in reversed(self.steps()):
+            try:
+                state = self.restore(like, step)
+            except UserError:
+                raise
+            except Exception as error:
+                reason = " ".join(str(error).split())[:200] or type(error).__name__
+                report(f"checkpoint {step} is damaged ({reason})")
+                damaged.append(step)
+                continue
+            for bad in damaged:
+                self._move_aside(bad)
+            if damaged:
+                report(f"going on from checkpoint {step}, the newest that is whole")
+            return state
+        if damaged:
+            raise UserError(
+                f"no checkpoint in {self.directory} can be read: start again with "
+                "--fresh, which moves the old run aside"
+            )
+        return None
+
+    def _move_aside(self, step):
+        place = self.directory.parent / f"damaged-{step}"
+        number = 1
+        while place.exists():
+            place = place.with_name(f"damaged-{step}.{number}")
+            number += 1
+        (self.directory / str(step)).rename(place)
+        self.manager.reload()
+
+
+def _flatten(state):
+    """A state as {path: numpy array}, copied off the device."""
+    state = dataclasses.replace(state, key=_key_data(state.key))
+    leaves = jax.tree_util.tree_flatten_with_path(state)[0]
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): np.array(leaf)
+        for path, leaf in leaves
+    }
+
+
+def _unflatten(arrays, like):
+    raw = dataclasses.replace(like, key=_key_data(like.key))
+    paths, structure = jax.tree_util.tree_flatten_with_path(raw)
+    names = (jax.tree_util.keystr(p, simple=True, separator="/") for p, _ in paths)
+    state = structure.unflatten([jax.device_put(arrays[name]) for name in names])
+    return dataclasses.replace(state, key=jax.random.wrap_key_data(state.key))
+
+
+def _key_data(key):
+    return jax.random.key_data(key)
+
+
+def _checksum(arrays):
+    crc = 0
+    for name in sorted(arrays):
+        crc = zlib.crc32(np.ascontiguousarray(arrays[name]).reshape(-1).view("u1"), crc)
+    return crc
+
+
+def _check_shapes(wanted, saved, where):
+    shapes = {name: tuple(saved[name].shape) for name in saved}
+    for name, array in wanted.items():
+        if name not in shapes or shapes[name] != array.shape:
+            there = list(shapes[name]) if name in shapes else "not there"
+            raise UserError(
+                f"checkpoint {where} is of another network: {name} is {there}, but this "
+                f"configuration needs {list(array.shape)}"
+            )
+    for name in shapes.keys() - wanted.keys():
+        raise UserError(
+            f"checkpoint {where} is of another network: this configuration has no {name}"
+        )

@@ -1,0 +1,108 @@
+"""Command lines: typed options, and one sentence for every mistake.
+
+The only file that imports tyro.
+"""
+
+import contextlib
+import dataclasses
+import difflib
+import errno
+import io
+import os
+import re
+import sys
+
+import tyro
+
+from wgan_jax.config import UserError
+
+
+def run(command) -> None:
+    """Runs command(), and exits 2 with one sentence where the user made a mistake."""
+    try:
+        code = command()
+    except UserError as error:
+        code = _complain(error)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        code = _complain(explain(error))
+    except KeyboardInterrupt:
+        code = _complain("interrupted")
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def _complain(sentence):
+    print(f"error: {sentence}", file=sys.stderr)
+    return 2
+
+
+def explain(error: OSError) -> str:
+    """An operating system's refusal as a sentence with a remedy."""
+    where = error.filename or "the output"
+    remedies = {
+        errno.ENOSPC: "free some space, or give another place with --out",
+        errno.EDQUOT: "free some space, or give another place with --out",
+        errno.EFBIG: "allow larger files, or give another place with --out",
+        errno.EROFS: "give a writable place with --out",
+        errno.EACCES: "give a place you may write to with --out",
+        errno.EPERM: "give a place you may write to with --out",
+    }
+    remedy = remedies.get(error.errno)
+    sentence = f"{where}: {os.strerror(error.errno)}"
+    return f"{sentence}; {remedy}" if remedy else sentence
+
+
+def parse(kind, argv: list[str], prog: str, default=None):
+    """Options of the dataclass `kind` from argv. Raises UserError for a mistake.
+
+    Help texts are the docstrings under the fields; --help prints them and exits 0.
+    """
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            return tyro.cli(
+                kind,
+                args=argv,
+                prog=prog,
+                default=default,
+                description=kind.__doc__,
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+    raise UserError(_sentence(errors.getvalue(), argv, kind))
+
+
+def _sentence(box: str, argv, kind) -> str:
+    """The first paragraph of a box drawn by tyro, with a near miss where one exists."""
+    lines = [line.strip(" │") for line in box.splitlines()]
+    lines = [line for line in lines if not line.startswith(("╭", "╰"))]
+    first = []
+    for line in lines:
+        if line.startswith("─"):
+            break
+        first.append(line)
+    text = " ".join(" ".join(first).split()).rstrip(".")
+    known = list(_options(kind))
+    for argument in argv:
+        name = argument.split("=")[0].replace("_", "-")
+        if name.startswith("--") and name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            # A field given without its section is the likeliest slip of all.
+            tail = [k for k in known if re.split(r"\.|--", k)[-1] == name[2:]]
+            hint = f"did you mean {(tail or near)[0]}?" if tail or near else "see --help"
+            return f"{argument.split('=')[0]} is no option: {hint}"
+    return text or "the command line cannot be read; see --help"
+
+
+def _options(kind, prefix="--"):
+    yield "--help"
+    for field in dataclasses.fields(kind):
+        name = prefix + field.name.replace("_", "-")
+        if dataclasses.is_dataclass(field.type):
+            yield from _options(field.type, f"{name}.")
+        else:
+            yield name

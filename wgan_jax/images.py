@@ -1,0 +1,62 @@
+"""Samples to pictures: grids, scatter plots, files."""
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+
+def to_uint8(samples, scale: str) -> np.ndarray:
+    """float [n, h, w, c] in the range `scale` (of `data.scale`) to uint8, rounded."""
+    x = np.asarray(samples, np.float32)
+    x = (x + 1) / 2 if scale == "symmetric" else x
+    return np.clip(np.round(x * 255), 0, 255).astype(np.uint8)
+
+
+def grid(images: np.ndarray, columns: int = 0) -> np.ndarray:
+    """uint8 [n, h, w, c] as one picture [rows (h+2)+2, columns (w+2)+2, c], row by row.
+
+    columns: 0 takes the squarest grid. Cells without an image stay white.
+    """
+    n, height, width, channels = images.shape
+    columns = columns or int(np.ceil(np.sqrt(n)))
+    rows = -(-n // columns)
+    sheet = np.full((rows, height + 2, columns, width + 2, channels), 255, np.uint8)
+    for i, image in enumerate(images):
+        sheet[i // columns, 2:, i % columns, 2:] = image
+    sheet = sheet.reshape(rows * (height + 2), columns * (width + 2), channels)
+    return np.pad(sheet, ((0, 2), (0, 2), (0, 0)), constant_values=255)
+
+
+def scatter(fake: np.ndarray, real: np.ndarray, size: int = 512) -> np.ndarray:
+    """Points [n, 2] of the plane as a picture: real ones grey, generated ones red.
+
+    Shows [-2.2, 2.2] on both axes, which holds every toy; points outside it lie on its
+    edge.
+    """
+    picture = Image.new("RGB", (size, size), "white")
+    draw = ImageDraw.Draw(picture)
+    for points, colour, radius in ((real, (170, 170, 170), 2), (fake, (200, 30, 30), 1)):
+        places = (np.clip(points, -2.2, 2.2) * [1, -1] + 2.2) * (size - 1) / 4.4
+        for x, y in places:
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
+    return np.asarray(picture)
+
+
+def save_png(path, image: np.ndarray) -> None:
+    """Writes uint8 [h, w, 1 or 3] as a PNG."""
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(path)
+
+
+def interpolation(start: np.ndarray, end: np.ndarray, columns: int) -> np.ndarray:
+    """Noise on the way from rows of `start` to rows of `end`, [rows * columns, z_dim].
+
+    Along great circles, for normal noise of many dimensions lies near a sphere and the
+    middle of a straight line does not.
+    """
+    t = np.linspace(0, 1, columns)[None, :, None]
+    a, b = start[:, None], end[:, None]
+    lengths = [np.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b)]
+    cosine = (a * b).sum(-1, keepdims=True) / (lengths[0] * lengths[1])
+    angle = np.arccos(np.clip(cosine, -1, 1))
+    sine = np.maximum(np.sin(angle), 1e-6)
+    path = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / sine
+    return path.reshape(-1, start.shape[-1]).astype(np.float32)

@@ -1,0 +1,107 @@
+"""The folder a run leaves behind: how it is begun, gone on with, and read back.
+
+config.json (resolved), versions.json, metrics.jsonl, samples/, checkpoints/ and, with
+the extra, tensorboard/.
+"""
+
+import json
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import jax
+
+from wgan_jax.config import Config, UserError, differences, from_json, to_json
+
+PACKAGES = "jax jaxlib flax optax orbax-checkpoint tensorflow-datasets numpy".split()
+
+
+def begin(out, config: Config, *, fresh: bool = False) -> Path:
+    """Makes the run directory, or finds the same run there to go on with.
+
+    fresh: what is there is moved aside first, to OUT.1, OUT.2 and so on. Raises
+    UserError where another run, or something else, is there.
+    """
+    out = Path(out)
+    if fresh and out.exists():
+        _move_aside(out)
+    if out.is_dir() and any(out.iterdir()):
+        if not (out / "config.json").exists():
+            raise UserError(
+                f"--out {out} is not empty and holds no run (no config.json): give "
+                "another --out"
+            )
+        _refuse_another(out, read_config(out), config)
+    for name in ("samples", "checkpoints"):
+        (out / name).mkdir(parents=True, exist_ok=True)
+    _write(out / "config.json", to_json(config))
+    versions = json.dumps(environment(config), indent=2) + "\n"
+    _write(out / "versions.json", versions)
+    return out
+
+
+def read_config(run) -> Config:
+    """The configuration of the run in a directory; UserError where there is none."""
+    path = Path(run) / "config.json"
+    if not path.is_file():
+        raise UserError(f"{run} is no run directory: it has no config.json")
+    return from_json(path.read_text())
+
+
+def environment(config: Config) -> dict:
+    """Packages, device, precision and code of this process, as results need them."""
+    device = jax.devices()[0]
+    return {
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "device": f"{device.platform}: {device.device_kind}",
+        "devices": jax.device_count(),
+        "cpu_cores": os.cpu_count(),
+        "precision": "float32" if device.platform == "cpu" else config.run.precision,
+        "dtype": config.model.dtype,
+        "git_commit": _git_commit(),
+    }
+
+
+def _refuse_another(out, old, new):
+    found = differences(old, new)
+    # More steps at a constant learning rate is the same run, only longer.
+    longer = old.run.steps < new.run.steps and new.optimizer.decay == "constant"
+    if longer:
+        found = [line for line in found if not line.startswith("run.steps:")]
+    if found:
+        raise UserError(
+            f"--out {out} holds a run that differs in {', '.join(found)} (there and "
+            "now): give another --out, or --fresh to move the old run aside"
+        )
+
+
+def _move_aside(out):
+    number = 1
+    while (place := out.with_name(f"{out.name}.{number}")).exists():
+        number += 1
+    out.rename(place)
+    print(f"moved the old {out} to {place}")
+
+
+def _write(path, text):
+    # At no moment is there half a file under the name that a later start reads.
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def _git_commit():
+    here = Path(__file__).parent
+
+    def git(*arguments):
+        command = ["git", "-C", str(here), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    try:
+        dirty = "+" if git("status", "--porcelain", "--untracked-files=no") else ""
+        return git("rev-parse", "--short=12", "HEAD").strip() + dirty
+    except (OSError, subprocess.CalledProcessError):
+        return None

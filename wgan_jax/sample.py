@@ -1,0 +1,166 @@
+"""Samples of a trained run: `python -m wgan_jax.sample RUN --out grid.png`."""
+
+import dataclasses
+import sys
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from wgan_jax import cli, data, images
+from wgan_jax.checkpoint import Checkpoints
+from wgan_jax.config import Config, UserError
+from wgan_jax.run_directory import read_config
+from wgan_jax.state import Spec, TrainState, init_state, make_spec
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Draws samples from a run: a PNG sheet, an .npz array or a folder of PNGs."""
+
+    run: tyro.conf.Positional[str]
+    """Directory of the run."""
+    num: int = 64
+    """Samples to draw."""
+    seed: int = 0
+    """Seed of the noise."""
+    out: str = ""
+    """NAME.png for one sheet, NAME.npz for an array, or a folder for a PNG each; empty
+    writes samples.png into the run directory."""
+    interpolate: bool = False
+    """Rows of eight samples whose noise moves from one point to another."""
+    checkpoint: int = -1
+    """Step of the checkpoint; -1 takes the newest."""
+    raw: bool = False
+    """Take the weights of the last step even where the run keeps averaged ones."""
+    average: bool = False
+    """Take the averaged weights, or fail where the run keeps none."""
+
+
+def restore(run, checkpoint: int = -1) -> tuple[Config, Spec, TrainState]:
+    """Configuration, networks and state of a run at a checkpoint (-1: the newest).
+
+    Raises UserError where there is no such run or checkpoint.
+    """
+    config = read_config(run)
+    spec = make_spec(config, draw=None)
+    state = jax.jit(partial(init_state, spec=spec))(jax.random.key(0))
+    directory = Path(run) / "checkpoints"
+    if not directory.is_dir():
+        raise UserError(f"{run} has no checkpoints")
+    with Checkpoints(directory, config.run.keep, config.run.keep_every) as checkpoints:
+        steps = checkpoints.steps()
+        if not steps:
+            raise UserError(f"{run} has no checkpoint yet")
+        if checkpoint == -1:
+            return config, spec, checkpoints.restore_newest(state, print)
+        if checkpoint not in steps:
+            known = ", ".join(map(str, steps))
+            raise UserError(f"--checkpoint {checkpoint} is not kept: {run} has {known}")
+        try:
+            return config, spec, checkpoints.restore(state, checkpoint)
+        except UserError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(
+                f"--checkpoint {checkpoint} of {run} is damaged ({reason}): take another"
+            ) from error
+
+
+def make_sampler(config: Config, spec: Spec):
+    """sampler(params, stats, z) -> numpy uint8 images [n, h, w, c], or points [n, 2].
+
+    By running statistics, so that a sample depends on its own noise alone.
+    """
+
+    @jax.jit
+    def generate(params, stats, z):
+        return spec.generator.apply(params, stats, z, train=False)[0]
+
+    def sampler(params, stats, z):
+        size = min(len(z), 256)
+        parts = []
+        for start in range(0, len(z), size):
+            part = z[start : start + size]
+            # One shape is compiled once; the last part is filled up and cut.
+            full = np.concatenate([part, np.zeros((size - len(part), z.shape[1]), "f4")])
+            parts.append(np.asarray(generate(params, stats, full))[: len(part)])
+        samples = np.concatenate(parts)
+        return samples if config.data.is_toy else images.to_uint8(samples, config.data.scale)
+
+    return sampler
+
+
+def weights(state: TrainState, raw: bool = False):
+    """Parameters and statistics to sample by: the averaged ones where they are kept."""
+    net = state.generator if raw or state.average is None else state.average
+    return net.params, net.stats
+
+
+def noise(seed: int, count: int, z_dim: int) -> np.ndarray:
+    """Standard normal noise [count, z_dim], the same for a seed on every device."""
+    return np.asarray(jax.random.normal(jax.random.key(seed), (count, z_dim)))
+
+
+def picture(samples: np.ndarray, real: np.ndarray, columns: int = 0) -> np.ndarray:
+    """Samples as one picture: a grid of images, or points before the real ones."""
+    if samples.ndim == 2:
+        return images.scatter(samples, real)
+    return images.grid(samples, columns)
+
+
+def main(argv=None) -> int:
+    """Draws the samples and writes them where they were asked for."""
+    arguments = cli.parse(
+        Arguments, sys.argv[1:] if argv is None else argv, "python -m wgan_jax.sample"
+    )
+    if arguments.num < 1:
+        raise UserError(f"--num {arguments.num} must be 1 or more")
+    if arguments.raw and arguments.average:
+        raise UserError("--raw and --average exclude each other: give one of them")
+    config, spec, state = restore(arguments.run, arguments.checkpoint)
+    if arguments.average and state.average is None:
+        raise UserError(
+            f"--average: {arguments.run} keeps no averaged weights, for it was trained "
+            "with optimizer.average=0"
+        )
+    z, columns = noise(arguments.seed, arguments.num, spec.z_dim), 0
+    if arguments.interpolate:
+        columns = 8
+        rows = -(-arguments.num // columns)
+        ends = noise(arguments.seed, 2 * rows, spec.z_dim)
+        z = images.interpolation(ends[:rows], ends[rows:], columns)
+    samples = make_sampler(config, spec)(*weights(state, arguments.raw), z)
+    out = Path(arguments.out or Path(arguments.run) / "samples.png")
+    _write(out, samples, config, columns)
+    print(f"{len(samples)} samples of step {int(state.step)}: {out}")
+    return 0
+
+
+def _write(out, samples, config, columns):
+    toy = config.data.is_toy
+    if out.suffix not in (".png", ".npz", ""):
+        raise UserError(f"--out {out} must end in .png or .npz, or name a folder")
+    if out.suffix == "" and toy:
+        raise UserError(f"--out {out}: points have no picture each; take .png or .npz")
+    (out if out.suffix == "" else out.parent).mkdir(parents=True, exist_ok=True)
+    if out.suffix == ".npz":
+        np.savez(out, **{"points" if toy else "images": samples})
+    elif out.suffix == ".png":
+        real = np.zeros((0, 2))
+        if toy:
+            key = jax.random.key(0)
+            real = np.asarray(data.toy_sample(config.data.source, key, 1000))
+        images.save_png(out, picture(samples, real, columns))
+    else:
+        digits = len(str(len(samples) - 1))
+        for i, image in enumerate(samples):
+            images.save_png(out / f"{i:0{digits}}.png", image)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,278 @@
+"""Trains a configuration: `python -m wgan_jax.train --config configs/digits.py`."""
+
+import dataclasses
+import math
+import signal
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wgan_jax import cli, config, data, describe, images, run_directory, steps
+from wgan_jax.checkpoint import Checkpoints
+from wgan_jax.config import Config, UserError
+from wgan_jax.log import ProgressLine, RunLog, duration
+from wgan_jax.sample import make_sampler, picture, weights
+from wgan_jax.state import init_state, make_spec
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments(Config):
+    """Trains a Wasserstein GAN, or goes on with a run that was stopped."""
+
+    config: str = ""
+    """Python file whose get_config() gives the configuration."""
+    out: str = ""
+    """Run directory; empty is runs/NAME for configs/NAME.py."""
+    seed: int = 0
+    """Short for --run.seed."""
+    dry_run: bool = False
+    """Print the resolved configuration, networks and cost, compile, and stop."""
+    fresh: bool = False
+    """Move a run that is in --out aside, to OUT.1, and start again."""
+
+
+def parse(argv) -> Arguments:
+    """The command line over the configuration file over the defaults."""
+    prog = "python -m wgan_jax.train"
+    path = ""
+    for i, word in enumerate(argv):
+        if word == "--config" and i + 1 < len(argv):
+            path = argv[i + 1]
+        elif word.startswith("--config="):
+            path = word.removeprefix("--config=")
+    loaded = config.load(path) if path else Config()
+    sections = {f.name: getattr(loaded, f.name) for f in dataclasses.fields(loaded)}
+    default = Arguments(**sections, seed=loaded.run.seed)
+    arguments = cli.parse(Arguments, argv, prog, default)
+    if not arguments.config:
+        raise UserError("--config is missing: name a file, as in configs/digits.py")
+    if arguments.seed != loaded.run.seed:
+        run = dataclasses.replace(arguments.run, seed=arguments.seed)
+        arguments = dataclasses.replace(arguments, run=run)
+    return arguments
+
+
+def main(argv=None) -> int:
+    """Parses, builds, restores and trains; returns the exit status."""
+    stop = _StopRequest()
+    arguments = parse(sys.argv[1:] if argv is None else argv)
+    sections = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config)}
+    resolved = Config(**sections)
+    config.validate(resolved)
+    jax.config.update("jax_default_matmul_precision", resolved.run.precision)
+    out = Path(arguments.out or f"runs/{Path(arguments.config).stem}")
+    if not arguments.dry_run:
+        # First of all, so that a directory that will not do costs no waiting.
+        run_directory.begin(out, resolved, fresh=arguments.fresh)
+    dataset = data.load(resolved.data)
+    spec = make_spec(resolved, data.make_draw(resolved.data, len(dataset.train)))
+    keys = jax.random.split(jax.random.key(resolved.run.seed), 4)
+    samples = jax.device_put(dataset.train)
+    state = jax.jit(partial(init_state, spec=spec))(keys[0])
+    if arguments.dry_run:
+        flops = describe.cycle_flops(state, samples, spec)
+        environment = run_directory.environment(resolved)
+        describe.print_plan(resolved, spec, environment, flops)
+        _compile(state, samples, spec)
+        return 0
+    with Checkpoints(
+        out / "checkpoints", resolved.run.keep, resolved.run.keep_every
+    ) as checkpoints:
+        saved = checkpoints.restore_newest(state, print)
+        if saved is not None:
+            print(f"going on with {out} from step {int(saved.step)}")
+        return _train(
+            resolved, spec, saved or state, dataset, samples, keys, out, checkpoints, stop
+        )
+
+
+def _train(cfg, spec, state, dataset, samples, keys, out, checkpoints, stop):
+    """The loop over chunks: all of the impure part of training."""
+    run, step = cfg.run, int(state.step)
+    if step >= run.steps:
+        print(f"{out} is trained to the end, step {step}; more: --run.steps N")
+        return 0
+    chunk = _compile(state, samples, spec)
+    look = _Look(cfg, spec, dataset, keys, out)
+    look.warm_up(state)
+    log, line = RunLog(out, step, run.tensorboard), ProgressLine()
+    if step == 0:
+        log.text("config", config.to_json(cfg))
+        log.picture(0, "real", look.real())
+    clock, last_saved, waiting = _Clock(step), step, None
+
+    while step < run.steps and not stop.requested:
+        count = min(run.chunk - step % run.chunk, run.steps - step)
+        state, metrics = chunk(state, samples, jnp.int32(count))
+        step += count
+        if waiting:
+            # Read while the chunk just begun keeps the device busy.
+            _record(waiting, clock, cfg, log, line)
+            waiting = None
+        done = step == run.steps or stop.requested
+        if step % run.log_every == 0 or done:
+            waiting = (step, metrics | look.heldout(state, step))
+        draw = done or (run.sample_every and step % run.sample_every == 0)
+        save = done or step % run.checkpoint_every == 0
+        if waiting and (draw or save):
+            # Nothing is kept of a state that is not known to be finite.
+            _record(waiting, clock, cfg, log, line)
+            waiting = None
+        if draw or save:
+            _require_finite(metrics, step - count, step, last_saved)
+        if draw:
+            sheet = look.draw(state, step, log)
+        if save:
+            checkpoints.save(state)
+            last_saved = step
+    checkpoints.wait()
+    log.close()
+    if step < run.steps:
+        line.say(f"stopped at step {step}, all saved; the same command goes on from it")
+    else:
+        line.say(f"done: {step} steps in {duration(clock.elapsed())}, samples in {sheet}")
+    return 0
+
+
+def _compile(state, samples, spec):
+    print("compiling ...", flush=True)
+    start = time.perf_counter()
+    train_chunk = jax.jit(partial(steps.train_chunk, spec=spec), donate_argnums=0)
+    compiled = train_chunk.lower(state, samples, jnp.int32(1)).compile()
+    print(f"compiled in {time.perf_counter() - start:.1f} s", flush=True)
+    return compiled
+
+
+def _record(waiting, clock, cfg, log, line):
+    """Reads one record from the device, writes it, and shows it."""
+    step, metrics = waiting
+    values = {name: float(value) for name, value in metrics.items()}
+    if cfg.objective.constraint == "clip":
+        for name in ("gradient_penalty", "gradient_norm"):
+            del values[name]
+    rate = clock.rate(step)
+    values |= {"cycles_per_second": rate, "seconds": clock.elapsed()}
+    log.write(step, values)
+    images_per_second = rate * cfg.objective.n_critic * cfg.data.batch_size
+    text = [
+        f"step {step}/{cfg.run.steps}",
+        f"{rate:.3g} cycles/s",
+        f"{images_per_second:.3g} images/s",
+        f"wasserstein {values['wasserstein']:.4g}",
+    ]
+    if "heldout_wasserstein" in values:
+        text.append(f"held-out {values['heldout_wasserstein']:.4g}")
+    if "gradient_penalty" in values:
+        text.append(f"penalty {values['gradient_penalty']:.3g}")
+    text.append(f"generator loss {values['generator_loss']:.4g}")
+    text.append(f"{duration((cfg.run.steps - step) / rate)} left")
+    line.show("  ".join(text))
+
+
+def _require_finite(metrics, first, last, saved):
+    bad = [name for name, value in metrics.items() if not math.isfinite(float(value))]
+    if bad:
+        raise UserError(
+            f"{bad[0]} is not finite between steps {first} and {last}: training has "
+            f"diverged; step {saved} is the last one kept, and a lower learning rate "
+            "or objective.clip is the first thing to try"
+        )
+
+
+class _Look:
+    """All that is seen of a run while it goes on."""
+
+    def __init__(self, cfg, spec, dataset, keys, out):
+        self.cfg, self.spec, self.out = cfg, spec, out
+        self.train = dataset.train
+        _, key_fixed, self.key_fresh, self.key_heldout = keys
+        self.count = 2000 if cfg.data.is_toy else cfg.run.grid
+        self.fixed = self._noise(key_fixed)
+        self.sampler = make_sampler(cfg, spec)
+        key_dequantize, self.key_heldout = jax.random.split(self.key_heldout)
+        self.points = dataset.heldout
+        self.samples = data.to_float(
+            jnp.asarray(dataset.heldout), cfg.data, key_dequantize
+        )
+        self.estimate = jax.jit(partial(steps.heldout_estimate, spec=spec))
+
+    def _noise(self, key):
+        return np.asarray(jax.random.normal(key, (self.count, self.spec.z_dim)))
+
+    def warm_up(self, state):
+        """Compiles what looks, so that the first lines tell the speed of training."""
+        jax.block_until_ready(self.heldout(state, 0))
+        self.sampler(*weights(state), self.fixed)
+
+    def real(self):
+        """Held-out or training samples as a picture; also written to samples/."""
+        shown = self.points if self.cfg.data.is_toy else self.train[: self.count]
+        sheet = picture(shown, self.points)
+        images.save_png(self.out / "samples" / "real.png", sheet)
+        return sheet
+
+    def heldout(self, state, step):
+        """The held-out estimate, still on the device, as a metric."""
+        if not len(self.samples):
+            return {}
+        key = jax.random.fold_in(self.key_heldout, step)
+        return {"heldout_wasserstein": self.estimate(state, self.samples, key)}
+
+    def draw(self, state, step, log):
+        """Writes the two grids of a step; returns the path of the fixed-noise one."""
+        fresh = self._noise(jax.random.fold_in(self.key_fresh, step))
+        for name, z in (("fresh", fresh), ("fixed", self.fixed)):
+            sheet = picture(self.sampler(*weights(state), z), self.points)
+            path = self.out / "samples" / f"{name}-{step:07}.png"
+            images.save_png(path, sheet)
+            log.picture(step, name, sheet)
+        log.histograms(step, _named(state.critic.params))
+        return path
+
+
+def _named(tree):
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    name = partial(jax.tree_util.keystr, simple=True, separator="/")
+    return {f"critic/{name(path)}": np.asarray(leaf) for path, leaf in leaves}
+
+
+class _Clock:
+    """Time since training began, compilation not counted, and its rate."""
+
+    def __init__(self, step):
+        self.start, self.step = time.perf_counter(), step
+        self.last = (self.start, step)
+
+    def elapsed(self):
+        """Seconds since the start of this session."""
+        return time.perf_counter() - self.start
+
+    def rate(self, step):
+        """Steps a second since the last call."""
+        now = time.perf_counter()
+        (then, before), self.last = self.last, (now, step)
+        return (step - before) / (now - then)
+
+
+class _StopRequest:
+    """Ctrl-C and SIGTERM ask the loop to finish its chunk; a second Ctrl-C does not."""
+
+    def __init__(self):
+        self.requested = False
+        signal.signal(signal.SIGTERM, self)
+        signal.signal(signal.SIGINT, self)
+
+    def __call__(self, number, frame):
+        if self.requested and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.requested = True
+        print("\nfinishing this chunk ...", flush=True)
+
+
+if __name__ == "__main__":
+    cli.run(main)
