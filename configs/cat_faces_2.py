@@ -12,7 +12,5 @@ from configs import cat_faces_1
 
 def get_config():
     base = cat_faces_1.get_config()
-    optimizer = dataclasses.replace(
-        base.optimizer, critic_lr=2e-4, generator_lr=2e-4
-    )
+    optimizer = dataclasses.replace(base.optimizer, critic_lr=2e-4, generator_lr=2e-4)
     return dataclasses.replace(base, optimizer=optimizer)

@@ -57,11 +57,15 @@ def norms(network):
 
 
 @cache
+def initialisers(model, sample_shape):
+    return [(network, jax.jit(network.init)) for network in build(model, sample_shape)]
+
+
 def born(model, sample_shape, seed=0):
     """[(network, params, stats)] of generator and critic."""
-    networks = build(model, sample_shape)
     keys = jax.random.split(jax.random.key(seed))
-    return [(n, *jax.jit(n.init)(k)) for n, k in zip(networks, keys, strict=True)]
+    pairs = zip(initialisers(model, sample_shape), keys, strict=True)
+    return [(network, *init(key)) for (network, init), key in pairs]
 
 
 def filled(model, sample_shape):
@@ -70,10 +74,13 @@ def filled(model, sample_shape):
     result = []
     for network in build(model, sample_shape):
         params, stats = jax.eval_shape(network.init, jax.random.key(0))
-        params = jax.tree.map(lambda p: np.float32(rng.normal(size=p.shape)), params)
+        params = jax.tree.map(
+            lambda p: rng.normal(size=p.shape).astype(p.dtype), params
+        )
         for layer in stats["layers"].values():
-            layer["mean"] = np.zeros(layer["mean"].shape, np.float32)
-            layer["variance"] = np.ones(layer["variance"].shape, np.float32)
+            for name, start in (("mean", 0.0), ("variance", 1.0)):
+                leaf = layer[name]
+                layer[name] = np.full(leaf.shape, start, leaf.dtype)
         result.append((network, params, stats))
     return result
 
@@ -113,9 +120,10 @@ def test_parameter_counts(model, sample_shape, generator_count, critic_count):
         assert sum(sizes) == network.parameters
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("kernel", [3, 4, 5])
-@pytest.mark.parametrize(("size", "depth"), [(28, 2), (32, 3), (64, 4), (128, 5)])
+@pytest.mark.parametrize(
+    ("size", "depth", "kernel", "channels"),
+    [(28, 2, 5, 1), (28, 1, 3, 3), (32, 3, 4, 1), (64, 4, 3, 1), (128, 5, 5, 3)],
+)
 def test_dcgan_shapes(size, depth, kernel, channels):
     shape = (size, size, channels)
     model = replace(TINY, generator_widths=(1,) * depth, critic_widths=(1,) * depth)
@@ -335,14 +343,14 @@ def test_batch_norm_over_several_batches_follows_torch(x64):
         torch.nn.ReLU(),
         torch.nn.Linear(8, 2),
     ).double()
+    ours = params["layers"]
+    tensors = {(i, n): torch.tensor(v) for i in ours for n, v in ours[i].items()}
     with torch.no_grad():
         for i in (0, 2, 5):
-            kernel = np.array(params["layers"][i]["kernel"])
-            theirs[i].weight.copy_(torch.tensor(kernel.T))
-            if "bias" in params["layers"][i]:
-                theirs[i].bias.copy_(
-                    torch.tensor(np.array(params["layers"][i]["bias"]))
-                )
+            theirs[i].weight.copy_(tensors[i, "kernel"].T)
+        for i in (0, 3, 5):
+            theirs[i].bias.copy_(tensors[i, "bias"])
+        theirs[3].weight.copy_(tensors[3, "scale"])
     apply = jax.jit(network.apply, static_argnums=3)
     rng = np.random.default_rng(5)
     for _ in range(4):
@@ -374,7 +382,6 @@ def test_bfloat16_computes_in_half_and_answers_in_single_precision(which):
         assert leaf.dtype == jnp.float32
     error = np.abs(y - expected).max() / np.abs(expected).max()
     assert 1e-4 < error < 0.05
-    np.testing.assert_array_equal(y, y.astype(jnp.bfloat16).astype(jnp.float32))
 
 
 # -------------------------------------------------------------------------- activations

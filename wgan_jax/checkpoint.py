@@ -4,6 +4,7 @@ A checkpoint is a flat dict of named arrays beside a checksum, so that a damaged
 found out and one of another network is explained name by name.
 """
 
+import contextlib
 import dataclasses
 import zlib
 from pathlib import Path
@@ -25,10 +26,15 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
             keep_period=keep_every or None,
-            # Only our own signal handling decides when to save.
-            step_prefix=None,
         )
-        self.manager = ocp.CheckpointManager(self.directory, options=options)
+        self.manager = ocp.CheckpointManager(
+            self.directory,
+            options=options,
+            item_handlers={
+                "state": ocp.StandardCheckpointHandler(),
+                "meta": ocp.JsonCheckpointHandler(),
+            },
+        )
 
     def __enter__(self):
         return self
@@ -46,18 +52,33 @@ class Checkpoints:
         What is written is copied first, so the state may be donated at once.
         """
         arrays = _flatten(state)
-        self.manager.save(
-            int(state.step),
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(arrays),
-                meta=ocp.args.JsonSave({"crc32": _checksum(arrays)}),
-            ),
-            force=True,
-        )
+        with self._writing():
+            self.manager.save(
+                int(state.step),
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(arrays),
+                    meta=ocp.args.JsonSave({"crc32": _checksum(arrays)}),
+                ),
+                force=True,
+            )
 
     def wait(self) -> None:
-        """Returns when all that was saved is on disk; raises what writing it raised."""
-        self.manager.wait_until_finished()
+        """Returns when all that was saved is on disk; UserError where it cannot be."""
+        with self._writing():
+            self.manager.wait_until_finished()
+
+    @contextlib.contextmanager
+    def _writing(self):
+        # Of a full disk, tensorstore and Orbax tell by many kinds of exception.
+        try:
+            yield
+        except Exception as error:
+            # tensorstore ends its long chain of causes with the first one.
+            reason = " ".join(str(error).split()).rsplit(": ", 1)[-1]
+            raise UserError(
+                f"a checkpoint cannot be written to {self.directory}: {reason}; make "
+                "room there, and the same command goes on from the last one"
+            ) from error
 
     def restore(self, like: TrainState, step: int) -> TrainState:
         """The state saved at `step`, with the structure of `like`.
@@ -78,11 +99,12 @@ class Checkpoints:
             raise ValueError("its contents do not match their checksum")
         return _unflatten(restored.state, like)
 
-    def restore_newest(self, like: TrainState, report) -> TrainState | None:
-        """The newest state that can be read, or None where none was ever saved.
+    def restore_newest(self, like: TrainState, report, *, move: bool):
+        """The newest TrainState that can be read, or None where none was ever saved.
 
-        A damaged checkpoint is reported and moved out of the way, to damaged-STEP
-        beside this folder, and the one before it is taken.
+        A damaged checkpoint is reported and the one before it is taken. move: also move
+        the damaged one to damaged-STEP beside this folder, so that its step can be
+        saved again.
         """
         damaged = []
         for step in reversed(self.steps()):
@@ -95,7 +117,7 @@ class Checkpoints:
                 report(f"checkpoint {step} is damaged ({reason})")
                 damaged.append(step)
                 continue
-            for bad in damaged:
+            for bad in damaged if move else ():
                 self._move_aside(bad)
             if damaged:
                 report(f"going on from checkpoint {step}, the newest that is whole")

@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import errno
 import io
+import logging
 import os
 import re
 import sys
@@ -19,6 +20,9 @@ from wgan_jax.config import UserError
 
 def run(command) -> None:
     """Runs command(), and exits 2 with one sentence where the user made a mistake."""
+    # TFDS and Orbax tell absl of all that they do not find, and of every error, with a
+    # traceback, before they raise it.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
     try:
         code = command()
     except UserError as error:
@@ -86,6 +90,10 @@ def _sentence(box: str, argv, kind) -> str:
             break
         first.append(line)
     text = " ".join(" ".join(first).split()).rstrip(".")
+    wrong = re.search(r"parsing (--\S+): (.*?): '?(.*?)'?$", text)
+    if wrong:
+        name, _, value = wrong.groups()
+        return f"{name} {value} cannot be read: it must be {_type_of(kind, name)}"
     known = list(_options(kind))
     for argument in argv:
         name = argument.split("=")[0].replace("_", "-")
@@ -93,9 +101,19 @@ def _sentence(box: str, argv, kind) -> str:
             near = difflib.get_close_matches(name, known, 1)
             # A field given without its section is the likeliest slip of all.
             tail = [k for k in known if re.split(r"\.|--", k)[-1] == name[2:]]
-            hint = f"did you mean {(tail or near)[0]}?" if tail or near else "see --help"
+            hint = (
+                f"did you mean {(tail or near)[0]}?" if tail or near else "see --help"
+            )
             return f"{argument.split('=')[0]} is no option: {hint}"
     return text or "the command line cannot be read; see --help"
+
+
+def _type_of(kind, option):
+    for part in option.removeprefix("--").split("."):
+        types = {f.name.replace("_", "-"): f.type for f in dataclasses.fields(kind)}
+        kind = types.get(part, str)
+    words = {int: "a whole number", float: "a number", str: "text"}
+    return words.get(kind, "whole numbers, one after another")
 
 
 def _options(kind, prefix="--"):

@@ -8,6 +8,7 @@ defaults here; the command line overrides single fields.
 import dataclasses
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
@@ -204,6 +205,10 @@ def load(path) -> Config:
         raise UserError(f"--config {path} is no file{known}")
     spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
+    # So that a configuration can build on another: `from configs import other`.
+    root = str(path.resolve().parent.parent)
+    if root not in sys.path:
+        sys.path.append(root)
     try:
         spec.loader.exec_module(module)
         config = module.get_config()

@@ -21,9 +21,7 @@ from rich.progress import track
 from wgan_jax import tfds_source
 from wgan_jax.config import Data, UserError
 
-SUFFIXES = frozenset(
-    ".bmp .gif .jpeg .jpg .png .ppm .pgm .tif .tiff .webp".split()
-)
+SUFFIXES = frozenset(".bmp .gif .jpeg .jpg .png .ppm .pgm .tif .tiff .webp".split())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,7 +34,10 @@ def scatter(fake: np.ndarray, real: np.ndarray, size: int = 512) -> np.ndarray:
     """
     picture = Image.new("RGB", (size, size), "white")
     draw = ImageDraw.Draw(picture)
-    for points, colour, radius in ((real, (170, 170, 170), 2), (fake, (200, 30, 30), 1)):
+    for points, colour, radius in (
+        (real, (170, 170, 170), 2),
+        (fake, (200, 30, 30), 1),
+    ):
         places = (np.clip(points, -2.2, 2.2) * [1, -1] + 2.2) * (size - 1) / 4.4
         for x, y in places:
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)

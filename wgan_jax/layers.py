@@ -72,9 +72,7 @@ def conv_transpose(y, kernel, *, stride=1, padding=0, output_padding=0, form=Non
         (n - 1) * stride - 2 * padding + k + output_padding
         for n, k in zip(y.shape[1:3], kernel.shape[:2], strict=True)
     )
-    geometry = Geometry(
-        size, kernel.shape[:2], stride, padding, form or default_form()
-    )
+    geometry = Geometry(size, kernel.shape[:2], stride, padding, form or default_form())
     return _input_gradient(y, kernel, geometry)
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import subprocess
+import tempfile
 from importlib import metadata
 from pathlib import Path
 
@@ -18,28 +19,34 @@ from wgan_jax.config import Config, UserError, differences, from_json, to_json
 PACKAGES = "jax jaxlib flax optax orbax-checkpoint tensorflow-datasets numpy".split()
 
 
-def begin(out, config: Config, *, fresh: bool = False) -> Path:
-    """Makes the run directory, or finds the same run there to go on with.
+def claim(out, config: Config, *, fresh: bool = False) -> Path:
+    """Makes sure that this run can live in the directory `out`; writes nothing there.
 
     fresh: what is there is moved aside first, to OUT.1, OUT.2 and so on. Raises
-    UserError where another run, or something else, is there.
+    UserError where another run, or something else, is there, OSError where the
+    directory cannot be written to.
     """
     out = Path(out)
     if fresh and out.exists():
         _move_aside(out)
-    if out.is_dir() and any(out.iterdir()):
-        if not (out / "config.json").exists():
-            raise UserError(
-                f"--out {out} is not empty and holds no run (no config.json): give "
-                "another --out"
-            )
+    if (out / "config.json").exists():
         _refuse_another(out, read_config(out), config)
-    for name in ("samples", "checkpoints"):
-        (out / name).mkdir(parents=True, exist_ok=True)
+    elif out.is_dir() and any(out.iterdir()):
+        raise UserError(
+            f"--out {out} is not empty and holds no run (no config.json): give "
+            "another --out"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=out):
+        return out
+
+
+def begin(out: Path, config: Config) -> None:
+    """Writes what is known before the first step, once all of it was found good."""
+    (out / "samples").mkdir(exist_ok=True)
     _write(out / "config.json", to_json(config))
     versions = json.dumps(environment(config), indent=2) + "\n"
     _write(out / "versions.json", versions)
-    return out
 
 
 def read_config(run) -> Config:
@@ -98,7 +105,9 @@ def _git_commit():
 
     def git(*arguments):
         command = ["git", "-C", str(here), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True
+        ).stdout
 
     try:
         dirty = "+" if git("status", "--porcelain", "--untracked-files=no") else ""

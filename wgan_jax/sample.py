@@ -56,7 +56,8 @@ def restore(run, checkpoint: int = -1) -> tuple[Config, Spec, TrainState]:
         if not steps:
             raise UserError(f"{run} has no checkpoint yet")
         if checkpoint == -1:
-            return config, spec, checkpoints.restore_newest(state, print)
+            state = checkpoints.restore_newest(state, print, move=False)
+            return config, spec, state
         if checkpoint not in steps:
             known = ", ".join(map(str, steps))
             raise UserError(f"--checkpoint {checkpoint} is not kept: {run} has {known}")
@@ -87,10 +88,16 @@ def make_sampler(config: Config, spec: Spec):
         for start in range(0, len(z), size):
             part = z[start : start + size]
             # One shape is compiled once; the last part is filled up and cut.
-            full = np.concatenate([part, np.zeros((size - len(part), z.shape[1]), "f4")])
+            full = np.concatenate(
+                [part, np.zeros((size - len(part), z.shape[1]), "f4")]
+            )
             parts.append(np.asarray(generate(params, stats, full))[: len(part)])
         samples = np.concatenate(parts)
-        return samples if config.data.is_toy else images.to_uint8(samples, config.data.scale)
+        return (
+            samples
+            if config.data.is_toy
+            else images.to_uint8(samples, config.data.scale)
+        )
 
     return sampler
 

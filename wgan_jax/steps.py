@@ -73,11 +73,15 @@ def generator_step(state: TrainState, key, *, spec: Spec):
 
     def loss(params):
         fake, stats = spec.generator.apply(params, state.generator.stats, z, train=True)
-        score, _ = spec.critic.apply(state.critic.params, state.critic.stats, fake, True)
+        score, critic_stats = spec.critic.apply(
+            state.critic.params, state.critic.stats, fake, True
+        )
         value = losses.generator_loss(score)
-        return value, (stats, {"generator_loss": value})
+        return value, (stats, critic_stats, {"generator_loss": value})
 
-    gradient, (stats, metrics) = jax.grad(loss, has_aux=True)(state.generator.params)
+    gradient, (stats, critic_stats, metrics) = jax.grad(loss, has_aux=True)(
+        state.generator.params
+    )
     generator = _update(
         state.generator, gradient, stats, spec.optimizer.generator_lr, state.step, spec
     )
@@ -85,7 +89,10 @@ def generator_step(state: TrainState, key, *, spec: Spec):
     if average is not None:
         new = Average(params=generator.params, stats=generator.stats)
         average = optax.incremental_update(new, average, 1 - spec.optimizer.average)
-    state = replace(state, step=state.step + 1, generator=generator, average=average)
+    critic = replace(state.critic, stats=critic_stats)
+    state = replace(
+        state, step=state.step + 1, generator=generator, critic=critic, average=average
+    )
     return state, metrics
 
 
@@ -159,7 +166,8 @@ def critic_updates_before(step, objective):
 def heldout_estimate(state: TrainState, heldout, key, *, spec: Spec):
     """E[critic(real)] - E[critic(fake)] on samples never trained on, all [n, ...].
 
-    In batches, the statistics of each batch in its norms as in training.
+    In whole batches, what remains left out, with each batch's own statistics in its
+    norms as in training.
     """
     size = min(spec.batch_size, len(heldout))
     whole = heldout[: len(heldout) // size * size]
@@ -173,7 +181,10 @@ def heldout_estimate(state: TrainState, heldout, key, *, spec: Spec):
         )
         net = state.critic
         return losses.wasserstein(
-            *(spec.critic.apply(net.params, net.stats, x, True)[0] for x in (real, fake))
+            *(
+                spec.critic.apply(net.params, net.stats, x, True)[0]
+                for x in (real, fake)
+            )
         )
 
     keys = jax.random.split(key, len(batches))
@@ -185,7 +196,9 @@ def _update(net: Net, gradient, stats, base_lr, step, spec) -> Net:
         gradient, net.opt_state, net.params
     )
     lr = spec.learning_rate(base_lr, step)
-    params = jax.tree.map(lambda p, d: p - (lr * d).astype(p.dtype), net.params, direction)
+    params = jax.tree.map(
+        lambda p, d: p - (lr * d).astype(p.dtype), net.params, direction
+    )
     return Net(params=params, stats=stats, opt_state=opt_state)
 
 

@@ -18,10 +18,6 @@ def open_builder(data: Data, report):
     TensorFlow is missing, and a preparation that fails.
     """
     import tensorflow_datasets as tfds
-    from absl import logging
-
-    # TFDS warns of whatever it does not find while it looks around.
-    logging.set_verbosity(logging.ERROR)
 
     def find():
         return tfds.builder(data.name, data_dir=data.tfds_dir or None)
@@ -30,7 +26,9 @@ def open_builder(data: Data, report):
         builder = find()
     except tfds.core.DatasetNotFoundError as error:
         near = difflib.get_close_matches(data.name, tfds.list_builders(), 3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "see tfds.list_builders()"
+        hint = (
+            f"did you mean {' or '.join(near)}?" if near else "see tfds.list_builders()"
+        )
         raise UserError(f"data.name={data.name} is no TFDS data set: {hint}") from error
     if not builder.is_prepared():
         _prepare_elsewhere(data, report)

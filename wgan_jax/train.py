@@ -68,7 +68,7 @@ def main(argv=None) -> int:
     out = Path(arguments.out or f"runs/{Path(arguments.config).stem}")
     if not arguments.dry_run:
         # First of all, so that a directory that will not do costs no waiting.
-        run_directory.begin(out, resolved, fresh=arguments.fresh)
+        run_directory.claim(out, resolved, fresh=arguments.fresh)
     dataset = data.load(resolved.data)
     spec = make_spec(resolved, data.make_draw(resolved.data, len(dataset.train)))
     keys = jax.random.split(jax.random.key(resolved.run.seed), 4)
@@ -80,14 +80,23 @@ def main(argv=None) -> int:
         describe.print_plan(resolved, spec, environment, flops)
         _compile(state, samples, spec)
         return 0
+    run_directory.begin(out, resolved)
     with Checkpoints(
         out / "checkpoints", resolved.run.keep, resolved.run.keep_every
     ) as checkpoints:
-        saved = checkpoints.restore_newest(state, print)
+        saved = checkpoints.restore_newest(state, print, move=True)
         if saved is not None:
             print(f"going on with {out} from step {int(saved.step)}")
         return _train(
-            resolved, spec, saved or state, dataset, samples, keys, out, checkpoints, stop
+            resolved,
+            spec,
+            saved or state,
+            dataset,
+            samples,
+            keys,
+            out,
+            checkpoints,
+            stop,
         )
 
 
@@ -104,7 +113,7 @@ def _train(cfg, spec, state, dataset, samples, keys, out, checkpoints, stop):
     if step == 0:
         log.text("config", config.to_json(cfg))
         log.picture(0, "real", look.real())
-    clock, last_saved, waiting = _Clock(step), step, None
+    clock, saved, waiting = _Clock(step), step, None
 
     while step < run.steps and not stop.requested:
         count = min(run.chunk - step % run.chunk, run.steps - step)
@@ -112,30 +121,30 @@ def _train(cfg, spec, state, dataset, samples, keys, out, checkpoints, stop):
         step += count
         if waiting:
             # Read while the chunk just begun keeps the device busy.
-            _record(waiting, clock, cfg, log, line)
+            _record(*waiting, saved, clock, cfg, log, line)
             waiting = None
         done = step == run.steps or stop.requested
-        if step % run.log_every == 0 or done:
-            waiting = (step, metrics | look.heldout(state, step))
         draw = done or (run.sample_every and step % run.sample_every == 0)
         save = done or step % run.checkpoint_every == 0
-        if waiting and (draw or save):
-            # Nothing is kept of a state that is not known to be finite.
-            _record(waiting, clock, cfg, log, line)
-            waiting = None
+        if draw or save or step % run.log_every == 0:
+            waiting = (step, metrics | look.heldout(state, step))
         if draw or save:
-            _require_finite(metrics, step - count, step, last_saved)
+            # Nothing is kept of a state that is not known to be finite.
+            _record(*waiting, saved, clock, cfg, log, line)
+            waiting = None
         if draw:
             sheet = look.draw(state, step, log)
         if save:
             checkpoints.save(state)
-            last_saved = step
+            saved = step
     checkpoints.wait()
     log.close()
     if step < run.steps:
         line.say(f"stopped at step {step}, all saved; the same command goes on from it")
     else:
-        line.say(f"done: {step} steps in {duration(clock.elapsed())}, samples in {sheet}")
+        line.say(
+            f"done: {step} steps in {duration(clock.elapsed())}, samples in {sheet}"
+        )
     return 0
 
 
@@ -148,10 +157,19 @@ def _compile(state, samples, spec):
     return compiled
 
 
-def _record(waiting, clock, cfg, log, line):
-    """Reads one record from the device, writes it, and shows it."""
-    step, metrics = waiting
+def _record(step, metrics, saved, clock, cfg, log, line):
+    """Reads one record from the device, writes it, and shows it.
+
+    Raises UserError where a number in it is not finite; `saved` is the last step kept.
+    """
     values = {name: float(value) for name, value in metrics.items()}
+    bad = [name for name, value in values.items() if not math.isfinite(value)]
+    if bad:
+        kept = f"step {saved} is kept" if saved else "nothing is kept yet"
+        raise UserError(
+            f"{bad[0]} is not finite between steps {clock.step} and {step}: training "
+            f"has diverged; {kept}, and a lower learning rate is the first thing to try"
+        )
     if cfg.objective.constraint == "clip":
         for name in ("gradient_penalty", "gradient_norm"):
             del values[name]
@@ -172,16 +190,6 @@ def _record(waiting, clock, cfg, log, line):
     text.append(f"generator loss {values['generator_loss']:.4g}")
     text.append(f"{duration((cfg.run.steps - step) / rate)} left")
     line.show("  ".join(text))
-
-
-def _require_finite(metrics, first, last, saved):
-    bad = [name for name, value in metrics.items() if not math.isfinite(float(value))]
-    if bad:
-        raise UserError(
-            f"{bad[0]} is not finite between steps {first} and {last}: training has "
-            f"diverged; step {saved} is the last one kept, and a lower learning rate "
-            "or objective.clip is the first thing to try"
-        )
 
 
 class _Look:
@@ -245,18 +253,19 @@ class _Clock:
     """Time since training began, compilation not counted, and its rate."""
 
     def __init__(self, step):
-        self.start, self.step = time.perf_counter(), step
-        self.last = (self.start, step)
+        self.step = step
+        self.start = self.last = time.perf_counter()
 
     def elapsed(self):
         """Seconds since the start of this session."""
         return time.perf_counter() - self.start
 
     def rate(self, step):
-        """Steps a second since the last call."""
+        """Steps a second since the step of the last call."""
         now = time.perf_counter()
-        (then, before), self.last = self.last, (now, step)
-        return (step - before) / (now - then)
+        rate = (step - self.step) / (now - self.last)
+        self.step, self.last = step, now
+        return rate
 
 
 class _StopRequest:

@@ -1,0 +1,728 @@
+import os
+from functools import partial
+from itertools import permutations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+from sklearn.datasets import load_digits, make_swiss_roll
+
+from wgan_jax import data
+from wgan_jax.config import Data, UserError
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """The folder of decoded images, away from that of the user."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "wgan_jax"
+
+
+@pytest.fixture
+def reports():
+    return []
+
+
+def rows(images):
+    """Images as a sorted list of bytes: equal for equal sets in any order."""
+    return sorted(image.tobytes() for image in images)
+
+
+def complaint(described, report=print):
+    with pytest.raises(UserError) as error:
+        data.load(described, report)
+    return str(error.value)
+
+
+def chi_square(counts):
+    expected = counts.mean()
+    return ((counts - expected) ** 2 / expected).sum()
+
+
+# ----------------------------------------------------------------------------- permute
+
+permute = jax.jit(data.permute, static_argnums=1)
+
+
+def test_permute_is_a_bijection_of_every_small_count():
+    keys = jax.random.split(jax.random.key(0), 70)
+    counts = jnp.arange(1, 71)
+    # Positions beyond a count are not in its domain and are cut off below.
+    permute_all = jax.jit(jax.vmap(data.permute, (None, 0, 0)))
+    table = np.asarray(permute_all(jnp.arange(70), counts, keys))
+    for row, count in zip(table, range(1, 71)):
+        np.testing.assert_array_equal(np.sort(row[:count]), np.arange(count))
+
+
+@pytest.mark.parametrize("count", [97, 1009, 4096, 60000])
+def test_permute_is_a_bijection_of_large_counts(count, new_key):
+    order = np.asarray(permute(jnp.arange(count), count, new_key()))
+    assert order.dtype == np.int32
+    np.testing.assert_array_equal(np.sort(order), np.arange(count))
+    # A shuffle leaves one number in its place on average.
+    assert (order == np.arange(count)).sum() < 10
+    assert not np.array_equal(order, permute(jnp.arange(count), count, new_key()))
+
+
+def test_permute_of_one_position_is_that_of_all(new_key):
+    key = new_key()
+    whole = permute(jnp.arange(97), 97, key)
+    assert permute(jnp.int32(13), 97, key) == whole[13]
+    np.testing.assert_array_equal(permute(jnp.array([90, 3]), 97, key), whole[[90, 3]])
+
+
+def orders(count, draws):
+    keys = jax.random.split(jax.random.key(count), draws)
+    many = jax.jit(jax.vmap(partial(data.permute, jnp.arange(count), count)))
+    return np.asarray(many(keys))
+
+
+def test_permute_sends_every_position_everywhere_alike():
+    found = orders(7, 7000)
+    for position in range(7):
+        counts = np.bincount(found[:, position], minlength=7)
+        # Six degrees of freedom: 35 is passed by chance once in 200,000.
+        assert chi_square(counts) < 35
+
+
+def test_permute_draws_all_orders_of_four_alike():
+    found = orders(4, 4800)
+    names = {order: i for i, order in enumerate(permutations(range(4)))}
+    counts = np.bincount([names[tuple(row)] for row in found.tolist()], minlength=24)
+    # 23 degrees of freedom: 68 is passed by chance once in 500,000.
+    assert chi_square(counts) < 68
+
+
+def test_permute_sends_pairs_of_positions_everywhere_alike():
+    found = orders(30, 20000)
+    for a, b in ((0, 1), (0, 15), (3, 29)):
+        distance = (found[:, a] - found[:, b]) % 30
+        counts = np.bincount(distance, minlength=30)
+        assert counts[0] == 0
+        # 28 degrees of freedom: 76 is passed by chance once in 500,000.
+        assert chi_square(counts[1:]) < 76
+
+
+# --------------------------------------------------------------------------- make_draw
+
+
+def numbered(count):
+    """Images that can be told apart by their only pixel."""
+    return np.arange(count, dtype=np.uint8).reshape(count, 1, 1, 1)
+
+
+def drawn(described, count, key, indices):
+    """Numbers of the images in batches `indices`: [len(indices), batch]."""
+    draw = data.make_draw(described, count)
+    batches = jax.jit(jax.vmap(draw, (None, None, 0)))(
+        numbered(count), key, jnp.asarray(indices)
+    )
+    assert batches.dtype == jnp.float32
+    assert batches.shape == (len(indices), described.batch_size, 1, 1, 1)
+    return np.round(np.asarray(batches) * 255).astype(int)[..., 0, 0, 0]
+
+
+PIXEL = Data(image_size=1, scale="unit", batch_size=5)
+
+
+def test_an_epoch_visits_no_image_twice_and_the_tail_varies(new_key):
+    epochs = 40
+    found = drawn(PIXEL, 23, new_key(), np.arange(4 * epochs)).reshape(epochs, 20)
+    left_out = []
+    for epoch in found:
+        assert len(set(epoch.tolist())) == 20
+        left_out.append(frozenset(range(23)) - set(epoch.tolist()))
+    assert all(len(tail) == 3 for tail in left_out)
+    # No image is left out for good, nor always the same ones.
+    assert frozenset().union(*left_out) == frozenset(range(23))
+    assert len(set(left_out)) > epochs // 2
+    assert len({tuple(epoch) for epoch in found.tolist()}) == epochs
+
+
+def test_an_epoch_without_a_tail_visits_every_image(new_key):
+    found = drawn(PIXEL, 20, new_key(), np.arange(4))
+    assert sorted(found.ravel().tolist()) == list(range(20))
+
+
+def test_a_batch_as_large_as_the_data(new_key):
+    found = drawn(PIXEL, 5, new_key(), np.arange(6))
+    assert all(sorted(batch) == list(range(5)) for batch in found.tolist())
+    assert len({tuple(batch) for batch in found.tolist()}) > 1
+
+
+def test_a_batch_is_a_function_of_key_and_index(new_key):
+    key = new_key()
+    in_order = drawn(PIXEL, 23, key, np.arange(12))
+    # As a resumed run asks for them: alone, and not from the first on.
+    some = drawn(PIXEL, 23, key, [7, 3, 11])
+    np.testing.assert_array_equal(some, in_order[[7, 3, 11]])
+    assert not np.array_equal(drawn(PIXEL, 23, new_key(), np.arange(12)), in_order)
+
+
+def test_batches_after_many_epochs(new_key):
+    first = 4 * 123_456_789
+    found = drawn(PIXEL, 23, new_key(), np.arange(first, first + 8)).reshape(2, 20)
+    for epoch in found.tolist():
+        assert len(set(epoch)) == 20
+        assert set(epoch) <= set(range(23))
+    assert not np.array_equal(*found)
+
+
+def test_draw_of_a_toy_needs_no_samples(new_key):
+    described = Data(source="swiss_roll", batch_size=6)
+    draw, key = data.make_draw(described, 0), new_key()
+    first, second = (draw(jnp.zeros((0, 2), jnp.uint8), key, i) for i in (0, 1))
+    assert first.shape == (6, 2)
+    assert not np.isin(first, second).any()
+    np.testing.assert_array_equal(draw(None, key, 1), second)
+
+
+# ---------------------------------------------------------------------------- to_float
+
+
+@pytest.mark.parametrize(("scale", "low"), [("symmetric", -1.0), ("unit", 0.0)])
+def test_scaling_is_exact_at_its_ends_and_even_between(scale, low, new_key):
+    levels = np.arange(256, dtype=np.uint8)
+    x = np.asarray(data.to_float(levels, Data(scale=scale), new_key()))
+    assert x.dtype == np.float32
+    assert x[0] == low
+    assert x[255] == 1.0
+    np.testing.assert_allclose(np.diff(x), (1 - low) / 255, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("scale", "low"), [("symmetric", -1.0), ("unit", 0.0)])
+def test_dequantize_fills_each_level_evenly(scale, low, new_key):
+    levels = np.repeat(np.arange(256, dtype=np.uint8), 400).reshape(256, 400)
+    described = Data(scale=scale, dequantize=True)
+    x = np.asarray(data.to_float(levels, described, new_key()), np.float64)
+    within = (x - low) / (1 - low) * 256 - levels
+    # Rounding to float32 may reach the upper end.
+    assert within.min() >= 0
+    assert within.max() <= 1
+    # Standard errors over 102,400 draws: 0.0009 of the mean, 0.018 of a level's.
+    assert abs(within.mean() - 0.5) < 0.005
+    assert abs(within.mean(1) - 0.5).max() < 0.08
+    assert abs(within.std() - 12**-0.5) < 0.005
+
+
+def test_dequantize_differs_from_batch_to_batch_and_from_pixel_to_pixel(new_key):
+    described = Data(image_size=4, batch_size=2, dequantize=True)
+    draw, key = data.make_draw(described, 2), new_key()
+    samples = np.full((2, 4, 4, 1), 100, np.uint8)
+    first, second = (np.asarray(draw(samples, key, i)) for i in (0, 1))
+    assert len(np.unique(np.stack([first, second]))) == 64
+    np.testing.assert_array_equal(draw(samples, key, 0), first)
+
+
+# -------------------------------------------------------------------------------- toys
+
+
+@pytest.fixture(scope="module")
+def toys():
+    sample = jax.jit(data.toy_sample, static_argnums=(0, 2))
+    keys = jax.random.split(jax.random.key(8), 3)
+    names = ("8gaussians", "25gaussians", "swiss_roll")
+    return {
+        name: np.asarray(sample(name, key, 20000))
+        for name, key in zip(names, keys, strict=True)
+    }
+
+
+def assert_gaussians(points, centres, deviation):
+    offsets = points[:, None] - centres
+    nearest = np.linalg.norm(offsets, axis=-1).argmin(1)
+    rest = offsets[np.arange(len(points)), nearest]
+    assert np.abs(rest).max() < 6 * deviation
+    np.testing.assert_allclose(rest.std(0), deviation, rtol=0.03)
+    assert np.abs(rest.mean(0)).max() < 5 * deviation / len(points) ** 0.5
+    counts = np.bincount(nearest, minlength=len(centres))
+    # At most 24 degrees of freedom.
+    assert chi_square(counts) < 70
+
+
+def test_8gaussians_lie_on_a_circle_of_radius_root_two(toys):
+    angles = np.arange(8) * np.pi / 4
+    centres = 2 / 1.414 * np.stack([np.cos(angles), np.sin(angles)], 1)
+    np.testing.assert_allclose(np.linalg.norm(centres, axis=1), 2**0.5, rtol=1e-3)
+    assert_gaussians(toys["8gaussians"], centres, 0.02 / 1.414)
+
+
+def test_25gaussians_lie_on_a_lattice(toys):
+    line = np.array([-4.0, -2.0, 0.0, 2.0, 4.0]) / 2.828
+    centres = np.stack(np.meshgrid(line, line), -1).reshape(25, 2)
+    assert_gaussians(toys["25gaussians"], centres, 0.05 / 2.828)
+
+
+def test_swiss_roll_is_that_of_scikit_learn(toys):
+    roll, _ = make_swiss_roll(20000, noise=0.25, random_state=0)
+    theirs = roll[:, [0, 2]] / 7.5
+    ours = toys["swiss_roll"]
+    np.testing.assert_allclose(ours.mean(0), theirs.mean(0), atol=0.03)
+    np.testing.assert_allclose(ours.std(0), theirs.std(0), rtol=0.02)
+    levels = np.linspace(0.02, 0.98, 25)
+    lengths = [np.linalg.norm(points, axis=1) for points in (ours, theirs)]
+    for a, b in zip([*ours.T, lengths[0]], [*theirs.T, lengths[1]], strict=True):
+        # Where the density is low a quantile moves by 0.04 from draw to draw.
+        difference = np.quantile(a, levels) - np.quantile(b, levels)
+        assert np.abs(difference).max() < 0.08
+        assert np.abs(difference).mean() < 0.02
+
+
+@pytest.mark.parametrize("name", ["8gaussians", "25gaussians", "swiss_roll"])
+def test_toys_load_only_points_held_out(name):
+    described = Data(source=name, heldout=50)
+    first, again = data.load(described), data.load(described)
+    assert first.train.shape == (0, 2)
+    assert first.heldout.shape == (50, 2)
+    assert first.heldout.dtype == np.float32
+    np.testing.assert_array_equal(first.heldout, again.heldout)
+
+
+# ------------------------------------------------------------------------------ digits
+
+
+def test_digits_at_their_own_size_are_the_scans():
+    scans = np.round(load_digits().images * 255 / 16).astype(np.uint8)
+    dataset = data.load(Data(image_size=8, heldout=100))
+    assert len(dataset.heldout) == 100
+    together = np.concatenate([dataset.train, dataset.heldout])
+    assert rows(together) == rows(scans)
+
+
+@pytest.mark.parametrize(("size", "channels"), [(16, 1), (28, 3), (32, 1)])
+def test_digits_are_resized_and_converted(size, channels):
+    dataset = data.load(Data(image_size=size, channels=channels, heldout=192))
+    assert dataset.train.shape == (1605, size, size, channels)
+    assert dataset.heldout.shape == (192, size, size, channels)
+    assert dataset.train.dtype == dataset.heldout.dtype == np.uint8
+    # A digit is bright on black, and grey has equal channels.
+    assert dataset.train.min() == 0
+    assert dataset.train.max() == 255
+    assert (dataset.train == dataset.train[..., :1]).all()
+
+
+def test_heldout_digits_are_never_trained_on_and_always_the_same():
+    first = data.load(Data(image_size=8, heldout=192, batch_size=8))
+    assert not set(rows(first.train)) & set(rows(first.heldout))
+    again = data.load(Data(image_size=8, heldout=192, batch_size=64, dequantize=True))
+    np.testing.assert_array_equal(first.heldout, again.heldout)
+    np.testing.assert_array_equal(first.train, again.train)
+
+
+def test_nothing_held_out():
+    dataset = data.load(Data(image_size=8, heldout=0))
+    assert dataset.heldout.shape == (0, 8, 8, 1)
+    assert len(dataset.train) == 1797
+
+
+@pytest.mark.parametrize("heldout", [1790, 1797, 5000])
+def test_a_batch_larger_than_the_data_is_refused(heldout):
+    left = max(1797 - heldout, 0)
+    message = complaint(Data(image_size=8, heldout=heldout, batch_size=8))
+    assert message == (
+        f"data.batch_size=8 is larger than the {left} images left to train on beside "
+        f"data.heldout={heldout}: lower one of them"
+    )
+
+
+# ------------------------------------------------------------------------------ folder
+
+
+def noise_image(seed, width, height, channels=3):
+    shape = (height, width, channels) if channels > 1 else (height, width)
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def folder_of(path, **changes):
+    described = {"image_size": 8, "channels": 3, "batch_size": 1, "heldout": 0}
+    return Data(source="folder", dir=str(path), **(described | changes))
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A tree of images of many kinds and sizes: its folder and its files."""
+    folder = tmp_path / "images"
+    (folder / "deep" / "er").mkdir(parents=True)
+    colour = Image.fromarray(noise_image(0, 8, 8))
+    colour.save(folder / "exact.png")
+    Image.fromarray(noise_image(1, 8, 8, 1)).save(folder / "exact_grey.png")
+    Image.fromarray(noise_image(2, 16, 16)).save(folder / "deep" / "double.PNG")
+    Image.fromarray(noise_image(3, 30, 11)).save(folder / "deep" / "wide.jpg")
+    Image.fromarray(noise_image(4, 5, 9)).save(folder / "deep" / "er" / "tall.jpeg")
+    Image.fromarray(noise_image(5, 12, 12, 4)).save(folder / "alpha.png")
+    Image.fromarray(noise_image(6, 12, 9)).quantize(16).save(folder / "palette.png")
+    Image.fromarray(noise_image(7, 8, 8, 1)).save(folder / "exact.bmp")
+    (folder / "notes.txt").write_text("no image")
+    files = [p for p in folder.rglob("*") if p.is_file() and p.suffix != ".txt"]
+    assert len(files) == 8
+    return folder, files
+
+
+@pytest.mark.parametrize("resize", ["box", "bilinear", "bicubic", "lanczos"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_folder_images_are_converted_cropped_and_resized(tree, channels, resize):
+    folder, files = tree
+    mode = {1: "L", 3: "RGB"}[channels]
+    method = Image.Resampling[resize.upper()]
+    expected = [
+        ImageOps.fit(Image.open(file).convert(mode), (8, 8), method) for file in files
+    ]
+    found = data.load(folder_of(folder, channels=channels, resize=resize)).train
+    assert found.shape == (8, 8, 8, channels)
+    assert found.dtype == np.uint8
+    assert rows(found) == rows([np.asarray(image) for image in expected])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of one colour image of 8 x 8 pixels, and that image."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    image = noise_image(9, 8, 8)
+    Image.fromarray(image).save(folder / "a.png")
+    return folder, image
+
+
+def test_images_of_the_right_size_keep_every_bit(folder):
+    found = data.load(folder_of(folder[0])).train
+    np.testing.assert_array_equal(found, folder[1][None])
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_the_square_at_the_centre_is_kept(folder, wide):
+    path, image = folder
+    # As blue as nothing in the middle: one pixel of it would be seen.
+    framed = np.zeros((8, 20, 3), np.uint8) + np.array([0, 0, 255], np.uint8)
+    framed[:, 6:14] = image
+    framed = framed if wide else framed.swapaxes(0, 1)
+    Image.fromarray(framed).save(path / "a.png")
+    expected = image if wide else image.swapaxes(0, 1)
+    np.testing.assert_array_equal(data.load(folder_of(path)).train, expected[None])
+
+
+def test_box_filter_takes_the_mean_of_what_a_pixel_covers(folder):
+    image = noise_image(10, 16, 16)
+    Image.fromarray(image).save(folder[0] / "a.png")
+    found = data.load(folder_of(folder[0], resize="box")).train[0]
+    means = image.reshape(8, 2, 8, 2, 3).mean((1, 3))
+    assert np.abs(found - means).max() <= 0.5
+
+
+def test_photographs_are_turned_as_their_exif_says(folder):
+    path, image = folder
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Shown turned to the right.
+    Image.fromarray(image).save(path / "a.png", exif=exif)
+    found = data.load(folder_of(path)).train
+    np.testing.assert_array_equal(found[0], np.rot90(image, -1))
+
+
+@pytest.mark.xfail(
+    strict=True, reason="Pillow cuts 16-bit grey off at 255 in data._fit's convert"
+)
+def test_16_bit_grey_keeps_its_contrast(folder):
+    levels = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1024
+    Image.fromarray(levels).save(folder[0] / "a.png")
+    found = data.load(folder_of(folder[0], channels=1)).train[0, ..., 0]
+    assert np.abs(found - levels / 257).max() <= 1
+
+
+def test_a_folder_that_is_missing_or_empty_is_named(tmp_path):
+    missing, empty = tmp_path / "missing", tmp_path / "empty"
+    empty.mkdir()
+    (empty / "notes.txt").write_text("no image")
+    assert complaint(folder_of(missing)) == f"data.dir={missing} is no folder"
+    message = complaint(folder_of(empty))
+    assert message.startswith(f"data.dir={empty} has no image files")
+    assert ".jpeg .jpg .pgm .png" in message
+
+
+def corrupt(folder, count):
+    for i in range(count):
+        (folder / f"broken{i}.png").write_bytes(b"\x89PNG\r\n\x1a\n no image")
+
+
+def test_unreadable_files_are_counted_and_named(folder):
+    path, _ = folder
+    whole = (path / "a.png").read_bytes()
+    (path / "half.png").write_bytes(whole[: len(whole) // 2])
+    (path / "empty.jpg").touch()
+    message = complaint(folder_of(path))
+    assert message.startswith("2 of 3 image files cannot be read: ")
+    assert str(path / "half.png") in message
+    assert str(path / "empty.jpg") in message
+    assert "--data.skip-corrupt" in message
+
+
+def test_of_many_unreadable_files_three_are_named(folder):
+    corrupt(folder[0], 5)
+    message = complaint(folder_of(folder[0]))
+    assert message.startswith("5 of 6 image files")
+    assert message.count("UnidentifiedImageError") == 3
+    assert "; ...;" in message
+
+
+def test_unreadable_files_can_be_skipped_and_are_told_of_each_time(
+    folder, reports, monkeypatch
+):
+    path, image = folder
+    corrupt(path, 2)
+    described = folder_of(path, skip_corrupt=True)
+    for _ in range(2):
+        reports.clear()
+        dataset = data.load(described, reports.append)
+        np.testing.assert_array_equal(dataset.train, image[None])
+        (said,) = reports
+        assert said.startswith("2 of 3 image files cannot be read: ")
+        assert "broken0.png" in said
+        assert said.endswith("training without them")
+        # From here on nothing may be decoded.
+        monkeypatch.delattr(data, "_fit")
+    # What was found before stops a run that does not skip.
+    assert complaint(folder_of(path)).startswith("2 of 3 image files")
+
+
+def test_nothing_but_unreadable_files(tmp_path, reports):
+    corrupt(tmp_path, 2)
+    described = folder_of(tmp_path, skip_corrupt=True)
+    assert "larger than the 0 images" in complaint(described, reports.append)
+    assert len(reports) == 1
+
+
+# ------------------------------------------------------------------------------- cache
+
+
+def test_images_are_decoded_once(folder, monkeypatch, reports):
+    first = data.load(folder_of(folder[0]), reports.append)
+    monkeypatch.delattr(data, "_fit")
+    # Nothing of these shapes an image.
+    described = folder_of(folder[0], batch_size=1, scale="unit", dequantize=True)
+    again = data.load(described, reports.append)
+    np.testing.assert_array_equal(first.train, again.train)
+    assert reports == []
+
+
+@pytest.mark.parametrize(
+    "changes", [{"image_size": 4}, {"channels": 1}, {"resize": "box"}], ids=str
+)
+def test_what_shapes_the_images_is_decoded_anew(folder, monkeypatch, changes):
+    data.load(folder_of(folder[0]))
+    monkeypatch.delattr(data, "_fit")
+    described = folder_of(folder[0], skip_corrupt=True, **changes)
+    said = []
+    with pytest.raises(UserError):
+        data.load(described, said.append)
+    assert "name '_fit' is not defined" in said[0]
+
+
+def test_a_changed_file_is_decoded_anew(folder):
+    path, _ = folder
+    data.load(folder_of(path))
+    before = (path / "a.png").stat()
+    other = noise_image(11, 8, 8)
+    Image.fromarray(other).save(path / "a.png")
+    os.utime(path / "a.png", ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    np.testing.assert_array_equal(data.load(folder_of(path)).train, other[None])
+
+
+def test_new_and_missing_files_are_noticed(folder):
+    path, _ = folder
+    data.load(folder_of(path))
+    Image.fromarray(noise_image(12, 8, 8)).save(path / "b.png")
+    assert len(data.load(folder_of(path)).train) == 2
+    (path / "a.png").unlink()
+    assert len(data.load(folder_of(path)).train) == 1
+
+
+@pytest.mark.parametrize("left", [0, 10, 200])
+def test_a_cut_off_cache_is_made_anew(folder, cache, left, monkeypatch):
+    path, image = folder
+    data.load(folder_of(path))
+    (file,) = cache.iterdir()
+    whole = file.read_bytes()
+    assert len(whole) > 200
+    file.write_bytes(whole[:left])
+    np.testing.assert_array_equal(data.load(folder_of(path)).train, image[None])
+    monkeypatch.delattr(data, "_fit")
+    np.testing.assert_array_equal(data.load(folder_of(path)).train, image[None])
+    assert [p.name for p in cache.iterdir()] == [file.name]
+
+
+def test_a_full_disk_costs_the_cache_only(folder, cache, reports, monkeypatch):
+    def savez(path, **arrays):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(data.np, "savez", savez)
+    dataset = data.load(folder_of(folder[0]), reports.append)
+    np.testing.assert_array_equal(dataset.train, folder[1][None])
+    (said,) = reports
+    assert said.startswith("decoded images are not kept for the next run: ")
+    assert "No space left" in said
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=NotADirectoryError,
+    reason="data._cached unlinks its temporary file outside of any try",
+)
+def test_a_cache_that_cannot_be_made_costs_the_cache_only(
+    folder, reports, monkeypatch, tmp_path
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    dataset = data.load(folder_of(folder[0]), reports.append)
+    np.testing.assert_array_equal(dataset.train, folder[1][None])
+    assert len(reports) == 1
+
+
+def test_the_cache_is_in_the_home_folder_by_default(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for unset in ("", None):
+        if unset is None:
+            monkeypatch.delenv("XDG_CACHE_HOME")
+        else:
+            monkeypatch.setenv("XDG_CACHE_HOME", unset)
+        assert data.cache_directory() == tmp_path / ".cache" / "wgan_jax"
+
+
+# --------------------------------------------------------------------------------- npz
+
+GREY = np.random.default_rng(20).integers(0, 256, (6, 8, 8), np.uint8)
+COLOUR = np.random.default_rng(21).integers(0, 256, (6, 8, 8, 3), np.uint8)
+
+
+def npz_of(path, **changes):
+    described = {"image_size": 8, "batch_size": 1, "heldout": 0}
+    return Data(source="npz", dir=str(path), **(described | changes))
+
+
+@pytest.fixture
+def npz(tmp_path):
+    """A function that writes arrays and returns the file's path."""
+
+    def write(**arrays):
+        np.savez(tmp_path / "x.npz", **arrays)
+        return tmp_path / "x.npz"
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("arrays", "changes", "expected"),
+    [
+        ({"any": GREY}, {}, GREY),
+        ({"any": GREY[..., None]}, {}, GREY),
+        ({"images": GREY, "labels": np.arange(6)}, {}, GREY),
+        ({"a": COLOUR[..., 0], "b": GREY}, {"array": "b"}, GREY),
+        ({"images": COLOUR[..., 0], "b": GREY}, {"array": "b"}, GREY),
+        ({"any": COLOUR}, {"channels": 3}, COLOUR),
+        ({"any": GREY}, {"channels": 3}, np.stack([GREY] * 3, -1)),
+        ({"any": GREY[..., None]}, {"channels": 3}, np.stack([GREY] * 3, -1)),
+    ],
+    ids=[
+        "grey",
+        "grey with an axis",
+        "named images",
+        "named by array",
+        "array before images",
+        "colour",
+        "grey to colour",
+        "grey with an axis to colour",
+    ],
+)
+def test_npz_arrays_are_taken_as_they_are(npz, arrays, changes, expected):
+    found = data.load(npz_of(npz(**arrays), **changes)).train
+    assert found.shape[1:] == (8, 8, changes.get("channels", 1))
+    assert rows(found) == rows(expected)
+
+
+def test_npz_colour_becomes_grey_by_luminance(npz):
+    found = data.load(npz_of(npz(any=COLOUR[:1]))).train[0, ..., 0]
+    luminance = COLOUR[0] @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(found - luminance).max() <= 1
+
+
+def test_npz_images_are_resized(npz):
+    path = npz(any=GREY)
+    found = data.load(npz_of(path, image_size=4, resize="box")).train
+    means = GREY.reshape(6, 4, 2, 4, 2).mean((2, 4))
+    order = np.abs(found[:, None, ..., 0] - means).max((2, 3)).argmin(1)
+    assert sorted(order) == list(range(6))
+    assert np.abs(found[..., 0] - means[order]).max() <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("arrays", "changes", "expected"),
+    [
+        (
+            {"a": GREY, "b": GREY},
+            {},
+            ["data.array='' is not in", "which has a, b", "--data.array"],
+        ),
+        ({"a": GREY}, {"array": "c"}, ["data.array='c' is not in", "which has a"]),
+        ({"a": GREY / 255}, {}, ["array 'a'", "float64[6, 8, 8]", "must be uint8"]),
+        ({"a": GREY[0]}, {}, ["array 'a'", "uint8[8, 8]", "must be uint8"]),
+        ({"a": GREY[None, None]}, {}, ["uint8[1, 1, 6, 8, 8]", "must be uint8"]),
+        ({"a": np.moveaxis(COLOUR, 3, 1)}, {}, ["uint8[6, 3, 8, 8]", "1 or 3]"]),
+        ({"a": np.array([None])}, {}, ["is no readable .npz file"]),
+        ({"a": GREY}, {"batch_size": 7}, ["data.batch_size=7", "the 6 images"]),
+        ({"a": GREY}, {"heldout": 6}, ["data.batch_size=1", "the 0 images"]),
+    ],
+    ids=[
+        "ambiguous",
+        "no such array",
+        "floats",
+        "one image",
+        "too many axes",
+        "channels first",
+        "objects",
+        "fewer than a batch",
+        "all held out",
+    ],
+)
+def test_wrong_npz_arrays_are_named(npz, arrays, changes, expected):
+    path = npz(**arrays)
+    message = complaint(npz_of(path, **changes))
+    for part in expected:
+        assert part in message
+
+
+def npy(path):
+    with path.open("wb") as file:
+        np.save(file, GREY)
+
+
+NOT_YET = pytest.mark.xfail(
+    strict=True, reason="data._load_npz lets this error through as a traceback"
+)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_text("no arrays"),
+        pytest.param(npy, marks=NOT_YET),
+        pytest.param(lambda p: p.write_bytes(p.read_bytes()[:200]), marks=NOT_YET),
+        lambda path: (path.unlink(), path.mkdir()),
+    ],
+    ids=["missing", "empty", "text", "npy", "half", "folder"],
+)
+def test_a_file_that_is_no_npz_is_named(npz, spoil):
+    path = npz(a=GREY)
+    spoil(path)
+    message = complaint(npz_of(path))
+    assert message.startswith(f"data.dir={path} is no readable .npz file: ")
+
+
+@pytest.mark.xfail(
+    strict=True, raises=ValueError, reason="data._fit_all stacks an empty list"
+)
+def test_an_npz_without_images_is_fewer_than_a_batch(npz):
+    path = npz(a=np.zeros((0, 9, 9), np.uint8))
+    assert "larger than the 0 images" in complaint(npz_of(path))

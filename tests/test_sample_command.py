@@ -1,0 +1,144 @@
+"""`python -m wgan_jax.sample` as users run it."""
+
+import numpy as np
+import pytest
+from commands import TINY, in_process, python_m
+from PIL import Image
+
+from wgan_jax import sample, train
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "run"
+    code, error = in_process(train, *TINY, "--run.steps", "20", "--out", out)
+    assert code == 0, error
+    return out
+
+
+@pytest.fixture(scope="module")
+def toy_run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("toy") / "run"
+    tiny = "--model.features 8 --data.batch-size 16 --data.heldout 64 --run.steps 5"
+    rhythm = "--run.chunk 5 --run.log-every 5 --run.sample-every 5"
+    checkpoints = "--run.checkpoint-every 5"
+    code, error = in_process(
+        train,
+        *f"--config configs/toy_8gaussians.py {tiny} {rhythm} {checkpoints}".split(),
+        *("--out", out),
+    )
+    assert code == 0, error
+    return out
+
+
+def draw(run, out, *more):
+    code, error = in_process(sample, run, "--out", out, *more)
+    assert code == 0, error
+
+
+def arrays(path, name="images"):
+    with np.load(path) as file:
+        return file[name]
+
+
+def test_npz_holds_as_many_uint8_images_as_asked(run, tmp_path):
+    draw(run, tmp_path / "a.npz", "--num", "300")
+    images = arrays(tmp_path / "a.npz")
+    assert images.shape == (300, 16, 16, 1)
+    assert images.dtype == np.uint8
+    assert len(np.unique(images.reshape(300, -1), axis=0)) == 300
+
+
+def test_the_seed_decides_the_samples_and_each_stands_alone(run, tmp_path):
+    draw(run, tmp_path / "a.npz", "--num", "8", "--seed", "3")
+    draw(run, tmp_path / "b.npz", "--num", "8", "--seed", "3")
+    draw(run, tmp_path / "c.npz", "--num", "8", "--seed", "4")
+    a, b, c = (arrays(tmp_path / f"{n}.npz") for n in "abc")
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_png_is_a_sheet_and_a_folder_gets_a_file_each_of_the_same_images(run, tmp_path):
+    for out in ("a.npz", "sheet.png", "many"):
+        draw(run, tmp_path / out, "--num", "12")
+    images = arrays(tmp_path / "a.npz")
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    assert sheet.shape == (3 * 18 + 2, 4 * 18 + 2)
+    assert np.array_equal(sheet[2:18, 20:36], images[1, ..., 0])
+    files = sorted((tmp_path / "many").iterdir())
+    assert [f.name for f in files] == [f"{i:02}.png" for i in range(12)]
+    assert np.array_equal(np.asarray(Image.open(files[7])), images[7, ..., 0])
+
+
+def test_interpolation_rows_move_smoothly(run, tmp_path):
+    draw(run, tmp_path / "a.npz", "--num", "16", "--interpolate")
+    rows = arrays(tmp_path / "a.npz").reshape(2, 8, -1).astype(float)
+    steps = np.abs(np.diff(rows, axis=1)).mean((0, 2))
+    ends = np.abs(rows[:, 0] - rows[:, -1]).mean()
+    assert steps.max() < ends
+
+
+def test_averaged_weights_are_taken_unless_raw_is_asked_for(run, tmp_path):
+    for out, flags in (("a", []), ("b", ["--average"]), ("c", ["--raw"])):
+        draw(run, tmp_path / f"{out}.npz", "--num", "4", *flags)
+    default, averaged, raw = (arrays(tmp_path / f"{n}.npz") for n in "abc")
+    assert np.array_equal(default, averaged)
+    assert not np.array_equal(default, raw)
+
+
+def test_an_older_checkpoint_gives_other_samples(run, tmp_path):
+    draw(run, tmp_path / "new.npz", "--num", "4", "--raw")
+    draw(run, tmp_path / "old.npz", "--num", "4", "--raw", "--checkpoint", "10")
+    assert not np.array_equal(
+        arrays(tmp_path / "new.npz"), arrays(tmp_path / "old.npz")
+    )
+
+
+def test_without_out_the_sheet_goes_into_the_run(run):
+    code, error = in_process(sample, run, "--num", "4")
+    assert code == 0, error
+    assert Image.open(run / "samples.png").size == (38, 38)
+
+
+def test_points_are_drawn_before_the_truth_or_written_as_numbers(toy_run, tmp_path):
+    draw(toy_run, tmp_path / "a.npz", "--num", "50")
+    assert arrays(tmp_path / "a.npz", "points").shape == (50, 2)
+    draw(toy_run, tmp_path / "a.png", "--num", "50")
+    colours = set(Image.open(tmp_path / "a.png").getdata())
+    assert {(255, 255, 255), (170, 170, 170), (200, 30, 30)} <= colours
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--num", "0"], "--num 0 must be 1 or more"),
+        (["--num", "many"], "--num many cannot be read"),
+        (["--checkpoint", "7"], "--checkpoint 7 is not kept"),
+        (["--raw", "--average"], "exclude each other"),
+        (["--out", "grid.jpg"], "must end in .png or .npz"),
+        (["--sed", "1"], "did you mean --seed?"),
+    ],
+)
+def test_a_mistake_gets_one_sentence_and_exit_2(run, arguments, part):
+    code, error = in_process(sample, run, *arguments)
+    assert code == 2
+    assert part in error
+    assert error.count("\n") == 1
+
+
+def test_average_of_a_run_without_one_is_refused(toy_run):
+    code, error = in_process(sample, toy_run, "--average")
+    assert (code, "keeps no averaged weights" in error) == (2, True)
+
+
+def test_a_folder_per_point_is_refused(toy_run, tmp_path):
+    code, error = in_process(sample, toy_run, "--out", tmp_path / "folder")
+    assert (code, "points have no picture each" in error) == (2, True)
+
+
+def test_what_is_no_run_is_refused_by_the_real_command(tmp_path):
+    done = python_m("sample", tmp_path)
+    assert done.returncode == 2
+    assert (
+        done.stderr == f"error: {tmp_path} is no run directory: it has no config.json\n"
+    )
