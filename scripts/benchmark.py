@@ -217,9 +217,8 @@ def measure(sides, rounds, seconds):
 
     seconds: how long a turn is meant to last. Everything before the rounds is warm-up.
     """
-    # In one process, because idle threads do not disturb the other side: after a turn
-    # XLA's took 0.1 ms of CPU time in all, PyTorch's 10 ms before they slept, and ours
-    # was as fast beside an idle PyTorch as alone.
+    # In one process, as an idle side does not disturb the other: in the 0.3 s after
+    # a turn XLA's threads took 0.1 ms of CPU time in all, PyTorch's 10 ms.
     cycles = {}
     for name, run in sides.items():
         run(1)

@@ -129,7 +129,7 @@ def test_torch_side_trains_and_clips(benchmark, monkeypatch):
     # Not the biases: those before a norm and the critic's last have gradient zero.
     pairs = [(a, b) for a, b in zip(before, after, strict=True) if a.ndim > 1]
     assert not any(torch.equal(a, b) for a, b in pairs)
-    largest = max(p.abs().max() for p in made[1].parameters())
+    largest = max(p.abs().max().item() for p in made[1].parameters())
     assert largest == pytest.approx(config.objective.clip)
 
 

@@ -42,8 +42,10 @@ class RunLog:
         if self.board:
             self.board.add_text(name, f"```\n{text}\n```")
 
-    def close(self) -> None:
-        """Flushes and closes all files."""
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
         self.file.close()
         if self.board:
             self.board.close()
@@ -74,10 +76,6 @@ class ProgressLine:
         """Replaces the line."""
         start, end = ("\r\x1b[2K", "") if self.rewrites else ("", "\n")
         print(f"{start}{text}", end=end, flush=True)
-
-    def say(self, text: str) -> None:
-        """Prints a line that stays."""
-        print(f"\r\x1b[2K{text}" if self.rewrites else text, flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -109,42 +109,39 @@ def _train(cfg, spec, state, dataset, samples, keys, out, checkpoints, stop):
     chunk = _compile(state, samples, spec)
     look = _Look(cfg, spec, dataset, keys, out)
     look.warm_up(state)
-    log, line = RunLog(out, step, run.tensorboard), ProgressLine()
-    if step == 0:
-        log.text("config", config.to_json(cfg))
-        log.picture(0, "real", look.real())
-    clock, saved, waiting = _Clock(step), step, None
-
-    while step < run.steps and not stop.requested:
-        count = min(run.chunk - step % run.chunk, run.steps - step)
-        state, metrics = chunk(state, samples, jnp.int32(count))
-        step += count
-        if waiting:
-            # Read while the chunk just begun keeps the device busy.
-            _record(*waiting, saved, clock, cfg, log, line)
-            waiting = None
-        done = step == run.steps or stop.requested
-        draw = done or (run.sample_every and step % run.sample_every == 0)
-        save = done or step % run.checkpoint_every == 0
-        if draw or save or step % run.log_every == 0:
-            waiting = (step, metrics | look.heldout(state, step))
-        if draw or save:
-            # Nothing is kept of a state that is not known to be finite.
-            _record(*waiting, saved, clock, cfg, log, line)
-            waiting = None
-        if draw:
-            sheet = look.draw(state, step, log)
-        if save:
-            checkpoints.save(state)
-            saved = step
-    checkpoints.wait()
-    log.close()
+    with RunLog(out, step, run.tensorboard) as log:
+        if step == 0:
+            log.text("config", config.to_json(cfg))
+            log.picture(0, "real", look.real())
+        record = partial(_record, _Clock(step), cfg, log, ProgressLine())
+        saved, waiting = step, None
+        while step < run.steps and not stop.requested:
+            count = min(run.chunk - step % run.chunk, run.steps - step)
+            state, metrics = chunk(state, samples, jnp.int32(count))
+            step += count
+            if waiting:
+                # Read while the chunk just begun keeps the device busy.
+                record(*waiting, saved)
+                waiting = None
+            done = step == run.steps or stop.requested
+            draw = done or (run.sample_every and step % run.sample_every == 0)
+            save = done or step % run.checkpoint_every == 0
+            if draw or save or step % run.log_every == 0:
+                waiting = (step, metrics | look.heldout(state, step))
+            if draw or save:
+                # Nothing is kept of a state that is not known to be finite.
+                record(*waiting, saved)
+                waiting = None
+            if draw:
+                sheet = look.draw(state, step, log)
+            if save:
+                checkpoints.save(state)
+                saved = step
+        checkpoints.wait()
     if step < run.steps:
-        line.say(f"stopped at step {step}, all saved; the same command goes on from it")
+        print(f"\nstopped at step {step}, all saved; the same command goes on from it")
     else:
-        line.say(
-            f"done: {step} steps in {duration(clock.elapsed())}, samples in {sheet}"
-        )
+        print(f"\ndone: {step} steps, samples in {sheet}")
     return 0
 
 
@@ -157,7 +154,7 @@ def _compile(state, samples, spec):
     return compiled
 
 
-def _record(step, metrics, saved, clock, cfg, log, line):
+def _record(clock, cfg, log, line, step, metrics, saved):
     """Reads one record from the device, writes it, and shows it.
 
     Raises UserError where a number in it is not finite; `saved` is the last step kept.
