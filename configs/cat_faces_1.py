@@ -9,7 +9,9 @@ the last of their fakes for the generator; BatchNorm scales start around 1, wher
 author draws them around 0, which silences every layer at the start.
 
 At 128x128 its author has one more layer on each side:
---data.image-size 128 --model.generator-widths 32 16 8 4 2 --model.critic-widths 1 2 4 8 16
+--data.image-size 128
+--model.generator-widths 32 16 8 4 2
+--model.critic-widths 1 2 4 8 16
 """
 
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer, Run

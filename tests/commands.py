@@ -25,7 +25,7 @@ TINY = """--config configs/digits.py --data.image-size 16 --data.batch-size 8
 --data.heldout 32 --model.features 2 --model.generator-widths 2 1
 --model.critic-widths 1 2 --model.z-dim 8 --objective.n-critic 2 --objective.warmup
 --run.chunk 5 --run.log-every 5 --run.sample-every 40 --run.checkpoint-every 10
---run.grid 16""".split()
+--run.grid 16""".split()  # noqa: SIM905
 
 
 def environment(cached=True):
@@ -38,16 +38,15 @@ def environment(cached=True):
     return kept
 
 
-def launch(module, *arguments, cached=True, cwd=ROOT, **more):
-    """Starts `python -m wgan_jax.MODULE`."""
+def launch(module, *arguments, before=(), cached=True):
+    """Starts `python -m wgan_jax.MODULE`, after the words `before`."""
     return subprocess.Popen(
-        [sys.executable, "-m", f"wgan_jax.{module}", *map(str, arguments)],
+        [*before, sys.executable, "-m", f"wgan_jax.{module}", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=cwd,
+        cwd=ROOT,
         env=environment(cached),
-        **more,
     )
 
 

@@ -420,9 +420,6 @@ def test_photographs_are_turned_as_their_exif_says(folder):
     np.testing.assert_array_equal(found[0], np.rot90(image, -1))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Pillow cuts 16-bit grey off at 255 in data._fit's convert"
-)
 def test_16_bit_grey_keeps_its_contrast(folder):
     levels = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1024
     Image.fromarray(levels).save(folder[0] / "a.png")
@@ -566,11 +563,6 @@ def test_a_full_disk_costs_the_cache_only(folder, cached, reports, monkeypatch):
     assert list(cached.iterdir()) == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=NotADirectoryError,
-    reason="data._cached unlinks its temporary file outside of any try",
-)
 def test_a_cache_that_cannot_be_made_costs_the_cache_only(
     folder, reports, monkeypatch, tmp_path
 ):
@@ -698,25 +690,14 @@ def npy(path):
         np.save(file, GREY)
 
 
-NOT_YET = pytest.mark.xfail(
-    strict=True, reason="data._load_npz lets this error through as a traceback"
-)
-# Not run: the file that NumPy leaves open would fail a later test.
-NOT_CLOSED_YET = pytest.mark.xfail(
-    run=False, reason="data._load_npz lets BadZipFile through and the file open"
-)
-
-
 @pytest.mark.parametrize(
     "spoil",
     [
         lambda path: path.unlink(),
         lambda path: path.write_bytes(b""),
         lambda path: path.write_text("no arrays"),
-        pytest.param(npy, marks=NOT_YET),
-        pytest.param(
-            lambda p: p.write_bytes(p.read_bytes()[:200]), marks=NOT_CLOSED_YET
-        ),
+        npy,
+        lambda p: p.write_bytes(p.read_bytes()[:200]),
         lambda path: (path.unlink(), path.mkdir()),
     ],
     ids=["missing", "empty", "text", "npy", "half", "folder"],
@@ -728,9 +709,6 @@ def test_a_file_that_is_no_npz_is_named(npz, spoil):
     assert message.startswith(f"data.dir={path} is no readable .npz file: ")
 
 
-@pytest.mark.xfail(
-    strict=True, raises=ValueError, reason="data._fit_all stacks an empty list"
-)
 def test_an_npz_without_images_is_fewer_than_a_batch(npz):
     path = npz(a=np.zeros((0, 9, 9), np.uint8))
     assert "larger than the 0 images" in complaint(npz_of(path))

@@ -142,9 +142,6 @@ def test_interpolation_keeps_the_length_of_normal_noise():
     assert (lengths < 1.1 * ends.max(1, keepdims=True)).all()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="images.interpolation divides by a sine that is zero there"
-)
 @pytest.mark.parametrize("factor", [1.0, 2.0, -2.0])
 def test_interpolation_between_points_on_one_line(factor):
     # Noise of one dimension knows no others.

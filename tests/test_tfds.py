@@ -192,9 +192,6 @@ def test_an_unknown_split_is_named_with_the_known_ones(tiny):
     assert message == "data.split=valid is not in data.name=tiny, which has train, test"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="tfds_source.images says data.split of both fields"
-)
 def test_an_unknown_test_split_is_named_by_its_field(tiny):
     message = complaint(tfds_of(tiny, test_split="valid"))
     assert message.startswith("data.test_split=valid is not in data.name=tiny")
@@ -206,14 +203,7 @@ def test_an_unknown_test_split_is_named_by_its_field(tiny):
         "train[:100]",
         "train[5:5]",
         "train[",
-        pytest.param(
-            "train[6:3]",
-            marks=pytest.mark.xfail(
-                strict=True,
-                raises=ValueError,
-                reason="its length is asked for outside the try of tfds_source.images",
-            ),
-        ),
+        "train[6:3]",
     ],
 )
 def test_slices_that_do_not_exist_are_named(tiny, split):
@@ -252,9 +242,6 @@ def test_an_unknown_name_that_is_near_to_none(tmp_path):
     )
 
 
-@pytest.mark.xfail(
-    strict=True, reason="tfds_source.open_builder catches DatasetNotFoundError only"
-)
 @pytest.mark.parametrize("name", ["my cats", "my-cats", "mnist/none", "mnist:9.9.9"])
 def test_names_that_tfds_cannot_read_are_refused(tmp_path, name):
     assert f"data.name={name}" in complaint(tfds_of(tmp_path, name=name))

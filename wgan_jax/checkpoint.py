@@ -74,7 +74,7 @@ class Checkpoints:
             yield
         except Exception as error:
             # tensorstore ends its long chain of causes with the first one.
-            reason = " ".join(str(error).split()).rsplit(": ", 1)[-1]
+            reason = " ".join(str(error).split()).rsplit(": ", 1)[-1].split(" [")[0]
             raise UserError(
                 f"a checkpoint cannot be written to {self.directory}: {reason}; make "
                 "room there, and the same command goes on from the last one"
@@ -178,6 +178,4 @@ def _check_shapes(wanted, saved, where):
                 f"configuration needs {list(array.shape)}"
             )
     for name in shapes.keys() - wanted.keys():
-        raise UserError(
-            f"checkpoint {where} is of another network: this configuration has no {name}"
-        )
+        raise UserError(f"checkpoint {where} is of another network: here is no {name}")

@@ -8,6 +8,7 @@ defaults here; the command line overrides single fields.
 import dataclasses
 import importlib.util
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
@@ -37,7 +38,7 @@ class Data:
     tfds_dir: str = ""
     """Folder of prepared TFDS data sets; empty is TFDS's own default."""
     manual_dir: str = ""
-    """Folder with the original files of a TFDS data set, for machines without network."""
+    """Folder with a TFDS data set's original files, for machines without network."""
     dir: str = ""
     """Folder of images (source folder) or path of the .npz file (source npz)."""
     array: str = ""
@@ -87,7 +88,7 @@ class Model:
     critic_widths: tuple[int, ...] = (1, 2, 4)
     """Hidden layers of the critic from the image on, as multiples of features."""
     kernel: int = 4
-    """Side of the stride-2 kernels in pixels (dcgan); PyTorch padding (kernel - 1) // 2."""
+    """Side of the stride-2 kernels in pixels, padded by (kernel - 1) // 2 (dcgan)."""
     generator_norm: Literal["none", "batch"] = "batch"
     """Norm after the generator's hidden layers; an mlp's first layer has none."""
     critic_norm: Literal["none", "batch", "instance", "layer"] = "none"
@@ -237,7 +238,7 @@ def from_json(text: str) -> Config:
             for name, kind in get_type_hints(Config).items()
         }
         return Config(**made)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"config.json is not of this version of wgan_jax ({error}): start a new "
             "run, or install the version in versions.json"
@@ -279,12 +280,11 @@ def _check_types(section, values):
                     f"{field}={value!r} must be one of {', '.join(get_args(kind))}"
                 )
         elif get_origin(kind) is tuple:
-            whole = all(isinstance(v, int) for v in value)
-            if not isinstance(value, tuple) or not whole:
+            if type(value) is not tuple or any(type(v) is not int for v in value):
                 raise UserError(f"{field}={value!r} must be a tuple of whole numbers")
         elif kind is float:
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise UserError(f"{field}={value!r} must be a number")
+            if type(value) not in (int, float) or not math.isfinite(value):
+                raise UserError(f"{field}={value!r} must be a finite number")
         elif type(value) is not kind:
             raise UserError(f"{field}={value!r} must be of type {kind.__name__}")
 
@@ -352,6 +352,11 @@ def _check_pairs(config):
             "sample, which the penalty needs, is not defined; take layer, instance or "
             "none"
         )
+    if model.kind == "mlp" and model.critic_norm == "instance":
+        raise UserError(
+            "model.critic_norm=instance needs images: with model.kind=mlp take layer "
+            "or none"
+        )
     if data.is_toy:
         if model.kind != "mlp":
             raise UserError(
@@ -364,11 +369,6 @@ def _check_pairs(config):
                 f"data.source={data.source} needs model.output=linear"
             )
         return
-    if model.kind == "mlp" and model.critic_norm == "instance":
-        raise UserError(
-            "model.critic_norm=instance needs images: with model.kind=mlp take layer "
-            "or none"
-        )
     wanted = {"symmetric": "tanh", "unit": "sigmoid"}[data.scale]
     if model.output not in (wanted, "linear"):
         raise UserError(

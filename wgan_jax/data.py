@@ -6,6 +6,7 @@ data: an epoch is a keyed bijection of the image numbers, computed where it is u
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -21,7 +22,9 @@ from rich.progress import track
 from wgan_jax import tfds_source
 from wgan_jax.config import Data, UserError
 
-SUFFIXES = frozenset(".bmp .gif .jpeg .jpg .png .ppm .pgm .tif .tiff .webp".split())
+SUFFIXES = {
+    *(".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,10 +125,8 @@ def to_float(images, data: Data, key):
     if data.is_toy:
         return images
     x = images.astype(jnp.float32)
-    if data.dequantize:
-        x = (x + jax.random.uniform(key, x.shape)) / 256
-    else:
-        x = x / 255
+    noise = jax.random.uniform(key, x.shape) if data.dequantize else 0.0
+    x = (x + noise) / (256 if data.dequantize else 255)
     return 2 * x - 1 if data.scale == "symmetric" else x
 
 
@@ -162,7 +163,8 @@ def _load_digits(data, report):
 def _load_npz(data, report):
     path = Path(data.dir)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # numpy leaves a file open that it opened itself and could not read.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             name = data.array or ("images" if "images" in file else "")
             if not name and len(file.files) == 1:
                 name = file.files[0]
@@ -172,7 +174,9 @@ def _load_npz(data, report):
                     f"{', '.join(file.files)}: name one of them with --data.array"
                 )
             images = file[name]
-    except (OSError, ValueError, EOFError, AttributeError) as error:
+    except UserError:
+        raise
+    except Exception as error:
         raise UserError(f"data.dir={path} is no readable .npz file: {error}") from error
     shape_fits = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))
     if not shape_fits or images.dtype != np.uint8:
@@ -192,7 +196,8 @@ def _load_folder(data, report):
     folder = Path(data.dir)
     if not folder.is_dir():
         raise UserError(f"data.dir={folder} is no folder")
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    files = sorted(p for p in found if p.is_file())
     if not files:
         raise UserError(
             f"data.dir={folder} has no image files: it must hold files ending in "
@@ -205,17 +210,19 @@ def _load_folder(data, report):
         def read(path):
             try:
                 with Image.open(path) as image:
-                    return _fit(ImageOps.exif_transpose(image), data), ""
+                    return _fit(ImageOps.exif_transpose(image), data), "", True
             except Exception as error:
-                return None, f"{path} ({type(error).__name__}: {error})"
+                # What the system refuses today it may grant tomorrow.
+                lasting = getattr(error, "errno", None) is None
+                return None, f"{path} ({type(error).__name__}: {error})", lasting
 
         with concurrent.futures.ThreadPoolExecutor() as pool:
             work = pool.map(read, files)
             results = list(track(work, "decoding", len(files), transient=True))
-        images = [image for image, _ in results if image is not None]
-        bad = [message for image, message in results if image is None]
-        stack = np.stack(images) if images else np.zeros((0, *data.sample_shape), "u1")
-        return stack, bad
+        images = [image for image, _, _ in results if image is not None]
+        bad = [message for image, message, _ in results if image is None]
+        stack = _stack(images, data)
+        return stack, bad, all(lasting for _, _, lasting in results)
 
     images, bad = _cached(f"folder {folder.resolve()}\n{listing}", data, decode, report)
     if bad:
@@ -232,20 +239,24 @@ def _load_folder(data, report):
 def _load_tfds(data, report):
     builder = tfds_source.open_builder(data, report)
 
-    def read(split):
+    def read(split, field):
         def decode():
-            source = tfds_source.images(builder, split, data.name)
+            source = tfds_source.images(builder, split, data.name, field)
             rows = track(source, f"decoding {data.name} {split}", transient=True)
-            return _fit_all((Image.fromarray(row) for row in rows), data), []
+            return _fit_all((Image.fromarray(row) for row in rows), data), [], True
 
         source = f"tfds {builder.info.full_name} {builder.data_path} {split}"
         return _cached(source, data, decode, report)[0]
 
-    return read(data.split), read(data.test_split) if data.test_split else None
+    train = read(data.split, "data.split")
+    return train, read(data.test_split, "data.test_split") if data.test_split else None
 
 
 def _fit(image, data):
     """A Pillow image to uint8 [image_size, image_size, channels]."""
+    if image.mode.startswith("I;16"):
+        # Pillow would cut its 65,536 grey levels off at 255.
+        image = Image.fromarray(np.round(np.asarray(image) / 257).astype(np.uint8))
     image = image.convert("L" if data.channels == 1 else "RGB")
     size = (data.image_size, data.image_size)
     if image.size != size:
@@ -255,7 +266,11 @@ def _fit(image, data):
 
 
 def _fit_all(images, data):
-    return np.stack([_fit(image, data) for image in images])
+    return _stack([_fit(image, data) for image in images], data)
+
+
+def _stack(images, data):
+    return np.stack(images) if images else np.zeros((0, *data.sample_shape), np.uint8)
 
 
 def cache_directory() -> Path:
@@ -265,7 +280,10 @@ def cache_directory() -> Path:
 
 
 def _cached(source, data, decode, report):
-    """decode() -> (images, unreadable files), kept on disk by all that shapes it."""
+    """Images and unreadable files, kept on disk under a name of all that shapes them.
+
+    decode() -> (images, unreadable files, whether that is worth keeping).
+    """
     facts = f"{source}\n{data.sample_shape} {data.resize}"
     name = hashlib.sha256(facts.encode()).hexdigest()[:24]
     path = cache_directory() / f"{name}.npz"
@@ -274,7 +292,9 @@ def _cached(source, data, decode, report):
             return file["images"], list(file["bad"])
     except Exception:  # A missing, cut-off or foreign file: decode again.
         pass
-    images, bad = decode()
+    images, bad, lasting = decode()
+    if not lasting:
+        return images, bad
     temporary = path.with_name(f"{name}.{os.getpid()}.tmp.npz")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -282,5 +302,6 @@ def _cached(source, data, decode, report):
         temporary.replace(path)
     except OSError as error:
         report(f"decoded images are not kept for the next run: {error}")
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return images, bad

@@ -60,6 +60,10 @@ def interpolation(start: np.ndarray, end: np.ndarray, columns: int) -> np.ndarra
     lengths = [np.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b)]
     cosine = (a * b).sum(-1, keepdims=True) / (lengths[0] * lengths[1])
     angle = np.arccos(np.clip(cosine, -1, 1))
-    sine = np.maximum(np.sin(angle), 1e-6)
-    path = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / sine
+    sine = np.sin(angle)
+    # Points on one line through zero have no great circle, or every one.
+    straight = np.abs(sine) < 1e-4
+    sine = np.where(straight, 1.0, sine)
+    weights = np.where(straight, 1 - t, np.sin((1 - t) * angle) / sine)
+    path = weights * a + np.where(straight, t, np.sin(t * angle) / sine) * b
     return path.reshape(-1, start.shape[-1]).astype(np.float32)

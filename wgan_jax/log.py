@@ -16,7 +16,9 @@ class RunLog:
         lines = self.path.read_text().splitlines() if self.path.exists() else []
         # A killed run may have logged past its last checkpoint, or half a line.
         kept = [line for line in lines if _step_of(line) <= step]
-        self.path.write_text("".join(line + "\n" for line in kept))
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text("".join(line + "\n" for line in kept))
+        temporary.replace(self.path)
         self.file = self.path.open("a")
         self.board = _open_board(directory, step) if tensorboard else None
 

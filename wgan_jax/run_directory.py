@@ -16,7 +16,10 @@ import jax
 
 from wgan_jax.config import Config, UserError, differences, from_json, to_json
 
-PACKAGES = "jax jaxlib flax optax orbax-checkpoint tensorflow-datasets numpy".split()
+PACKAGES = (
+    *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets"),
+    *("numpy", "pillow"),
+)
 
 
 def claim(out, config: Config, *, fresh: bool = False) -> Path:

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
 
@@ -68,7 +67,7 @@ def restore(run, checkpoint: int = -1) -> tuple[Config, Spec, TrainState]:
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(
-                f"--checkpoint {checkpoint} of {run} is damaged ({reason}): take another"
+                f"--checkpoint {checkpoint} of {run} is damaged: {reason}"
             ) from error
 
 

@@ -6,8 +6,6 @@ import importlib.util
 import subprocess
 import sys
 
-import numpy as np
-
 from wgan_jax.config import Data, UserError
 
 
@@ -30,32 +28,44 @@ def open_builder(data: Data, report):
             f"did you mean {' or '.join(near)}?" if near else "see tfds.list_builders()"
         )
         raise UserError(f"data.name={data.name} is no TFDS data set: {hint}") from error
+    except (ValueError, AssertionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"data.name={data.name} is no TFDS data set: {reason}"
+        ) from error
     if not builder.is_prepared():
         _prepare_elsewhere(data, report)
         builder = find()
     if builder.info.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
         raise UserError(
             f"data.name={data.name} in {builder.data_path} was prepared as "
-            f"{builder.info.file_format.value}, which needs TensorFlow to read: prepare "
-            "it as array_record in another folder, with --data.tfds-dir"
+            f"{builder.info.file_format.value}, which needs TensorFlow to read: "
+            "prepare it as array_record in another folder, with --data.tfds-dir"
         )
     return builder
 
 
-def images(builder, split: str, name: str) -> list[np.ndarray]:
-    """The images of a split, uint8 [height, width] or [height, width, 3], lazily."""
+def images(builder, split: str, name: str, field: str = "data.split"):
+    """The images of a split, uint8 [height, width] or [height, width, 3], lazily.
+
+    field: where the split was named, for the sentence of the UserError that an unknown
+    one raises.
+    """
     import tensorflow_datasets as tfds
 
     features = builder.info.features
     keys = [k for k, f in features.items() if isinstance(f, tfds.features.Image)]
     if not keys:
-        raise UserError(f"data.name={name} has no images: its features are {features}")
+        raise UserError(
+            f"data.name={name} has no images: its features are {', '.join(features)}"
+        )
     try:
         source = builder.as_data_source(split=split)
+        len(source)
     except ValueError as error:
         known = ", ".join(builder.info.splits)
         raise UserError(
-            f"data.split={split} is not in data.name={name}, which has {known}"
+            f"{field}={split} is not in data.name={name}, which has {known}"
         ) from error
     return _Column(source, keys[0])
 
