@@ -169,13 +169,16 @@ def _checksum(arrays):
 
 
 def _check_shapes(wanted, saved, where):
-    shapes = {name: tuple(saved[name].shape) for name in saved}
+    shapes = {name: list(saved[name].shape) for name in saved}
     for name, array in wanted.items():
-        if name not in shapes or shapes[name] != array.shape:
-            there = list(shapes[name]) if name in shapes else "not there"
+        if shapes.get(name) != list(array.shape):
+            there = shapes.get(name, "not there")
             raise UserError(
-                f"checkpoint {where} is of another network: {name} is {there}, but this "
-                f"configuration needs {list(array.shape)}"
+                f"checkpoint {where} is of another network: {name} is {there}, but "
+                f"this configuration needs {list(array.shape)}"
             )
     for name in shapes.keys() - wanted.keys():
-        raise UserError(f"checkpoint {where} is of another network: here is no {name}")
+        raise UserError(
+            f"checkpoint {where} is of another network: this configuration has no "
+            f"{name}"
+        )

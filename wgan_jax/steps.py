@@ -68,7 +68,7 @@ def critic_step(state: TrainState, real, key, *, spec: Spec):
 
 
 def generator_step(state: TrainState, key, *, spec: Spec):
-    """One generator update on fresh noise, which is a step; returns (state, metrics)."""
+    """One generator update, which ends a step; returns (state, metrics)."""
     z = jax.random.normal(key, (spec.batch_size, spec.z_dim))
 
     def loss(params):
