@@ -28,10 +28,14 @@ TINY = """--config configs/digits.py --data.image-size 16 --data.batch-size 8
 --run.grid 16""".split()  # noqa: SIM905
 
 
-def environment(cached=True):
-    """The environment of a command: the package on its path, programs compiled once."""
-    # Optimised as for users, unlike the programs of the other tests.
-    kept = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+def environment(cached=True, optimised=True):
+    """The environment of a command: the package on its path, programs compiled once.
+
+    optimised: as for users, unlike the programs of most tests (see conftest.py).
+    """
+    kept = dict(os.environ)
+    if optimised:
+        kept.pop("XLA_FLAGS", None)
     kept |= {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": CACHE.name}
     if cached:
         kept["JAX_COMPILATION_CACHE_DIR"] = f"{CACHE.name}/xla"

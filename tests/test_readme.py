@@ -1,0 +1,120 @@
+"""Every command of the README does what it says, at a size that takes seconds."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+
+import numpy as np
+import pytest
+from commands import ROOT, environment
+from PIL import Image
+
+BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+COMMANDS = [line for block in BLOCKS for line in block.splitlines()]
+TINY = """--run.steps 1 --run.chunk 1 --run.log-every 1 --run.sample-every 1
+--run.checkpoint-every 1 --run.grid 4 --model.features 1 --data.batch-size 4
+--data.heldout 8 --objective.n-critic 1""".split()  # noqa: SIM905
+
+
+def commands(start):
+    return [line for line in COMMANDS if line.startswith(start)]
+
+
+def offline(line):
+    return "mnist" not in line
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A folder in which the README's commands find what they name."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("configs", "scripts"):
+        (folder / name).symlink_to(ROOT / name)
+    (folder / "FOLDER").mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        image = Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8))
+        image.save(folder / "FOLDER" / f"{i}.png")
+    return folder
+
+
+def run(clone, line, *more):
+    words = [sys.executable, *shlex.split(line)[1:], *more]
+    done = subprocess.run(
+        words,
+        cwd=clone,
+        env=environment(optimised=False),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_command_is_of_a_kind_that_a_test_runs():
+    kinds = ("make ", "pip install ", "python -m wgan_jax.", "python scripts/")
+    assert COMMANDS
+    assert all(line.startswith(kinds) for line in COMMANDS)
+
+
+def test_train_and_sample_commands_run(clone):
+    lines = [line for line in commands("python -m") if offline(line)]
+    assert {"train", "sample"} <= {line.split(".")[1].split()[0] for line in lines}
+    for line in lines:
+        stdout = run(clone, line, *(TINY if ".train" in line else ()))
+        assert stdout
+    for line in lines:
+        out = re.search(r"--out (\S+)", line)
+        name = out.group(1) if out else f"runs/{re.search(r'configs/(.*).py', line)[1]}"
+        assert (clone / name).exists()
+
+
+@pytest.mark.data
+def test_mnist_and_fashion_mnist_commands_run(clone):
+    pytest.importorskip("tensorflow", reason="needs the prepare extra")
+    originals = os.environ["WGAN_JAX_DATA"]
+    for line in [*commands("python scripts/prepare"), *commands("python -m")]:
+        if offline(line):
+            continue
+        name = "fashion_mnist" if "fashion" in line else "mnist"
+        tfds = ["--tfds-dir", "tfds", "--manual-dir", f"{originals}/{name}"]
+        if ".train" in line:
+            tfds = [word.replace("--", "--data.") for word in tfds] + TINY
+        run(clone, line.replace(" --manual-dir FOLDER", ""), *tfds)
+    assert (clone / "runs" / "mnist_wgan_gp" / "checkpoints" / "1").is_dir()
+
+
+@pytest.mark.parametrize("line", commands("make"))
+def test_make_targets_exist_and_call_the_commands(line):
+    done = subprocess.run(
+        [*line.split(), "--dry-run"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    wanted = {"make train": "-m wgan_jax.train --config configs/digits.py"}
+    assert wanted.get(line, "-m pytest") in done.stdout
+
+
+@pytest.mark.parametrize("line", commands("pip"))
+def test_extras_exist(line):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extra = re.fullmatch(r'pip install -e "\.\[(\w+)\]"', line).group(1)
+    assert extra in project["optional-dependencies"]
+
+
+@pytest.mark.torch
+def test_the_benchmark_command_starts(clone):
+    pytest.importorskip("torch")
+    # What it measures is tested in test_benchmark.py.
+    assert "--config" in run(clone, "python scripts/benchmark.py", "--help")
+
+
+def test_files_that_the_readme_and_the_docs_name_exist():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    for page in pages:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if not link.startswith("http"):
+                assert (page.parent / link).exists(), f"{page.name}: {link}"
