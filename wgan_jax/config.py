@@ -166,7 +166,7 @@ class Run:
     chunk: int = 25
     """Steps in one call of the compiled program."""
     log_every: int = 25
-    """Steps between two lines of metrics.jsonl."""
+    """Steps between two lines of metrics.jsonl, each the mean over its last chunk."""
     sample_every: int = 250
     """Steps between two sample grids; 0 draws none but the last."""
     checkpoint_every: int = 250

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import signal
 import sys
 import time
@@ -59,63 +60,51 @@ def parse(argv) -> Arguments:
 
 def main(argv=None) -> int:
     """Parses, builds, restores and trains; returns the exit status."""
-    stop = _StopRequest()
     arguments = parse(sys.argv[1:] if argv is None else argv)
     sections = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config)}
-    resolved = Config(**sections)
-    config.validate(resolved)
-    jax.config.update("jax_default_matmul_precision", resolved.run.precision)
+    cfg = Config(**sections)
+    config.validate(cfg)
+    jax.config.update("jax_default_matmul_precision", cfg.run.precision)
     out = Path(arguments.out or f"runs/{Path(arguments.config).stem}")
     if not arguments.dry_run:
         # First of all, so that a directory that will not do costs no waiting.
-        run_directory.claim(out, resolved, fresh=arguments.fresh)
-    dataset = data.load(resolved.data)
-    spec = make_spec(resolved, data.make_draw(resolved.data, len(dataset.train)))
-    keys = jax.random.split(jax.random.key(resolved.run.seed), 4)
+        run_directory.claim(out, cfg, fresh=arguments.fresh)
+    dataset = data.load(cfg.data)
+    spec = make_spec(cfg, data.make_draw(cfg.data, len(dataset.train)))
+    keys = jax.random.split(jax.random.key(cfg.run.seed), 4)
     samples = jax.device_put(dataset.train)
     state = jax.jit(partial(init_state, spec=spec))(keys[0])
     if arguments.dry_run:
         flops = describe.cycle_flops(state, samples, spec)
-        environment = run_directory.environment(resolved)
-        describe.print_plan(resolved, spec, environment, flops)
+        describe.print_plan(cfg, spec, run_directory.environment(cfg), flops)
         _compile(state, samples, spec)
         return 0
-    run_directory.begin(out, resolved)
-    with Checkpoints(
-        out / "checkpoints", resolved.run.keep, resolved.run.keep_every
-    ) as checkpoints:
+    run_directory.begin(out, cfg)
+    keep = (cfg.run.keep, cfg.run.keep_every)
+    with Checkpoints(out / "checkpoints", *keep) as checkpoints:
         saved = checkpoints.restore_newest(state, print, move=True)
         if saved is not None:
             print(f"going on with {out} from step {int(saved.step)}")
-        return _train(
-            resolved,
-            spec,
-            saved or state,
-            dataset,
-            samples,
-            keys,
-            out,
-            checkpoints,
-            stop,
-        )
+        look = _Look(cfg, spec, dataset, keys[1:], out)
+        return _train(cfg, spec, saved or state, samples, look, checkpoints, out)
 
 
-def _train(cfg, spec, state, dataset, samples, keys, out, checkpoints, stop):
+def _train(cfg, spec, state, samples, look, checkpoints, out):
     """The loop over chunks: all of the impure part of training."""
     run, step = cfg.run, int(state.step)
     if step >= run.steps:
         print(f"{out} is trained to the end, step {step}; more: --run.steps N")
         return 0
+    stop = _StopRequest()
     chunk = _compile(state, samples, spec)
-    look = _Look(cfg, spec, dataset, keys, out)
     look.warm_up(state)
     with RunLog(out, step, run.tensorboard) as log:
         if step == 0:
             log.text("config", config.to_json(cfg))
             log.picture(0, "real", look.real())
         record = partial(_record, _Clock(step), cfg, log, ProgressLine())
-        saved, waiting = step, None
-        while step < run.steps and not stop.requested:
+        saved, waiting, done = step, None, stop.requested
+        while not done:
             count = min(run.chunk - step % run.chunk, run.steps - step)
             state, metrics = chunk(state, samples, jnp.int32(count))
             step += count
@@ -123,6 +112,7 @@ def _train(cfg, spec, state, dataset, samples, keys, out, checkpoints, stop):
                 # Read while the chunk just begun keeps the device busy.
                 record(*waiting, saved)
                 waiting = None
+            # Asked once: a signal later in this round ends the next one.
             done = step == run.steps or stop.requested
             draw = done or (run.sample_every and step % run.sample_every == 0)
             save = done or step % run.checkpoint_every == 0
@@ -195,13 +185,13 @@ class _Look:
     def __init__(self, cfg, spec, dataset, keys, out):
         self.cfg, self.spec, self.out = cfg, spec, out
         self.train = dataset.train
-        _, key_fixed, self.key_fresh, self.key_heldout = keys
+        key_fixed, self.key_fresh, key_heldout = keys
         self.count = 2000 if cfg.data.is_toy else cfg.run.grid
         self.fixed = self._noise(key_fixed)
         self.sampler = make_sampler(cfg, spec)
-        key_dequantize, self.key_heldout = jax.random.split(self.key_heldout)
-        self.points = dataset.heldout
-        self.samples = data.to_float(
+        key_dequantize, self.key_heldout = jax.random.split(key_heldout)
+        self.heldout_raw = dataset.heldout
+        self.heldout_float = data.to_float(
             jnp.asarray(dataset.heldout), cfg.data, key_dequantize
         )
         self.estimate = jax.jit(partial(steps.heldout_estimate, spec=spec))
@@ -216,23 +206,23 @@ class _Look:
 
     def real(self):
         """Held-out or training samples as a picture; also written to samples/."""
-        shown = self.points if self.cfg.data.is_toy else self.train[: self.count]
-        sheet = picture(shown, self.points)
+        shown = self.heldout_raw if self.cfg.data.is_toy else self.train[: self.count]
+        sheet = picture(shown, self.heldout_raw)
         images.save_png(self.out / "samples" / "real.png", sheet)
         return sheet
 
     def heldout(self, state, step):
         """The held-out estimate, still on the device, as a metric."""
-        if not len(self.samples):
+        if not len(self.heldout_float):
             return {}
         key = jax.random.fold_in(self.key_heldout, step)
-        return {"heldout_wasserstein": self.estimate(state, self.samples, key)}
+        return {"heldout_wasserstein": self.estimate(state, self.heldout_float, key)}
 
     def draw(self, state, step, log):
         """Writes the two grids of a step; returns the path of the fixed-noise one."""
         fresh = self._noise(jax.random.fold_in(self.key_fresh, step))
         for name, z in (("fresh", fresh), ("fixed", self.fixed)):
-            sheet = picture(self.sampler(*weights(state), z), self.points)
+            sheet = picture(self.sampler(*weights(state), z), self.heldout_raw)
             path = self.out / "samples" / f"{name}-{step:07}.png"
             images.save_png(path, sheet)
             log.picture(step, name, sheet)
@@ -277,7 +267,8 @@ class _StopRequest:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = True
-        print("\nfinishing this chunk ...", flush=True)
+        # print() may not be entered twice, and a signal can come in the middle of one.
+        os.write(1, b"\nfinishing this chunk ...\n")
 
 
 if __name__ == "__main__":
