@@ -1,6 +1,10 @@
 """WGAN-GP on scikit-learn's handwritten digits: the quick start, offline, in minutes.
 
 python -m wgan_jax.train --config configs/digits.py
+
+1,797 scans of 8x8 pixels, upsampled to 32x32. Expect the Wasserstein estimate to rise
+in the first 50 steps, while the critic learns, then to fall to about 1, and digits that
+can be read from step 500 on.
 """
 
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer, Run
@@ -9,10 +13,19 @@ from wgan_jax.config import Config, Data, Model, Objective, Optimizer, Run
 def get_config():
     return Config(
         data=Data(source="digits", batch_size=64, heldout=192),
-        model=Model(z_dim=64, features=16, generator_norm="batch"),
-        objective=Objective(constraint="penalty", n_critic=3),
-        optimizer=Optimizer(
-            kind="adam", critic_lr=5e-4, generator_lr=5e-4, beta1=0.0, average=0.99
+        model=Model(
+            z_dim=64,
+            features=24,
+            generator_widths=(4, 2, 1),
+            critic_widths=(1, 2, 4),
         ),
-        run=Run(steps=1000, chunk=25, sample_every=250, checkpoint_every=250),
+        objective=Objective(constraint="penalty", gp_weight=10.0, n_critic=3),
+        optimizer=Optimizer(
+            kind="adam",
+            critic_lr=5e-4,
+            generator_lr=5e-4,
+            decay="linear",
+            average=0.99,
+        ),
+        run=Run(steps=1200, sample_every=300, checkpoint_every=300),
     )

@@ -247,8 +247,8 @@ def _timed(run, cycles):
 def _busy_elsewhere():
     """Core-seconds that all other processes have taken so far; 0 where unknown.
 
-    On shared cores PyTorch's OpenMP threads spin while they wait for each other, so that
-    a busy neighbour slows them many times more than ours, and the ratio means nothing.
+    On shared cores PyTorch's OpenMP threads spin while they wait for each other: a busy
+    neighbour slows them many times more than ours, and the ratio means nothing.
     """
     if not os.path.exists("/proc/stat"):
         return 0.0
