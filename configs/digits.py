@@ -27,5 +27,5 @@ def get_config():
             decay="linear",
             average=0.99,
         ),
-        run=Run(steps=1200, sample_every=300, checkpoint_every=300),
+        run=Run(steps=1500, sample_every=300, checkpoint_every=300),
     )
