@@ -64,7 +64,7 @@ def python_m(module, *arguments, **more):
 def in_process(module, *arguments):
     """Runs a command here: (exit status, what it wrote to stderr)."""
     handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-    errors, before = io.StringIO(), Path.cwd()
+    errors, before, hook = io.StringIO(), Path.cwd(), sys.unraisablehook
     os.chdir(ROOT)
     try:
         with contextlib.redirect_stderr(errors):
@@ -73,6 +73,7 @@ def in_process(module, *arguments):
         return stop.code, errors.getvalue()
     finally:
         os.chdir(before)
+        sys.unraisablehook = hook
         for number, handler in handlers.items():
             signal.signal(number, handler)
 

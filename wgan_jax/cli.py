@@ -23,6 +23,7 @@ def run(command) -> None:
     # TFDS and Orbax tell absl of all that they do not find, and of every error, with a
     # traceback, before they raise it.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
+    sys.unraisablehook = _unraisable
     try:
         code = command()
     except UserError as error:
@@ -35,6 +36,13 @@ def run(command) -> None:
         code = _complain("interrupted")
     sys.stdout.flush()
     sys.exit(code)
+
+
+def _unraisable(event):
+    # What Orbax could not write tells an event loop that is gone by then; the error
+    # itself is raised, and told, elsewhere.
+    if "Event loop is closed" not in str(event.exc_value):
+        sys.__unraisablehook__(event)
 
 
 def _complain(sentence):
