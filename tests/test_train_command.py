@@ -17,7 +17,7 @@ from commands import (
     records,
 )
 
-from wgan_jax import train
+from wgan_jax import run_directory, train
 from wgan_jax.config import Config, from_json
 
 
@@ -273,6 +273,17 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
     assert code == 2
     assert "holds no run" in error
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("left", [[], ["config.tmp"], ["config.json"]])
+def test_a_run_killed_before_its_first_step_starts_again(finished, tmp_path, left):
+    for name in left:
+        text = (finished[0] / "config.json").read_text()
+        (tmp_path / name).write_text(text if name.endswith("json") else text[:20])
+    cfg = from_json((finished[0] / "config.json").read_text())
+    assert run_directory.claim(tmp_path, cfg) == tmp_path
+    run_directory.begin(tmp_path, cfg)
+    assert from_json((tmp_path / "config.json").read_text()) == cfg
 
 
 def test_divergence_stops_the_run_names_the_steps_and_keeps_the_last_good(

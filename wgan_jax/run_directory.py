@@ -34,7 +34,7 @@ def claim(out, config: Config, *, fresh: bool = False) -> Path:
         _move_aside(out)
     if (out / "config.json").exists():
         _refuse_another(out, read_config(out), config)
-    elif out.is_dir() and any(out.iterdir()):
+    elif out.is_dir() and any(p.name != "config.tmp" for p in out.iterdir()):
         raise UserError(
             f"--out {out} is not empty and holds no run (no config.json): give "
             "another --out"
@@ -46,8 +46,9 @@ def claim(out, config: Config, *, fresh: bool = False) -> Path:
 
 def begin(out: Path, config: Config) -> None:
     """Writes what is known before the first step, once all of it was found good."""
-    (out / "samples").mkdir(exist_ok=True)
+    # First, as a directory is known by it: a run may be killed between any two lines.
     _write(out / "config.json", to_json(config))
+    (out / "samples").mkdir(exist_ok=True)
     versions = json.dumps(environment(config), indent=2) + "\n"
     _write(out / "versions.json", versions)
 
