@@ -23,7 +23,9 @@ def open_builder(data: Data, report):
     try:
         builder = find()
     except tfds.core.DatasetNotFoundError as error:
-        near = difflib.get_close_matches(data.name, tfds.list_builders(), 3)
+        # The community's data sets are listed by TensorFlow only, over the network.
+        known = tfds.list_builders(with_community_datasets=False)
+        near = difflib.get_close_matches(data.name, known, 3)
         hint = (
             f"did you mean {' or '.join(near)}?" if near else "see tfds.list_builders()"
         )
