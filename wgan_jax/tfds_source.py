@@ -117,8 +117,13 @@ def prepare(name: str, tfds_dir: str = "", manual_dir: str = "") -> str:
     builder = tfds.builder(
         name, data_dir=tfds_dir or None, file_format=tfds.core.FileFormat.ARRAY_RECORD
     )
+    # A folder each: TFDS finds what it has extracted by file name alone, and MNIST and
+    # Fashion-MNIST have the same ones, so the second would become the first.
+    downloads = Path(builder.data_dir).parents[1] / "downloads" / name
     config = tfds.download.DownloadConfig(manual_dir=manual_dir or None)
-    builder.download_and_prepare(download_config=config, file_format="array_record")
+    builder.download_and_prepare(
+        download_dir=str(downloads), download_config=config, file_format="array_record"
+    )
     return str(builder.data_path)
 
 
