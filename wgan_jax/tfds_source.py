@@ -5,6 +5,7 @@ import difflib
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 from wgan_jax.config import Data, UserError
 
