@@ -203,8 +203,6 @@ def _load_folder(data, report):
             f"data.dir={folder} has no image files: it must hold files ending in "
             f"{' '.join(sorted(SUFFIXES))}, at any depth"
         )
-    stamps = [(str(p.relative_to(folder)), p.stat()) for p in files]
-    listing = "\n".join(f"{name} {s.st_size} {s.st_mtime_ns}" for name, s in stamps)
 
     def decode():
         def read(path):
@@ -224,7 +222,7 @@ def _load_folder(data, report):
         stack = _stack(images, data)
         return stack, bad, all(lasting for _, _, lasting in results)
 
-    images, bad = _cached(f"folder {folder.resolve()}\n{listing}", data, decode, report)
+    images, bad = _cached(f"folder {_stamps(folder, files)}", data, decode, report)
     if bad:
         some = "; ".join(bad[:3]) + ("; ..." if len(bad) > 3 else "")
         found = f"{len(bad)} of {len(files)} image files cannot be read: {some}"
@@ -245,7 +243,9 @@ def _load_tfds(data, report):
             rows = track(source, f"decoding {data.name} {split}", transient=True)
             return _fit_all((Image.fromarray(row) for row in rows), data), [], True
 
-        source = f"tfds {builder.info.full_name} {builder.data_path} {split}"
+        # By the files and not only the name: they may be prepared anew.
+        folder = Path(builder.data_path)
+        source = f"tfds {split} {_stamps(folder, sorted(folder.iterdir()))}"
         return _cached(source, data, decode, report)[0]
 
     train = read(data.split, "data.split")
@@ -271,6 +271,13 @@ def _fit_all(images, data):
 
 def _stack(images, data):
     return np.stack(images) if images else np.zeros((0, *data.sample_shape), np.uint8)
+
+
+def _stamps(folder, files):
+    """Names, sizes and times of files: what changes when one of them does."""
+    stamps = [(p.relative_to(folder), p.stat()) for p in files]
+    lines = [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stamps]
+    return "\n".join([str(folder.resolve()), *lines])
 
 
 def cache_directory() -> Path:
