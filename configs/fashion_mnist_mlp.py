@@ -2,6 +2,10 @@
 
 python -m wgan_jax.train --config configs/fashion_mnist_mlp.py
 
+About 20 minutes on two cores of an AMD EPYC, 160 critic updates a second. Expect the
+held-out estimate to fall from 1.2 to below 0.05, and shirts, trousers, shoes and bags
+that can be told apart, blurred as fully connected nets have them.
+
 The seed trains 200 epochs of 938 batches and updates the generator at every 25th, from
 the first: 38 updates an epoch, 7,600 in all, with 190,000 critic updates. Differences:
 noise and real batch are fresh for every update, and all 25 critic updates come before

@@ -2,6 +2,9 @@
 
 python -m wgan_jax.train --config configs/mnist_dcgan_anogan.py
 
+35 GFLOP a step: about 90 minutes on two cores of an AMD EPYC, estimated at the
+130 GFLOP/s measured there on other configurations. Expect a falling estimate.
+
 The seed shows its nets as pictures and gives no widths or learning rates, only that
 both have BatchNorm: taken here are the DCGAN pyramid from 7x7 at base width 64, and
 clip, optimizer and rhythm of the WGAN paper.
