@@ -2,7 +2,8 @@
 
 python -m wgan_jax.train --config configs/toy_25gaussians.py
 
-Time as toy_8gaussians.py, and points on all 25 modes later than there. Otherwise toy_8gaussians.py.
+Time as toy_8gaussians.py, with points on all 25 modes later than there. Otherwise the
+same.
 """
 
 import dataclasses

@@ -2,8 +2,8 @@
 
 python -m wgan_jax.train --config configs/toy_8gaussians.py
 
-4 steps a second on one core of an AMD EPYC: 80 minutes. Expect the estimate to fall to a
-few hundredths and points on all eight modes after 4,000 steps.
+4 steps a second on one core of an AMD EPYC: 80 minutes. Expect the estimate to fall to
+a few hundredths, and points on all eight modes after 2,000 steps.
 
 Three hidden layers of 512 ReLUs on each side, batch 256, Adam with beta1 0.5, and
 lambda 10 as in the paper, where its gan_toy.py has 0.1 "because it makes things

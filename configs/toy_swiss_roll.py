@@ -2,7 +2,7 @@
 
 python -m wgan_jax.train --config configs/toy_swiss_roll.py
 
-Time as toy_8gaussians.py, and points along the whole roll. Otherwise toy_8gaussians.py.
+Time as toy_8gaussians.py, with points along the whole roll. Otherwise the same.
 """
 
 import dataclasses
