@@ -3,7 +3,7 @@
 python -m wgan_jax.train --config configs/custom_folder.py --data.dir FOLDER
 
 240 GFLOP a step as it stands: 2 seconds on two cores of an AMD EPYC, estimated at the
-130 GFLOP/s measured there on other configurations, and a small part of that on a GPU.
+130 GFLOP/s measured there on other configurations.
 Expect the estimate to rise while the critic learns, then to fall for as long as samples
 get better.
 

@@ -2,7 +2,7 @@
 
 python -m wgan_jax.train --config configs/mnist_dcgan.py
 
-2,770 GFLOP a step: minutes on a GPU; about 17 hours on two cores of an AMD EPYC at the
+2,770 GFLOP a step, meant for a GPU: about 17 hours on two cores of an AMD EPYC at the
 130 GFLOP/s measured there on other configurations, so take --model.features 64 on a
 CPU, for a tenth of that. Expect a falling estimate, which clipping makes small.
 
