@@ -29,8 +29,8 @@ def test_reopening_drops_what_was_logged_after_the_step(tmp_path, step, kept):
     with RunLog(tmp_path, 0, tensorboard=False) as log:
         for logged in (10, 20, 30):
             log.write(logged, {"value": logged / 10})
-    with RunLog(tmp_path, step, tensorboard=False):
-        pass
+    with RunLog(tmp_path, step, tensorboard=False) as log:
+        assert log.board is None
     assert records(tmp_path) == [{"step": s, "value": s / 10} for s in kept]
 
 

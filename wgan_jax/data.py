@@ -294,11 +294,10 @@ def _cached(source, data, decode, report):
     facts = f"{source}\n{data.sample_shape} {data.resize}"
     name = hashlib.sha256(facts.encode()).hexdigest()[:24]
     path = cache_directory() / f"{name}.npz"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return file["images"], list(file["bad"])
-    except Exception:  # A missing, cut-off or foreign file: decode again.
-        pass
+    # Whatever is missing, cut off or foreign is decoded again.
+    with contextlib.suppress(Exception), path.open("rb") as opened:
+        file = np.load(opened, allow_pickle=False)
+        return file["images"], list(file["bad"])
     images, bad, lasting = decode()
     if not lasting:
         return images, bad
