@@ -39,8 +39,10 @@ class Checkpoints:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self.manager.close()
+    def __exit__(self, kind, *_):
+        # What ended the run is told, not what closing then says of it.
+        with contextlib.suppress(Exception) if kind else self._writing():
+            self.manager.close()
 
     def steps(self) -> list[int]:
         """The steps that are saved, oldest first."""
@@ -141,7 +143,7 @@ class Checkpoints:
 
 def _flatten(state):
     """A state as {path: numpy array}, copied off the device."""
-    state = dataclasses.replace(state, key=_key_data(state.key))
+    state = dataclasses.replace(state, key=jax.random.key_data(state.key))
     leaves = jax.tree_util.tree_flatten_with_path(state)[0]
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): np.array(leaf)
@@ -150,15 +152,11 @@ def _flatten(state):
 
 
 def _unflatten(arrays, like):
-    raw = dataclasses.replace(like, key=_key_data(like.key))
+    raw = dataclasses.replace(like, key=jax.random.key_data(like.key))
     paths, structure = jax.tree_util.tree_flatten_with_path(raw)
     names = (jax.tree_util.keystr(p, simple=True, separator="/") for p, _ in paths)
     state = structure.unflatten([jax.device_put(arrays[name]) for name in names])
     return dataclasses.replace(state, key=jax.random.wrap_key_data(state.key))
-
-
-def _key_data(key):
-    return jax.random.key_data(key)
 
 
 def _checksum(arrays):
