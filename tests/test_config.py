@@ -414,6 +414,18 @@ def test_what_is_allowed_passes(changes):
             ["model.critic_norm=instance", "model.kind=mlp", "take layer or none"],
         ),
         (
+            {"model.critic_kind": "mlp", "model.critic_norm": "instance"},
+            ["model.critic_norm=instance", "model.critic_kind=mlp"],
+        ),
+        (
+            MLP_TOY | {"model.critic_kind": "dcgan"},
+            ["model.critic_kind=dcgan", "data.source=25gaussians", "model.kind=mlp"],
+        ),
+        (
+            {"objective.constraint": "none"},
+            ["objective.constraint=none", "objective.kind=wgan", "clip or penalty"],
+        ),
+        (
             {"data.scale": "unit"},
             ["model.output=tanh", "data.scale=unit", "take model.output=sigmoid"],
         ),

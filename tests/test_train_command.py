@@ -1,5 +1,6 @@
 """`python -m wgan_jax.train` as users run it."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from commands import (
 )
 
 from wgan_jax import run_directory, train
-from wgan_jax.config import Config, from_json
+from wgan_jax.config import Config, Optimizer, Run, UserError, from_json
 
 
 def options(steps, *more):
@@ -158,7 +159,7 @@ def test_a_run_that_is_done_says_so_and_more_steps_go_on_from_it(finished, tmp_p
     done = python_m("train", *options(30), "--out", out)
     assert done.returncode == 0
     assert "trained to the end" in done.stdout
-    longer = python_m("train", *options(60), "--out", out)
+    longer = python_m("train", *options(60), "--out", out, "--extend")
     assert "from step 30" in longer.stdout
     first, resumed = final_arrays(finished[0]), final_arrays(out)
     assert all(np.array_equal(first[k], resumed[k]) for k in first)
@@ -174,9 +175,22 @@ def test_another_configuration_in_the_directory_is_refused_by_name(finished):
     assert "--fresh" in error
 
 
-def test_fewer_steps_are_another_run(finished):
-    code, error = in_process(train, *options(50, "--out", finished[0]))
-    assert (code, "run.steps: 60 and 50" in error) == (2, True)
+@pytest.mark.parametrize(
+    ("steps", "more", "remedy"),
+    [(50, [], False), (50, ["--extend"], False), (70, [], True)],
+)
+def test_fewer_steps_or_unasked_more_are_another_run(finished, steps, more, remedy):
+    code, error = in_process(train, *options(steps, "--out", finished[0], *more))
+    assert (code, f"run.steps: 60 and {steps}" in error) == (2, True)
+    assert ("--extend" in error) == remedy
+
+
+def test_a_linear_decay_cannot_be_extended(tmp_path):
+    short = Config(run=Run(steps=100), optimizer=Optimizer(decay="linear"))
+    longer = dataclasses.replace(short, run=Run(steps=200))
+    run_directory.begin(run_directory.claim(tmp_path / "run", short), short)
+    with pytest.raises(UserError, match=r"run\.steps: 100 and 200"):
+        run_directory.claim(tmp_path / "run", longer, extend=True)
 
 
 def test_fresh_moves_the_old_run_aside_and_deletes_nothing(finished, tmp_path):

@@ -75,10 +75,12 @@ class Data:
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """Generator and critic: one family, sized by fields."""
+    """Generator and critic, sized by fields."""
 
     kind: Literal["mlp", "dcgan"] = "dcgan"
     """Fully connected layers, or a pyramid of stride-2 (transposed) convolutions."""
+    critic_kind: Literal["same", "mlp", "dcgan"] = "same"
+    """The critic's kind, where it is not the generator's."""
     z_dim: int = 100
     """Dimensions of the noise, drawn from a standard normal distribution."""
     features: int = 64
@@ -113,13 +115,22 @@ class Model:
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type the networks compute in; parameters, norms and the penalty stay float32."""
 
+    @property
+    def critic_is(self) -> str:
+        """The critic's kind, resolved."""
+        return self.kind if self.critic_kind == "same" else self.critic_kind
+
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """The Lipschitz constraint and the rhythm of the updates."""
+    """The losses, the Lipschitz constraint and the rhythm of the updates."""
 
-    constraint: Literal["clip", "penalty"] = "penalty"
-    """Weight clipping (Arjovsky et al.) or gradient penalty (Gulrajani et al.)."""
+    kind: Literal["wgan", "gan", "lsgan"] = "wgan"
+    """Wasserstein losses, or what they are compared with: the non-saturating GAN
+    (Goodfellow et al.) or least squares (Mao et al.)."""
+    constraint: Literal["clip", "penalty", "none"] = "penalty"
+    """Weight clipping (Arjovsky et al.), gradient penalty (Gulrajani et al.), or none,
+    which the Wasserstein losses cannot do without."""
     clip: float = 0.01
     """Bound on every critic parameter after each update (constraint clip)."""
     gp_weight: float = 10.0
@@ -177,6 +188,9 @@ class Run:
     """Also keep for good each checkpoint whose step is a multiple of this; 0 none."""
     grid: int = 64
     """Samples in a grid."""
+    diagnostics: bool = False
+    """Also log what the critic's next update would be made of: weights at the bound,
+    gradients by layer, slopes at the interpolates, step against gradient."""
     tensorboard: bool = True
     """Write TensorBoard files, where tensorboardX is installed."""
     precision: Literal["float32", "tensorfloat32", "bfloat16"] = "float32"
@@ -352,16 +366,27 @@ def _check_pairs(config):
             "sample, which the penalty needs, is not defined; take layer, instance or "
             "none"
         )
-    if model.kind == "mlp" and model.critic_norm == "instance":
+    if config.objective.kind == "wgan" and config.objective.constraint == "none":
         raise UserError(
-            "model.critic_norm=instance needs images: with model.kind=mlp take layer "
-            "or none"
+            "objective.constraint=none cannot stand with objective.kind=wgan: the "
+            "estimate of an unbounded critic has no end; take clip or penalty"
+        )
+    if model.critic_is == "mlp" and model.critic_norm == "instance":
+        field = "kind" if model.critic_kind == "same" else "critic_kind"
+        raise UserError(
+            f"model.critic_norm=instance needs images: with model.{field}=mlp take "
+            "layer or none"
         )
     if data.is_toy:
         if model.kind != "mlp":
             raise UserError(
                 f"model.kind={model.kind} needs images: data.source={data.source} "
                 "gives points in the plane, so take model.kind=mlp"
+            )
+        if model.critic_is != "mlp":
+            raise UserError(
+                f"model.critic_kind={model.critic_kind} needs images: data.source="
+                f"{data.source} gives points in the plane, so take model.kind=mlp"
             )
         if model.output != "linear":
             raise UserError(
@@ -375,8 +400,11 @@ def _check_pairs(config):
             f"model.output={model.output} does not fit data.scale={data.scale}: "
             f"take model.output={wanted}"
         )
-    if model.kind == "dcgan":
-        for name in ("generator_widths", "critic_widths"):
+    for kind, name in (
+        (model.kind, "generator_widths"),
+        (model.critic_is, "critic_widths"),
+    ):
+        if kind == "dcgan":
             factor = 2 ** len(getattr(model, name))
             if data.image_size % factor or data.image_size // factor < 2:
                 raise UserError(

@@ -1,7 +1,8 @@
 """The losses of both papers: arrays in, arrays out.
 
 One sign everywhere: the critic scores real samples high, and the Wasserstein estimate
-is E[critic(real)] - E[critic(fake)].
+is E[critic(real)] - E[critic(fake)]. Beside it stand the two objectives it is compared
+with, for which a score is a logit (gan) or a regression onto 1 and 0 (lsgan).
 """
 
 import jax
@@ -18,18 +19,50 @@ def wasserstein(
 
 
 def critic_loss(
-    score_real: Float[Array, " n"], score_fake: Float[Array, " m"]
+    score_real: Float[Array, " n"], score_fake: Float[Array, " m"], kind: str = "wgan"
 ) -> Float[Array, ""]:
-    """What the critic minimises, before any penalty: minus the Wasserstein estimate."""
+    """What the critic minimises, before any penalty.
+
+    wgan: minus the Wasserstein estimate. gan: -E[log D(real)] - E[log(1 - D(fake))]
+    with D the sigmoid of the score (eq. 1 of Goodfellow et al. 2014). lsgan:
+    E[(score(real) - 1)^2] / 2 + E[score(fake)^2] / 2 (eq. 9 of Mao et al. 2017).
+    """
+    if kind == "gan":
+        return jax.nn.softplus(-score_real).mean() + jax.nn.softplus(score_fake).mean()
+    if kind == "lsgan":
+        return (jnp.square(score_real - 1).mean() + jnp.square(score_fake).mean()) / 2
     return -wasserstein(score_real, score_fake)
 
 
-def generator_loss(score_fake: Float[Array, " n"]) -> Float[Array, ""]:
-    """What the generator minimises: -E[critic(fake)].
+def generator_loss(score_fake: Float[Array, " n"], kind: str = "wgan"):
+    """What the generator minimises.
 
-    It moves with the critic's free constant and means nothing by itself.
+    wgan: -E[critic(fake)], which moves with the critic's free constant and means
+    nothing by itself. gan: -E[log D(fake)], the non-saturating form. lsgan:
+    E[(score(fake) - 1)^2] / 2.
     """
+    if kind == "gan":
+        return jax.nn.softplus(-score_fake).mean()
+    if kind == "lsgan":
+        return jnp.square(score_fake - 1).mean() / 2
     return -score_fake.mean()
+
+
+ESTIMATES = {"wgan": "wasserstein", "gan": "jensen_shannon", "lsgan": "le_cam"}
+
+
+def estimate(critic_loss: Float[Array, ""], kind: str = "wgan") -> Float[Array, ""]:
+    """The distance of real and fake that a critic of this loss (no penalty) bounds.
+
+    gan: the Jensen-Shannon divergence in nats, log 2 - loss / 2 (Fig. 4 of Arjovsky et
+    al.). lsgan: Le Cam's, the integral of (p - q)^2 / (2 (p + q)), which is 1 - 4 loss.
+    Both are reached by the best critic, and are lower bounds for every other one.
+    """
+    if kind == "gan":
+        return jnp.log(2.0) - critic_loss / 2
+    if kind == "lsgan":
+        return 1 - 4 * critic_loss
+    return -critic_loss
 
 
 def interpolate(

@@ -23,7 +23,9 @@ class Network:
 
     init(key) -> (params, stats).
     apply(params, stats, x, train) -> (y, stats): with train, norms use this batch's
-    statistics and the running ones move; without, they use the running ones.
+    statistics and the running ones move; without, they use the running ones. The
+    networks of `build` also take offsets, {layer: array}, which are added to what
+    these layers give: the gradient with respect to one is the layer's own.
     """
 
     init: Callable
@@ -39,10 +41,10 @@ class Network:
 
 def build(model: Model, sample_shape: tuple[int, ...]) -> tuple[Network, Network]:
     """Generator [batch, z_dim] -> [batch, *sample_shape] and critic back to [batch]."""
-    pieces = {"mlp": (_mlp_generator, _mlp_critic), "dcgan": (_generator, _critic)}
-    make_generator, make_critic = pieces[model.kind]
-    make_generator = partial(make_generator, model, sample_shape)
-    make_critic = partial(make_critic, model, sample_shape)
+    generators = {"mlp": _mlp_generator, "dcgan": _generator}
+    critics = {"mlp": _mlp_critic, "dcgan": _critic}
+    make_generator = partial(generators[model.kind], model, sample_shape)
+    make_critic = partial(critics[model.critic_is], model, sample_shape)
     return (
         _network(make_generator, (model.z_dim,), model.dtype),
         _network(make_critic, sample_shape, model.dtype),
@@ -69,11 +71,11 @@ def _network(make_layers, input_shape, dtype):
         _, params, stats = nnx.split(make(nnx.Rngs(key)), nnx.Param, nnx.BatchStat)
         return nnx.to_pure_dict(params), nnx.to_pure_dict(stats)
 
-    def apply(params, stats, x, train):
+    def apply(params, stats, x, train, offsets=None):
         if dtype != "float32":
             params, x = jax.tree.map(lambda a: a.astype(dtype), (params, x))
         net = nnx.merge(graph, params, stats, copy=True)
-        y = net(x, train)
+        y = net(x, train, offsets or {})
         if dtype != "float32":
             y = y.astype(jnp.float32)
         return y, nnx.to_pure_dict(nnx.state(net, nnx.BatchStat))
@@ -85,9 +87,11 @@ class _Stack(nnx.Module):
     def __init__(self, stack):
         self.layers = nnx.List(stack)
 
-    def __call__(self, x, train):
-        for layer in self.layers:
+    def __call__(self, x, train, offsets):
+        for i, layer in enumerate(self.layers):
             x = layer(x, train)
+            if i in offsets:
+                x = x + offsets[i].astype(x.dtype)
         return x
 
 

@@ -22,18 +22,18 @@ PACKAGES = (
 )
 
 
-def claim(out, config: Config, *, fresh: bool = False) -> Path:
+def claim(out, config: Config, *, fresh: bool = False, extend: bool = False) -> Path:
     """Makes sure that this run can live in the directory `out`; writes nothing there.
 
-    fresh: what is there is moved aside first, to OUT.1, OUT.2 and so on. Raises
-    UserError where another run, or something else, is there, OSError where the
-    directory cannot be written to.
+    fresh: what is there is moved aside first, to OUT.1, OUT.2 and so on. extend: the
+    run there may have had fewer run.steps. Raises UserError where another run, or
+    something else, is there, OSError where the directory cannot be written to.
     """
     out = Path(out)
     if fresh and out.exists():
         _move_aside(out)
     if (out / "config.json").exists():
-        _refuse_another(out, read_config(out), config)
+        _refuse_another(out, read_config(out), config, extend)
     elif out.is_dir() and any(p.name != "config.tmp" for p in out.iterdir()):
         raise UserError(
             f"--out {out} is not empty and holds no run (no config.json): give "
@@ -76,16 +76,17 @@ def environment(config: Config) -> dict:
     }
 
 
-def _refuse_another(out, old, new):
+def _refuse_another(out, old, new, extend):
     found = differences(old, new)
-    # More steps at a constant learning rate is the same run, only longer.
+    # At a constant learning rate a longer run passes through all that a shorter one
+    # did; a linear decay would have been another one from its first step.
     longer = old.run.steps < new.run.steps and new.optimizer.decay == "constant"
-    if longer:
-        found = [line for line in found if not line.startswith("run.steps:")]
-    if found:
+    only_longer = longer and len(found) == 1
+    if found and not (only_longer and extend):
+        more = ", or --extend to go on with it" if only_longer else ""
         raise UserError(
             f"--out {out} holds a run that differs in {', '.join(found)} (there and "
-            "now): give another --out, or --fresh to move the old run aside"
+            f"now): give another --out, or --fresh to move the old run aside{more}"
         )
 
 

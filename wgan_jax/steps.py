@@ -13,19 +13,42 @@ import optax
 from wgan_jax import losses
 from wgan_jax.state import Average, Net, Spec, TrainState, make_optimizer
 
-METRICS = (
-    "wasserstein",
-    "gradient_penalty",
-    "gradient_norm",
-    "critic_loss",
-    "generator_loss",
-)
+
+def metric_names(objective) -> tuple[str, ...]:
+    """What a step tells under this objective."""
+    slopes = ("gradient_penalty", "gradient_norm")
+    return (
+        losses.ESTIMATES[objective.kind],
+        *(slopes if objective.constraint == "penalty" else ()),
+        "critic_loss",
+        "generator_loss",
+    )
 
 
 def critic_step(state: TrainState, real, key, *, spec: Spec):
     """One critic update on the batch `real` [batch, ...]; returns (state, metrics).
 
     The generator stays, but for the running statistics that its forward pass moves.
+    """
+    gradient, stats, generator_stats, metrics = critic_gradient(
+        state, real, key, spec=spec
+    )
+    critic = _update(
+        state.critic, gradient, stats, spec.optimizer.critic_lr, state.step, spec
+    )
+    if spec.objective.constraint == "clip":
+        critic = replace(
+            critic, params=losses.clip_weights(critic.params, spec.objective.clip)
+        )
+    generator = replace(state.generator, stats=generator_stats)
+    return replace(state, critic=critic, generator=generator), metrics
+
+
+def critic_gradient(state: TrainState, real, key, *, spec: Spec):
+    """What a critic update is made of, before the optimizer.
+
+    Returns the gradient of the critic's loss, the statistics of critic and generator
+    after the forward passes, and the metrics.
     """
     objective = spec.objective
     key_z, key_epsilon = jax.random.split(key)
@@ -39,8 +62,9 @@ def critic_step(state: TrainState, real, key, *, spec: Spec):
         # Two passes, not one over both: BatchNorm would mix real and fake.
         score_real, stats = spec.critic.apply(params, state.critic.stats, real, True)
         score_fake, stats = spec.critic.apply(params, stats, fake, True)
-        value = losses.critic_loss(score_real, score_fake)
-        metrics = {"wasserstein": -value}
+        value = losses.critic_loss(score_real, score_fake, objective.kind)
+        estimate = losses.estimate(value, objective.kind)
+        metrics = {losses.ESTIMATES[objective.kind]: estimate}
         if objective.constraint == "penalty":
 
             def score(x):
@@ -56,15 +80,7 @@ def critic_step(state: TrainState, real, key, *, spec: Spec):
         return value, (stats, metrics | {"critic_loss": value})
 
     gradient, (stats, metrics) = jax.grad(loss, has_aux=True)(state.critic.params)
-    critic = _update(
-        state.critic, gradient, stats, spec.optimizer.critic_lr, state.step, spec
-    )
-    if objective.constraint == "clip":
-        critic = replace(
-            critic, params=losses.clip_weights(critic.params, objective.clip)
-        )
-    generator = replace(state.generator, stats=generator_stats)
-    return replace(state, critic=critic, generator=generator), metrics
+    return gradient, stats, generator_stats, metrics
 
 
 def generator_step(state: TrainState, key, *, spec: Spec):
@@ -76,7 +92,7 @@ def generator_step(state: TrainState, key, *, spec: Spec):
         score, critic_stats = spec.critic.apply(
             state.critic.params, state.critic.stats, fake, True
         )
-        value = losses.generator_loss(score)
+        value = losses.generator_loss(score, spec.objective.kind)
         return value, (stats, critic_stats, {"generator_loss": value})
 
     gradient, (stats, critic_stats, metrics) = jax.grad(loss, has_aux=True)(
@@ -112,10 +128,10 @@ def train_step(state: TrainState, real, *, spec: Spec):
         state, metrics = critic_step(
             state, real(i), jax.random.fold_in(key_critic, i), spec=spec
         )
-        return state, _zeros() | metrics
+        return state, _zeros(spec) | metrics
 
     updates = critic_updates(state.step, spec.objective)
-    state, metrics = jax.lax.fori_loop(0, updates, body, (state, _zeros()))
+    state, metrics = jax.lax.fori_loop(0, updates, body, (state, _zeros(spec)))
     state, generator_metrics = generator_step(state, key_generator, spec=spec)
     return state, metrics | generator_metrics
 
@@ -136,7 +152,7 @@ def train_chunk(state: TrainState, samples, steps, *, spec: Spec):
         )
         return state, jax.tree.map(jnp.add, total, metrics)
 
-    state, total = jax.lax.fori_loop(0, steps, body, (state, _zeros()))
+    state, total = jax.lax.fori_loop(0, steps, body, (state, _zeros(spec)))
     return state, jax.tree.map(lambda t: t / steps, total)
 
 
@@ -164,11 +180,12 @@ def critic_updates_before(step, objective):
 
 
 def heldout_estimate(state: TrainState, heldout, key, *, spec: Spec):
-    """E[critic(real)] - E[critic(fake)] on samples never trained on, all [n, ...].
+    """The critic's estimate of the distance on samples never trained on, all [n, ...].
 
     In whole batches, what remains left out, with each batch's own statistics in its
-    norms as in training.
+    norms as in training. See `losses.estimate` for what a critic estimates.
     """
+    kind = spec.objective.kind
     size = min(spec.batch_size, len(heldout))
     whole = heldout[: len(heldout) // size * size]
     batches = whole.reshape(-1, size, *heldout.shape[1:])
@@ -180,12 +197,10 @@ def heldout_estimate(state: TrainState, heldout, key, *, spec: Spec):
             state.generator.params, state.generator.stats, z, train=True
         )
         net = state.critic
-        return losses.wasserstein(
-            *(
-                spec.critic.apply(net.params, net.stats, x, True)[0]
-                for x in (real, fake)
-            )
-        )
+        scores = [
+            spec.critic.apply(net.params, net.stats, x, True)[0] for x in (real, fake)
+        ]
+        return losses.estimate(losses.critic_loss(*scores, kind), kind)
 
     keys = jax.random.split(key, len(batches))
     return jax.lax.map(score, (batches, keys)).mean()
@@ -202,5 +217,5 @@ def _update(net: Net, gradient, stats, base_lr, step, spec) -> Net:
     return Net(params=params, stats=stats, opt_state=opt_state)
 
 
-def _zeros():
-    return {name: jnp.zeros(()) for name in METRICS}
+def _zeros(spec):
+    return {name: jnp.zeros(()) for name in metric_names(spec.objective)}

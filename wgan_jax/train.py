@@ -13,7 +13,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wgan_jax import cli, config, data, describe, images, run_directory, steps
+from wgan_jax import (
+    cli,
+    config,
+    data,
+    describe,
+    diagnostics,
+    images,
+    losses,
+    run_directory,
+    steps,
+)
 from wgan_jax.checkpoint import Checkpoints
 from wgan_jax.config import Config, UserError
 from wgan_jax.log import ProgressLine, RunLog, duration
@@ -35,6 +45,8 @@ class Arguments(Config):
     """Print the resolved configuration, networks and cost, compile, and stop."""
     fresh: bool = False
     """Move a run that is in --out aside, to OUT.1, and start again."""
+    extend: bool = False
+    """Go on with a run in --out that had fewer run.steps."""
 
 
 def parse(argv) -> Arguments:
@@ -68,7 +80,7 @@ def main(argv=None) -> int:
     out = Path(arguments.out or f"runs/{Path(arguments.config).stem}")
     if not arguments.dry_run:
         # First of all, so that a directory that will not do costs no waiting.
-        run_directory.claim(out, cfg, fresh=arguments.fresh)
+        run_directory.claim(out, cfg, fresh=arguments.fresh, extend=arguments.extend)
     dataset = data.load(cfg.data)
     spec = make_spec(cfg, data.make_draw(cfg.data, len(dataset.train)))
     keys = jax.random.split(jax.random.key(cfg.run.seed), 4)
@@ -85,7 +97,7 @@ def main(argv=None) -> int:
         saved = checkpoints.restore_newest(state, print, move=True)
         if saved is not None:
             print(f"going on with {out} from step {int(saved.step)}")
-        look = _Look(cfg, spec, dataset, keys[1:], out)
+        look = _Look(cfg, spec, dataset, samples, keys[1:], out)
         return _train(cfg, spec, saved or state, samples, look, checkpoints, out)
 
 
@@ -93,7 +105,7 @@ def _train(cfg, spec, state, samples, look, checkpoints, out):
     """The loop over chunks: all of the impure part of training."""
     run, step = cfg.run, int(state.step)
     if step >= run.steps:
-        print(f"{out} is trained to the end, step {step}; more: --run.steps N")
+        print(f"{out} is trained to the end, step {step}; more: --run.steps N --extend")
         return 0
     stop = _StopRequest()
     chunk = _compile(state, samples, spec)
@@ -117,7 +129,7 @@ def _train(cfg, spec, state, samples, look, checkpoints, out):
             draw = done or (run.sample_every and step % run.sample_every == 0)
             save = done or step % run.checkpoint_every == 0
             if draw or save or step % run.log_every == 0:
-                waiting = (step, metrics | look.heldout(state, step))
+                waiting = (step, metrics | look.critic(state, step))
             if draw or save:
                 # Nothing is kept of a state that is not known to be finite.
                 record(*waiting, saved)
@@ -157,21 +169,19 @@ def _record(clock, cfg, log, line, step, metrics, saved):
             f"{bad[0]} is not finite between steps {clock.step} and {step}: training "
             f"has diverged; {kept}, and a lower learning rate is the first thing to try"
         )
-    if cfg.objective.constraint == "clip":
-        for name in ("gradient_penalty", "gradient_norm"):
-            del values[name]
     rate = clock.rate(step)
     values |= {"cycles_per_second": rate, "seconds": clock.elapsed()}
     log.write(step, values)
+    estimate = losses.ESTIMATES[cfg.objective.kind]
     images_per_second = rate * cfg.objective.n_critic * cfg.data.batch_size
     text = [
         f"step {step}/{cfg.run.steps}",
         f"{rate:.3g} cycles/s",
         f"{images_per_second:.3g} images/s",
-        f"wasserstein {values['wasserstein']:.4g}",
+        f"{estimate} {values[estimate]:.4g}",
     ]
-    if "heldout_wasserstein" in values:
-        text.append(f"held-out {values['heldout_wasserstein']:.4g}")
+    if f"heldout_{estimate}" in values:
+        text.append(f"held-out {values[f'heldout_{estimate}']:.4g}")
     if "gradient_penalty" in values:
         text.append(f"penalty {values['gradient_penalty']:.3g}")
     text.append(f"generator loss {values['generator_loss']:.4g}")
@@ -182,8 +192,8 @@ def _record(clock, cfg, log, line, step, metrics, saved):
 class _Look:
     """All that is seen of a run while it goes on."""
 
-    def __init__(self, cfg, spec, dataset, keys, out):
-        self.cfg, self.spec, self.out = cfg, spec, out
+    def __init__(self, cfg, spec, dataset, samples, keys, out):
+        self.cfg, self.spec, self.samples, self.out = cfg, spec, samples, out
         self.train = dataset.train
         key_fixed, self.key_fresh, key_heldout = keys
         self.count = 2000 if cfg.data.is_toy else cfg.run.grid
@@ -196,12 +206,19 @@ class _Look:
         )
         self.estimate = jax.jit(partial(steps.heldout_estimate, spec=spec))
 
+        @jax.jit
+        def diagnose(state, samples, key_real, key):
+            real = spec.draw(samples, key_real, 0)
+            return diagnostics.critic_diagnostics(state, real, key, spec=spec)
+
+        self.diagnose = diagnose
+
     def _noise(self, key):
         return np.asarray(jax.random.normal(key, (self.count, self.spec.z_dim)))
 
     def warm_up(self, state):
         """Compiles what looks, so that the first lines tell the speed of training."""
-        jax.block_until_ready(self.heldout(state, 0))
+        jax.block_until_ready(self.critic(state, 0))
         self.sampler(*weights(state), self.fixed)
 
     def real(self):
@@ -211,12 +228,18 @@ class _Look:
         images.save_png(self.out / "samples" / "real.png", sheet)
         return sheet
 
-    def heldout(self, state, step):
-        """The held-out estimate, still on the device, as a metric."""
-        if not len(self.heldout_float):
-            return {}
-        key = jax.random.fold_in(self.key_heldout, step)
-        return {"heldout_wasserstein": self.estimate(state, self.heldout_float, key)}
+    def critic(self, state, step):
+        """Held-out estimate and diagnostics, still on the device, as metrics."""
+        metrics = {}
+        key, key_real, key_diagnose = jax.random.split(
+            jax.random.fold_in(self.key_heldout, step), 3
+        )
+        if len(self.heldout_float):
+            name = f"heldout_{losses.ESTIMATES[self.cfg.objective.kind]}"
+            metrics[name] = self.estimate(state, self.heldout_float, key)
+        if self.cfg.run.diagnostics:
+            metrics |= self.diagnose(state, self.samples, key_real, key_diagnose)
+        return metrics
 
     def draw(self, state, step, log):
         """Writes the two grids of a step; returns the path of the fixed-noise one."""
