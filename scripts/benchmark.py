@@ -57,7 +57,7 @@ def make_config(name, features, batch_size=None, n_critic=None) -> Config:
     data = Data(batch_size=batch_size or 64, image_size=32, channels=1)
     if name == "mnist_dcgan":
         model = Model(features=features, critic_norm="batch", init="dcgan")
-        objective = Objective("clip", clip=0.01, n_critic=n_critic or 5)
+        objective = Objective(constraint="clip", clip=0.01, n_critic=n_critic or 5)
     else:
         model = Model(
             kind="mlp",
@@ -69,7 +69,7 @@ def make_config(name, features, batch_size=None, n_critic=None) -> Config:
             bias="all",
         )
         # The run this follows took n_critic 25; the papers' 5 is the usual load.
-        objective = Objective("clip", clip=0.005, n_critic=n_critic or 5)
+        objective = Objective(constraint="clip", clip=0.005, n_critic=n_critic or 5)
     return Config(data, model, objective, Optimizer("rmsprop", 5e-5, 5e-5))
 
 

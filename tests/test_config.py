@@ -419,7 +419,7 @@ def test_what_is_allowed_passes(changes):
         ),
         (
             MLP_TOY | {"model.critic_kind": "dcgan"},
-            ["model.critic_kind=dcgan", "data.source=25gaussians", "model.kind=mlp"],
+            ["model.critic_kind=dcgan", "data.source=8gaussians", "model.kind=mlp"],
         ),
         (
             {"objective.constraint": "none"},
