@@ -118,7 +118,7 @@ SEEDS = {
         for number, rate, epochs in ((1, 1e-4, 15), (2, 2e-4, 15), (3, 1e-4, 30))
     },
     **{
-        f"toy_{source}": {"data.source": source, "model.features": 512}
+        f"toy_{source}": {"data.source": source, "objective.gp_weight": 0.1}
         for source in config.TOYS
     },
 }
