@@ -15,7 +15,10 @@ import sys
 
 import tyro
 
+from wgan_jax import config
 from wgan_jax.config import UserError
+
+Positional = tyro.conf.Positional
 
 
 def run(command) -> None:
@@ -64,6 +67,24 @@ def explain(error: OSError) -> str:
     remedy = remedies.get(error.errno)
     sentence = f"{where}: {os.strerror(error.errno)}"
     return f"{sentence}; {remedy}" if remedy else sentence
+
+
+def parse_config(kind, argv: list[str], prog: str, **more):
+    """Options of `kind`, a dataclass that extends `Config` by a field `config`.
+
+    The command line stands over the configuration file over the defaults. more: further
+    defaults, each a function of the configuration in the file.
+    """
+    path = ""
+    for i, word in enumerate(argv):
+        if word == "--config" and i + 1 < len(argv):
+            path = argv[i + 1]
+        elif word.startswith("--config="):
+            path = word.removeprefix("--config=")
+    loaded = config.load(path) if path else config.Config()
+    sections = {f.name: getattr(loaded, f.name) for f in dataclasses.fields(loaded)}
+    more = {name: function(loaded) for name, function in more.items()}
+    return loaded, parse(kind, argv, prog, kind(**sections, **more))
 
 
 def parse(kind, argv: list[str], prog: str, default=None):

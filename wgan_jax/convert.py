@@ -15,7 +15,6 @@ from typing import Literal, get_args, get_type_hints
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
 from wgan_jax import cli, config, run_directory, torch_weights
 from wgan_jax.checkpoint import Checkpoints
@@ -35,7 +34,7 @@ WRAPPINGS = (
 class Arguments(Config):
     """Makes a run of PyTorch's weights, or files of PyTorch's from a run."""
 
-    files: tyro.conf.Positional[tuple[str, ...]] = ()
+    files: cli.Positional[tuple[str, ...]] = ()
     """State dicts of a generator, a critic or both, in any order and under any names;
     with --to-torch, the run."""
     config: str = ""
@@ -58,23 +57,10 @@ class Arguments(Config):
     """Step of the checkpoint to take; -1 takes the newest."""
 
 
-def parse(argv) -> Arguments:
-    """The command line over the configuration file over the defaults."""
-    path = ""
-    for i, word in enumerate(argv):
-        if word == "--config" and i + 1 < len(argv):
-            path = argv[i + 1]
-        elif word.startswith("--config="):
-            path = word.removeprefix("--config=")
-    loaded = config.load(path) if path else Config()
-    sections = {f.name: getattr(loaded, f.name) for f in dataclasses.fields(loaded)}
-    default = Arguments(**sections)
-    return cli.parse(Arguments, argv, "python -m wgan_jax.convert", default)
-
-
 def main(argv=None) -> int:
     """Converts in the direction that was asked for."""
-    arguments = parse(sys.argv[1:] if argv is None else argv)
+    argv = sys.argv[1:] if argv is None else argv
+    _, arguments = cli.parse_config(Arguments, argv, "python -m wgan_jax.convert")
     sections = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config)}
     cfg = Config(**sections)
     if arguments.to_torch:

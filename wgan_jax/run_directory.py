@@ -18,7 +18,7 @@ from wgan_jax.config import Config, UserError, differences, from_json, to_json
 
 PACKAGES = (
     *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets"),
-    *("numpy", "pillow"),
+    *("numpy", "pillow", "pot"),
 )
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import tyro
 
 from wgan_jax import cli, data, images
 from wgan_jax.checkpoint import Checkpoints
@@ -20,7 +19,7 @@ from wgan_jax.state import Spec, TrainState, init_state, make_spec
 class Arguments:
     """Draws samples from a run: a PNG sheet, an .npz array or a folder of PNGs."""
 
-    run: tyro.conf.Positional[str]
+    run: cli.Positional[str]
     """Directory of the run."""
     num: int = 64
     """Samples to draw."""

@@ -51,17 +51,9 @@ class Arguments(Config):
 
 def parse(argv) -> Arguments:
     """The command line over the configuration file over the defaults."""
-    prog = "python -m wgan_jax.train"
-    path = ""
-    for i, word in enumerate(argv):
-        if word == "--config" and i + 1 < len(argv):
-            path = argv[i + 1]
-        elif word.startswith("--config="):
-            path = word.removeprefix("--config=")
-    loaded = config.load(path) if path else Config()
-    sections = {f.name: getattr(loaded, f.name) for f in dataclasses.fields(loaded)}
-    default = Arguments(**sections, seed=loaded.run.seed)
-    arguments = cli.parse(Arguments, argv, prog, default)
+    loaded, arguments = cli.parse_config(
+        Arguments, argv, "python -m wgan_jax.train", seed=lambda cfg: cfg.run.seed
+    )
     if not arguments.config:
         raise UserError("--config is missing: name a file, as in configs/digits.py")
     if arguments.seed != loaded.run.seed:

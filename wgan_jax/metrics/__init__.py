@@ -1,0 +1,1 @@
+"""Distances between distributions, and measures of samples that need more than one."""
