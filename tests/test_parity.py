@@ -1,184 +1,378 @@
-"""Whole training cycles against plain PyTorch, as the papers' released code has it."""
+"""Whole training cycles against the plain PyTorch of `torch_nets`.
 
-from functools import partial
+Both sides start from the same weights and are given the same real samples, noise and
+epsilons; afterwards every number that training changes is compared.
+"""
+
+import itertools
+import math
+import re
+from dataclasses import replace
+from functools import cache, partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+import torch_nets as nets
+from commands import ROOT
+from torch_nets import torch
 
-from wgan_jax.config import Config, Data, Model, Objective, Optimizer
-from wgan_jax.state import init_state, make_spec
+from wgan_jax.config import Config, Data, Model, Objective, Optimizer, load, validate
+from wgan_jax.state import init_state, make_optimizer, make_spec
 from wgan_jax.steps import split_key, train_step
 
-BATCH, Z_DIM, N_CRITIC = 4, 3, 2
-CONFIGS = {
-    "clip": Config(
-        data=Data(image_size=8, channels=2, batch_size=BATCH),
-        model=Model(
-            z_dim=Z_DIM,
-            features=2,
-            generator_widths=(2, 1),
-            critic_widths=(1, 2),
+pytestmark = pytest.mark.torch
+
+BATCH, Z_DIM, N_CRITIC, WIDTH, CYCLES = 4, 3, 2, 2, 20
+# A wide bound, so that signals pass through nets as narrow as these.
+CLIP, GP_WEIGHT, LR = 0.1, 10.0, 1e-3
+
+
+def from_file(name, **model):
+    """A configuration of the repository at the width of these tests."""
+    config = load(ROOT / "configs" / f"{name}.py")
+    model = {"z_dim": Z_DIM, "features": WIDTH} | model
+    return replace(config, model=replace(config.model, **model))
+
+
+def of_paper(**model):
+    """A configuration for a net of the papers at 64x64, without a file of its own."""
+    model = {"critic_widths": (1, 2, 4, 8), "features": WIDTH} | model
+    return Config(
+        data=Data(image_size=64, channels=3), model=Model(z_dim=Z_DIM, **model)
+    )
+
+
+# name: (our configuration, the same generator in PyTorch, the same critic)
+NETS = {
+    "seed_000": (
+        from_file("fashion_mnist_mlp"),
+        lambda: nets.Seed000Generator((1, 32, 32), Z_DIM, WIDTH),
+        lambda: nets.Seed000Critic((1, 32, 32), WIDTH),
+    ),
+    "seed_001": (
+        from_file("mnist_dcgan"),
+        lambda: nets.Seed001Generator(1, Z_DIM, WIDTH),
+        lambda: nets.Seed001Critic(1, WIDTH),
+    ),
+    "seed_002": (
+        from_file("cat_faces_1"),
+        lambda: nets.Seed002Generator(Z_DIM, 3, WIDTH),
+        lambda: nets.Seed002Critic(3, WIDTH),
+    ),
+    "seed_003": (
+        from_file("mnist_dcgan_anogan"),
+        lambda: nets.Seed003Generator(Z_DIM, WIDTH),
+        lambda: nets.Seed003Critic(WIDTH),
+    ),
+    "seed_004": (
+        from_file("mnist_wgan_gp"),
+        lambda: nets.Seed004Generator(Z_DIM, WIDTH),
+        lambda: nets.Seed004Critic(WIDTH),
+    ),
+    "arjovsky_dcgan": (
+        of_paper(generator_widths=(8, 4, 2, 1), critic_norm="batch", bias="none"),
+        lambda: nets.DCGAN_G(Z_DIM, 3, WIDTH),
+        lambda: nets.DCGAN_D(3, WIDTH),
+    ),
+    "arjovsky_no_bn": (
+        of_paper(
+            generator_widths=(8, 4, 2, 1),
+            generator_norm="none",
             critic_norm="batch",
             bias="none",
-            init="dcgan",
         ),
-        objective=Objective(constraint="clip", clip=0.05, n_critic=N_CRITIC),
-        optimizer=Optimizer(kind="rmsprop", critic_lr=1e-3, generator_lr=1e-3),
+        lambda: nets.DCGAN_G_nobn(Z_DIM, 3, WIDTH),
+        lambda: nets.DCGAN_D(3, WIDTH),
     ),
-    "penalty": Config(
-        data=Data(image_size=8, channels=2, batch_size=BATCH),
-        model=Model(
-            z_dim=Z_DIM,
-            features=2,
-            generator_widths=(2, 1),
-            critic_widths=(1, 2),
-            critic_norm="instance",
+    "arjovsky_mlp": (
+        of_paper(
+            kind="mlp",
+            generator_widths=(3, 3, 3),
+            generator_norm="none",
+            critic_widths=(3, 3, 3),
+            critic_activation="relu",
+            output="linear",
         ),
-        objective=Objective(n_critic=N_CRITIC),
-        optimizer=Optimizer(critic_lr=1e-2, generator_lr=1e-2),
+        lambda: nets.MLP_G(64, Z_DIM, 3, 3 * WIDTH),
+        lambda: nets.MLP_D(64, 3, 3 * WIDTH),
+    ),
+    "gulrajani_toy": (
+        from_file("toy_8gaussians", z_dim=2, features=8),
+        lambda: nets.ToyGenerator(8),
+        lambda: nets.ToyCritic(8),
+    ),
+    "gulrajani_layer_norm": (
+        of_paper(generator_widths=(16, 8, 4, 2), critic_norm="layer"),
+        lambda: nets.Seed002Generator(Z_DIM, 3, WIDTH),
+        lambda: nets.LayerNormCritic(3, WIDTH),
     ),
 }
+CLIPPING = Objective(constraint="clip", clip=CLIP)
+PENALTY = Objective(constraint="penalty", gp_weight=GP_WEIGHT)
+RMSPROP = Optimizer(kind="rmsprop"), torch.optim.RMSprop, {}
+# name: (our objective, our optimizer, PyTorch's, its options)
+SYSTEMS = {
+    "clip_rmsprop": (CLIPPING, *RMSPROP),
+    "penalty_adam": (
+        PENALTY,
+        Optimizer(kind="adam", beta1=0.0, beta2=0.9),
+        torch.optim.Adam,
+        {"betas": (0.0, 0.9)},
+    ),
+    "penalty_rmsprop": (PENALTY, *RMSPROP),
+    "gan_adam": (
+        Objective(kind="gan", constraint="none"),
+        Optimizer(kind="adam", beta1=0.5, beta2=0.999),
+        torch.optim.Adam,
+        {"betas": (0.5, 0.999)},
+    ),
+    "lsgan_rmsprop": (Objective(kind="lsgan", constraint="none"), *RMSPROP),
+}
+CLIPPED, PENALISED = ["clip_rmsprop"], ["penalty_adam", "penalty_rmsprop"]
+# A BatchNorm critic cannot be penalised.
+CASES = {
+    "seed_000": CLIPPED + PENALISED,
+    "seed_001": CLIPPED,
+    "seed_002": CLIPPED + PENALISED,
+    "seed_003": CLIPPED,
+    "seed_004": CLIPPED + PENALISED,
+    "arjovsky_dcgan": CLIPPED + ["gan_adam"],
+    "arjovsky_no_bn": CLIPPED,
+    "arjovsky_mlp": CLIPPED + PENALISED,
+    "gulrajani_toy": CLIPPED + PENALISED + ["gan_adam", "lsgan_rmsprop"],
+    "gulrajani_layer_norm": ["penalty_adam"],
+}
+CASES = [(net, system) for net, systems in CASES.items() for system in systems]
+
+LEAVES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "variance": "running_var",
+}
+MOMENTS = {"square_avg": "nu", "exp_avg_sq": "nu", "exp_avg": "mu"}
 
 
-@jax.jit
-def chance(state):
+@partial(jax.jit, static_argnums=2)
+def chance(key_train, step, z_dim):
     """(noises of the critic updates, their epsilons, noise of the generator update)."""
-    key_train, _ = split_key(state)
-    key, key_generator = jax.random.split(jax.random.fold_in(key_train, state.step))
+    key, key_generator = jax.random.split(jax.random.fold_in(key_train, step))
     noises, epsilons = [], []
     for i in range(N_CRITIC):
         key_z, key_epsilon = jax.random.split(jax.random.fold_in(key, i))
-        noises.append(jax.random.normal(key_z, (BATCH, Z_DIM)))
+        noises.append(jax.random.normal(key_z, (BATCH, z_dim)))
         epsilons.append(jax.random.uniform(key_epsilon, (BATCH,)))
-    return noises, epsilons, jax.random.normal(key_generator, (BATCH, Z_DIM))
+    return noises, epsilons, jax.random.normal(key_generator, (BATCH, z_dim))
 
 
-def torch_networks(torch, name):
-    nn = torch.nn
-    bias = name == "penalty"
-    norm = nn.BatchNorm2d(4)
-    if name == "penalty":
-        norm = nn.InstanceNorm2d(4, affine=True)
-    generator = nn.Sequential(
-        nn.Unflatten(1, (Z_DIM, 1, 1)),
-        nn.ConvTranspose2d(Z_DIM, 4, 2, 1, 0, bias=False),
-        nn.BatchNorm2d(4),
-        nn.ReLU(),
-        nn.ConvTranspose2d(4, 2, 4, 2, 1, bias=False),
-        nn.BatchNorm2d(2),
-        nn.ReLU(),
-        nn.ConvTranspose2d(2, 2, 4, 2, 1, bias=bias),
-        nn.Tanh(),
+def starting_state(spec, rng, dtype):
+    """A state of ours with numbers that leave no norm and no bias at its default."""
+    key = jax.random.key(0)
+    state = jax.eval_shape(partial(init_state, spec=spec), key)
+
+    def draw(path, leaf):
+        if path[-1].key in ("scale", "variance"):
+            return rng.uniform(0.5, 1.5, leaf.shape).astype(dtype)
+        # PyTorch's bound for a kernel: 1 / sqrt(fan in).
+        bound = (leaf.size / leaf.shape[-1]) ** -0.5 if leaf.ndim > 1 else 0.1
+        return rng.uniform(-bound, bound, leaf.shape).astype(dtype)
+
+    def start(net, bound):
+        params = jax.tree_util.tree_map_with_path(draw, net.params)
+        params = jax.tree.map(lambda a: a.clip(-bound, bound), params)
+        return replace(
+            net,
+            params=params,
+            stats=jax.tree_util.tree_map_with_path(draw, net.stats),
+            opt_state=make_optimizer(spec.optimizer).init(params),
+        )
+
+    clipped = spec.objective.constraint == "clip"
+    return replace(
+        state,
+        step=jnp.zeros((), jnp.int32),
+        key=key,
+        generator=start(state.generator, np.inf),
+        critic=start(state.critic, CLIP if clipped else np.inf),
     )
-    critic = nn.Sequential(
-        nn.Conv2d(2, 2, 4, 2, 1, bias=bias),
-        nn.LeakyReLU(0.2),
-        nn.Conv2d(2, 4, 4, 2, 1, bias=False),
-        norm,
-        nn.LeakyReLU(0.2),
-        nn.Conv2d(4, 1, 2, 1, 0, bias=bias),
-        nn.Flatten(0),
-    )
-    return generator.double(), critic.double()
 
 
-def pairs(module, net):
-    """(their tensor, our array in their layout) of all that training changes."""
-    for i, layer in enumerate(module):
-        ours = net.params["layers"].get(i, {}) | net.stats.get("layers", {}).get(i, {})
-        for name, theirs in (
-            ("kernel", "weight"),
-            ("scale", "weight"),
-            ("bias", "bias"),
-            ("mean", "running_mean"),
-            ("variance", "running_var"),
-        ):
-            if name in ours:
-                array = np.array(ours[name])
-                if name == "kernel":
-                    array = array.transpose(3, 2, 0, 1)
-                yield getattr(layer, theirs), array
+def leaves(module, layers, image):
+    """(name, their tensor, our array in their layout) of {layer: our arrays}.
+
+    Dense layers next to an image number its pixels channels first there, last here.
+    """
+    order = np.moveaxis(np.arange(math.prod(image)).reshape(image), -1, 0).ravel()
+    theirs = [m for m in module.modules() if list(m.parameters(recurse=False))]
+    for layer, (i, ours) in zip(theirs, sorted(layers.items()), strict=True):
+        for leaf, array in ours.items():
+            array = np.asarray(array)
+            if isinstance(layer, torch.nn.Linear):
+                for axis, size in enumerate(array.shape):
+                    if size == len(order):
+                        array = array.take(order, axis)
+            array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
+            yield f"{i}.{leaf}", getattr(layer, LEAVES[leaf]), array
 
 
-def same(theirs, ours):
-    np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
+def weights(module, net, image):
+    """Parameters and running statistics, as `leaves` has them."""
+    stats = net.stats.get("layers", {})
+    layers = {i: leaf | stats.get(i, {}) for i, leaf in net.params["layers"].items()}
+    return list(leaves(module, layers, image))
 
 
-@pytest.mark.torch
-@pytest.mark.parametrize("name", CONFIGS)
-def test_five_cycles_follow_the_papers_code_in_torch(name, x64):
-    torch = pytest.importorskip("torch")
-    config = CONFIGS[name]
-    spec = make_spec(config, draw=None)
-    state = jax.jit(partial(init_state, spec=spec))(jax.random.key(0))
+def idle(net):
+    """The leaves of a net in which a BatchNorm takes out what the bias before it adds.
+
+    Such a bias has no gradient but rounding errors, which the optimizer divides by its
+    epsilon; it wanders, the running mean behind it follows, and nothing else changes.
+    """
+    stats = net.stats.get("layers", {})
+    biased = [i for i, leaf in net.params["layers"].items() if "bias" in leaf]
+    behind = [i + 1 for i in biased if i + 1 in stats]
+    return {f"{i - 1}.bias" for i in behind} | {f"{i}.mean" for i in behind}
+
+
+def numbers(name, module, optimizer, net, image):
+    """{what: (their array, ours)} of all that training changes in one network."""
+    found = {}
+
+    def add(leaf, moment, tensor, array):
+        what = ("idle " if leaf in idle(net) else "") + f"{name}.{leaf}{moment}"
+        found[what] = tensor.detach().numpy().copy(), array
+
+    for leaf, tensor, array in weights(module, net, image):
+        add(leaf, "", tensor, array)
+    for moment in set(optimizer.state[next(module.parameters())]) - {"step"}:
+        tree = optax.tree.get(net.opt_state, MOMENTS[moment])
+        for leaf, tensor, array in leaves(module, tree["layers"], image):
+            add(leaf, f".{moment}", optimizer.state[tensor][moment], array)
+    return found
+
+
+@cache
+def base_spec(net):
+    """The fixed part of all systems with these nets."""
+    base = NETS[net][0]
+    data = replace(base.data, batch_size=BATCH)
+    return make_spec(replace(base, data=data), draw=None)
+
+
+def train(net, system, dtype):
+    """Trains both sides; yields {what: (their array, ours)} after every cycle."""
+    config, make_generator, make_critic = NETS[net]
+    objective, optimizer, torch_optimizer, options = SYSTEMS[system]
+    objective = replace(objective, n_critic=N_CRITIC)
+    optimizer = replace(optimizer, critic_lr=LR, generator_lr=LR)
+    validate(replace(config, objective=objective, optimizer=optimizer))
+    image = config.data.sample_shape
+    spec = replace(base_spec(net), objective=objective, optimizer=optimizer)
+    rng = np.random.default_rng(0)
+    state = starting_state(spec, rng, dtype)
+    key_train = split_key(state)[0]
     step = jax.jit(lambda state, real: train_step(state, lambda i: real[i], spec=spec))
 
-    netG, netD = torch_networks(torch, name)
+    netG = make_generator().to(getattr(torch, dtype))
+    netD = make_critic().to(getattr(torch, dtype))
     with torch.no_grad():
-        for module, net in ((netG, state.generator), (netD, state.critic)):
-            found = list(pairs(module, net))
-            held = [*module.parameters(), *module.buffers()]
+        for module, ours in ((netG, state.generator), (netD, state.critic)):
+            found = weights(module, ours, image)
             # All but the counters of batches, which BatchNorm does not use.
-            assert len(found) == sum(t.is_floating_point() for t in held)
-            for tensor, array in found:
+            held = [t for t in module.state_dict().values() if t.is_floating_point()]
+            assert len(found) == len(held)
+            for _, tensor, array in found:
+                assert tensor.shape == array.shape
                 tensor.copy_(torch.tensor(array))
-    if name == "clip":
-        optimizerD = torch.optim.RMSprop(netD.parameters(), lr=1e-3)
-        optimizerG = torch.optim.RMSprop(netG.parameters(), lr=1e-3)
-    else:
-        optimizerD = torch.optim.Adam(netD.parameters(), lr=1e-2, betas=(0.0, 0.9))
-        optimizerG = torch.optim.Adam(netG.parameters(), lr=1e-2, betas=(0.0, 0.9))
+    optimizerD = torch_optimizer(netD.parameters(), lr=LR, **options)
+    optimizerG = torch_optimizer(netG.parameters(), lr=LR, **options)
 
-    rng = np.random.default_rng(0)
-    for cycle in range(5):
-        reals = rng.uniform(-1, 1, (N_CRITIC, BATCH, 8, 8, 2))
-        z_critic, epsilons, z_generator = jax.tree.map(
-            lambda a: torch.tensor(np.array(a)), chance(state)
+    while True:
+        reals = rng.uniform(-1, 1, (N_CRITIC, BATCH, *image)).astype(dtype)
+        noises, epsilons, last_noise = jax.tree.map(
+            lambda a: torch.tensor(np.asarray(a)),
+            chance(key_train, state.step, spec.z_dim),
         )
         state, metrics = step(state, reals)
+        for real, noise, epsilon in zip(reals, noises, epsilons, strict=True):
+            expected = nets.update_critic(
+                netG,
+                netD,
+                optimizerD,
+                torch.tensor(np.moveaxis(real, -1, 1).copy()),
+                noise,
+                epsilon,
+                objective.kind,
+                objective.constraint,
+                CLIP if objective.constraint == "clip" else GP_WEIGHT,
+            )
+        expected |= nets.update_generator(
+            netG, netD, optimizerG, last_noise, objective.kind
+        )
+        yield (
+            {what: (value.item(), metrics[what]) for what, value in expected.items()}
+            | numbers("generator", netG, optimizerG, state.generator, image)
+            | numbers("critic", netD, optimizerD, state.critic, image)
+        )
 
-        for p in netD.parameters():
-            p.requires_grad = True
-        for real, z, epsilon in zip(reals, z_critic, epsilons, strict=True):
-            real = torch.tensor(real.transpose(0, 3, 1, 2))
-            fake = netG(z).detach()
-            netD.zero_grad()
-            errD_real = netD(real).mean()
-            errD_fake = netD(fake).mean()
-            errD = errD_fake - errD_real
-            if name == "penalty":
-                alpha = epsilon.view(-1, 1, 1, 1)
-                x = (alpha * real + (1 - alpha) * fake).requires_grad_(True)
-                gradients = torch.autograd.grad(
-                    netD(x), x, torch.ones(BATCH), create_graph=True
-                )[0]
-                slopes = gradients.reshape(BATCH, -1).norm(2, dim=1)
-                gradient_penalty = ((slopes - 1) ** 2).mean()
-                errD = errD + 10 * gradient_penalty
-            errD.backward()
-            optimizerD.step()
-            if name == "clip":
-                for p in netD.parameters():
-                    p.data.clamp_(-0.05, 0.05)
-        for p in netD.parameters():
-            p.requires_grad = False
-        netG.zero_grad()
-        errG = -netD(netG(z_generator)).mean()
-        errG.backward()
-        optimizerG.step()
 
-        if cycle in (0, 4):
-            expected = {
-                "critic_loss": errD,
-                "wasserstein": errD_real - errD_fake,
-                "generator_loss": errG,
-            }
-            if name == "penalty":
-                expected["gradient_penalty"] = gradient_penalty
-                expected["gradient_norm"] = slopes.mean()
-            for metric, value in expected.items():
-                same(value.item(), metrics[metric])
-            for module, net in ((netG, state.generator), (netD, state.critic)):
-                for tensor, array in pairs(module, net):
-                    same(tensor.detach().numpy(), array)
+def compare(found, *, rtol, share, wandering):
+    """share: what an element may miss as a share of its array's largest, for elements
+    that are small differences of larger numbers; wandering: what an idle one may."""
+    for what, (theirs, ours) in found.items():
+        atol = wandering if what.startswith("idle") else share * np.abs(theirs).max()
+        np.testing.assert_allclose(
+            ours, theirs, rtol, atol, equal_nan=False, err_msg=what
+        )
+
+
+def check(net, system, dtype, **tolerances):
+    """Compares both sides after the first cycle and after the last."""
+    cycles = train(net, system, dtype)
+    first = next(cycles)
+    last = next(itertools.islice(cycles, CYCLES - 2, None))
+    compare(first, **tolerances)
+    compare(last, **tolerances)
+    # What stays would show nothing. A bias of the critic may: it adds as much to the
+    # scores of real as to those of fake samples where its unit is always on.
+    for what, (theirs, _) in last.items():
+        if not what.startswith("idle") and not re.search(r"^critic.*bias", what):
+            assert np.any(theirs != first[what][0]), what
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    # On nets this small PyTorch's threads only wait for each other.
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("net", "system"), CASES)
+def test_twenty_cycles_follow_torch(net, system, x64):
+    # Measured in all cases after 20 cycles: no element misses 7e-12 of its array's
+    # largest, and 1e-9 of itself is exceeded by 1.4e-12 of that at most; idle ones miss
+    # 4e-9.
+    check(net, system, "float64", rtol=1e-9, share=1e-11, wandering=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("net", "system"),
+    [
+        ("seed_003", "clip_rmsprop"),
+        ("seed_004", "penalty_adam"),
+        ("arjovsky_mlp", "penalty_rmsprop"),
+        ("gulrajani_toy", "gan_adam"),
+    ],
+)
+def test_twenty_cycles_follow_torch_in_float32(net, system):
+    # The optimizers divide a gradient by its own size: where the batch's terms nearly
+    # cancel, the rounding errors of the sum are passed on as a share of a whole step.
+    # Measured: 8e-5 of an array's largest at the first cycle, and no more at the last;
+    # metrics 1e-5. No net here has idle numbers, whose steps would be noise alone.
+    check(net, system, "float32", rtol=1e-4, share=3e-4, wandering=0)

@@ -1,0 +1,445 @@
+"""The nets of the seeds and of the papers, and their training, in plain PyTorch.
+
+Written from those documents, names and argument orders included, with widths as
+arguments; nothing here reads a configuration. Importing it skips without PyTorch.
+"""
+
+import math
+
+import pytest
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+F = nn.functional
+
+
+class FromNoise(nn.Sequential):
+    """Transposed convolutions over noise [n, z]."""
+
+    def forward(self, z):
+        return super().forward(z[:, :, None, None])
+
+
+# ------------------------------------------------------- seed 000: fully connected nets
+
+
+class Seed000Generator(nn.Module):
+    def __init__(self, img_shape, latent_dim, width):
+        super().__init__()
+        self.img_shape = img_shape
+
+        def block(in_features, out_features, normalize=True):
+            layers = [nn.Linear(in_features, out_features)]
+            if normalize:
+                # The second argument is the epsilon.
+                layers.append(nn.BatchNorm1d(out_features, 0.8))
+            layers.append(nn.LeakyReLU(0.2, inplace=True))
+            return layers
+
+        channels, height, columns = img_shape
+        self.model = nn.Sequential(
+            *block(latent_dim, width, normalize=False),
+            *block(width, 2 * width),
+            *block(2 * width, 4 * width),
+            *block(4 * width, 8 * width),
+            nn.Linear(8 * width, channels * height * columns),
+            nn.Tanh(),
+        )
+
+    def forward(self, z):
+        return self.model(z).view(z.shape[0], *self.img_shape)
+
+
+class Seed000Critic(nn.Module):
+    def __init__(self, img_shape, width):
+        super().__init__()
+        channels, height, columns = img_shape
+        self.model = nn.Sequential(
+            nn.Linear(channels * height * columns, 4 * width),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Linear(4 * width, 2 * width),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Linear(2 * width, 1),
+        )
+
+    def forward(self, img):
+        return self.model(img.view(img.shape[0], -1))
+
+
+# ------------------------------------------------------------ seed 001: DCGAN at 32x32
+
+
+class Seed001Generator(nn.Module):
+    def __init__(self, channels, z_dim, width):
+        super().__init__()
+        self.main_module = nn.Sequential(
+            nn.ConvTranspose2d(z_dim, 4 * width, kernel_size=4, stride=1, padding=0),
+            nn.BatchNorm2d(num_features=4 * width),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(
+                4 * width, 2 * width, kernel_size=4, stride=2, padding=1
+            ),
+            nn.BatchNorm2d(num_features=2 * width),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(2 * width, width, kernel_size=4, stride=2, padding=1),
+            nn.BatchNorm2d(num_features=width),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(width, channels, kernel_size=4, stride=2, padding=1),
+        )
+        self.output = nn.Tanh()
+
+    def forward(self, z):
+        return self.output(self.main_module(z[:, :, None, None]))
+
+
+class Seed001Critic(nn.Module):
+    def __init__(self, channels, width):
+        super().__init__()
+        self.main_module = nn.Sequential(
+            nn.Conv2d(channels, width, kernel_size=4, stride=2, padding=1),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(width, 2 * width, kernel_size=4, stride=2, padding=1),
+            nn.BatchNorm2d(2 * width),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(2 * width, 4 * width, kernel_size=4, stride=2, padding=1),
+            nn.BatchNorm2d(4 * width),
+            nn.LeakyReLU(0.2, inplace=True),
+        )
+        self.output = nn.Sequential(
+            nn.Conv2d(4 * width, 1, kernel_size=4, stride=1, padding=0)
+        )
+
+    def forward(self, x):
+        return self.output(self.main_module(x))
+
+
+# ------------------------------------------ seed 002: 64x64, InstanceNorm in the critic
+
+
+class Seed002Generator(nn.Module):
+    def __init__(self, z_dim, channels_img, features_g):
+        super().__init__()
+        self.gen = nn.Sequential(
+            self._block(z_dim, features_g * 16, 4, 1, 0),
+            self._block(features_g * 16, features_g * 8, 4, 2, 1),
+            self._block(features_g * 8, features_g * 4, 4, 2, 1),
+            self._block(features_g * 4, features_g * 2, 4, 2, 1),
+            nn.ConvTranspose2d(
+                features_g * 2, channels_img, kernel_size=4, stride=2, padding=1
+            ),
+            nn.Tanh(),
+        )
+
+    def _block(self, in_channels, out_channels, kernel_size, stride, padding):
+        return nn.Sequential(
+            nn.ConvTranspose2d(
+                in_channels, out_channels, kernel_size, stride, padding, bias=False
+            ),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(),
+        )
+
+    def forward(self, z):
+        return self.gen(z[:, :, None, None])
+
+
+class Seed002Critic(nn.Module):
+    def __init__(self, channels_img, features_d):
+        super().__init__()
+        self.disc = nn.Sequential(
+            nn.Conv2d(channels_img, features_d, kernel_size=4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            self._block(features_d, features_d * 2, 4, 2, 1),
+            self._block(features_d * 2, features_d * 4, 4, 2, 1),
+            self._block(features_d * 4, features_d * 8, 4, 2, 1),
+            nn.Conv2d(features_d * 8, 1, kernel_size=4, stride=2, padding=0),
+        )
+
+    def _block(self, in_channels, out_channels, kernel_size, stride, padding):
+        return nn.Sequential(
+            nn.Conv2d(
+                in_channels, out_channels, kernel_size, stride, padding, bias=False
+            ),
+            nn.InstanceNorm2d(out_channels, affine=True),
+            nn.LeakyReLU(0.2),
+        )
+
+    def forward(self, x):
+        return self.disc(x)
+
+
+# ---------------------------------- seeds 003 and 004: shapes as in docs/differences.md
+
+
+class Seed003Generator(FromNoise):
+    def __init__(self, z_dim, width):
+        super().__init__(
+            nn.ConvTranspose2d(z_dim, 2 * width, 7, 1, 0, bias=False),
+            nn.BatchNorm2d(2 * width),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(width, 1, 4, 2, 1, bias=False),
+            nn.Tanh(),
+        )
+
+
+class Seed003Critic(nn.Sequential):
+    def __init__(self, width):
+        super().__init__(
+            nn.Conv2d(1, width, 4, 2, 1, bias=False),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(2 * width),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(2 * width, 1, 7, 1, 0, bias=False),
+        )
+
+
+class Seed004Generator(FromNoise):
+    def __init__(self, z_dim, width):
+        super().__init__(
+            nn.ConvTranspose2d(z_dim, 4 * width, 7, 1, 0, bias=False),
+            nn.BatchNorm2d(4 * width),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(4 * width, 2 * width, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(2 * width),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(2 * width, 1, 4, 2, 1),
+            nn.Tanh(),
+        )
+
+
+class Seed004Critic(nn.Sequential):
+    def __init__(self, width):
+        super().__init__(
+            nn.Conv2d(1, width, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width, 2 * width, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * width, 1, 7, 1, 0),
+        )
+
+
+# ----------------------------------- Arjovsky et al.: models/dcgan.py and models/mlp.py
+
+
+class DCGAN_G(FromNoise):
+    def __init__(self, nz, nc, ngf):
+        super().__init__(
+            nn.ConvTranspose2d(nz, ngf * 8, 4, 1, 0, bias=False),
+            nn.BatchNorm2d(ngf * 8),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(ngf * 8, ngf * 4, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(ngf * 4),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(ngf * 4, ngf * 2, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(ngf * 2),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(ngf * 2, ngf, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(ngf),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(ngf, nc, 4, 2, 1, bias=False),
+            nn.Tanh(),
+        )
+
+
+class DCGAN_G_nobn(FromNoise):
+    def __init__(self, nz, nc, ngf):
+        super().__init__(
+            nn.ConvTranspose2d(nz, ngf * 8, 4, 1, 0, bias=False),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(ngf * 8, ngf * 4, 4, 2, 1, bias=False),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(ngf * 4, ngf * 2, 4, 2, 1, bias=False),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(ngf * 2, ngf, 4, 2, 1, bias=False),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(ngf, nc, 4, 2, 1, bias=False),
+            nn.Tanh(),
+        )
+
+
+class DCGAN_D(nn.Sequential):
+    def __init__(self, nc, ndf):
+        super().__init__(
+            nn.Conv2d(nc, ndf, 4, 2, 1, bias=False),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(ndf, ndf * 2, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(ndf * 2),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(ndf * 2, ndf * 4, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(ndf * 4),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(ndf * 4, ndf * 8, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(ndf * 8),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(ndf * 8, 1, 4, 1, 0, bias=False),
+        )
+
+
+class MLP_G(nn.Module):
+    def __init__(self, isize, nz, nc, ngf):
+        super().__init__()
+        self.image = (nc, isize, isize)
+        self.main = nn.Sequential(
+            nn.Linear(nz, ngf),
+            nn.ReLU(True),
+            nn.Linear(ngf, ngf),
+            nn.ReLU(True),
+            nn.Linear(ngf, ngf),
+            nn.ReLU(True),
+            nn.Linear(ngf, nc * isize * isize),
+        )
+
+    def forward(self, z):
+        return self.main(z).view(z.size(0), *self.image)
+
+
+class MLP_D(nn.Module):
+    def __init__(self, isize, nc, ndf):
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.Linear(nc * isize * isize, ndf),
+            nn.ReLU(True),
+            nn.Linear(ndf, ndf),
+            nn.ReLU(True),
+            nn.Linear(ndf, ndf),
+            nn.ReLU(True),
+            nn.Linear(ndf, 1),
+        )
+
+    def forward(self, x):
+        return self.main(x.view(x.size(0), -1))
+
+
+# ------------------------------- Gulrajani et al.: gan_toy.py, and the norm they advise
+
+
+class ToyGenerator(nn.Sequential):
+    def __init__(self, dim):
+        super().__init__(
+            nn.Linear(2, dim),
+            nn.ReLU(True),
+            nn.Linear(dim, dim),
+            nn.ReLU(True),
+            nn.Linear(dim, dim),
+            nn.ReLU(True),
+            nn.Linear(dim, 2),
+        )
+
+
+class ToyCritic(nn.Sequential):
+    def __init__(self, dim):
+        super().__init__(
+            nn.Linear(2, dim),
+            nn.ReLU(True),
+            nn.Linear(dim, dim),
+            nn.ReLU(True),
+            nn.Linear(dim, dim),
+            nn.ReLU(True),
+            nn.Linear(dim, 1),
+        )
+
+
+class LayerNorm(nn.Module):
+    """Over channels, height and width, with a scale and a shift for each channel."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x):
+        x = F.layer_norm(x, x.shape[1:], eps=1e-5)
+        return self.weight.view(1, -1, 1, 1) * x + self.bias.view(1, -1, 1, 1)
+
+
+class LayerNormCritic(nn.Sequential):
+    """`DCGAN_D` with layer norm for BatchNorm and a bias where no norm follows."""
+
+    def __init__(self, nc, ndf):
+        super().__init__(
+            nn.Conv2d(nc, ndf, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(ndf, ndf * 2, 4, 2, 1, bias=False),
+            LayerNorm(ndf * 2),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(ndf * 2, ndf * 4, 4, 2, 1, bias=False),
+            LayerNorm(ndf * 4),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(ndf * 4, ndf * 8, 4, 2, 1, bias=False),
+            LayerNorm(ndf * 8),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(ndf * 8, 1, 4, 1, 0),
+        )
+
+
+# ------------------------------------------------------------------------ the training
+
+
+def gradient_penalty(netD, real, fake, alpha):
+    """(E[(norm - 1)^2], E[norm]) at alpha real + (1 - alpha) fake."""
+    alpha = alpha.view(-1, *[1] * (real.dim() - 1))
+    mixed = (alpha * real + (1 - alpha) * fake).requires_grad_(True)
+    scores = netD(mixed)
+    gradients = torch.autograd.grad(
+        outputs=scores,
+        inputs=mixed,
+        grad_outputs=torch.ones_like(scores),
+        create_graph=True,
+        retain_graph=True,
+    )[0]
+    norms = gradients.reshape(gradients.size(0), -1).norm(2, dim=1)
+    return ((norms - 1) ** 2).mean(), norms.mean()
+
+
+def critic_losses(kind, real, fake):
+    """(loss, {name of the estimate: its value}) of the scores."""
+    if kind == "gan":
+        bce = F.binary_cross_entropy_with_logits
+        errD = bce(real, torch.ones_like(real)) + bce(fake, torch.zeros_like(fake))
+        return errD, {"jensen_shannon": math.log(2) - 0.5 * errD}
+    if kind == "lsgan":
+        errD = 0.5 * ((real - 1) ** 2).mean() + 0.5 * (fake**2).mean()
+        return errD, {"le_cam": 1 - 4 * errD}
+    return fake.mean() - real.mean(), {"wasserstein": real.mean() - fake.mean()}
+
+
+def generator_losses(kind, fake):
+    if kind == "gan":
+        return F.softplus(-fake).mean()
+    if kind == "lsgan":
+        return 0.5 * ((fake - 1) ** 2).mean()
+    return -fake.mean()
+
+
+def update_critic(netG, netD, optimizerD, real, noise, alpha, kind, constraint, value):
+    """One update; value: bound of the clip behind it, or weight of the penalty."""
+    for p in netD.parameters():
+        p.requires_grad = True
+    netD.zero_grad()
+    fake = netG(noise).detach()
+    errD, metrics = critic_losses(kind, netD(real), netD(fake))
+    if constraint == "penalty":
+        penalty, norm = gradient_penalty(netD, real, fake, alpha)
+        errD = errD + value * penalty
+        metrics |= {"gradient_penalty": penalty, "gradient_norm": norm}
+    errD.backward()
+    optimizerD.step()
+    if constraint == "clip":
+        for p in netD.parameters():
+            p.data.clamp_(-value, value)
+    return metrics | {"critic_loss": errD}
+
+
+def update_generator(netG, netD, optimizerG, noise, kind):
+    """One update of the generator, under which the critic stays but for statistics."""
+    for p in netD.parameters():
+        p.requires_grad = False
+    netG.zero_grad()
+    errG = generator_losses(kind, netD(netG(noise)))
+    errG.backward()
+    optimizerG.step()
+    return {"generator_loss": errG}
