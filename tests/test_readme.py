@@ -1,5 +1,6 @@
 """Every command of the README does what it says, at a size that takes seconds."""
 
+import importlib.util
 import os
 import re
 import shlex
@@ -17,6 +18,7 @@ COMMANDS = [line for block in BLOCKS for line in block.splitlines()]
 TINY = """--run.steps 1 --run.chunk 1 --run.log-every 1 --run.sample-every 1
 --run.checkpoint-every 1 --run.grid 4 --model.features 1 --data.batch-size 4
 --data.heldout 8 --objective.n-critic 1""".split()  # noqa: SIM905
+FEW = ["--num", "8", "--repeats", "2"]
 
 
 def commands(start):
@@ -63,11 +65,18 @@ def test_every_command_is_of_a_kind_that_a_test_runs():
 
 def test_train_and_sample_commands_run(clone):
     lines = [line for line in commands("python -m") if offline(line)]
-    assert {"train", "sample"} <= {line.split(".")[1].split()[0] for line in lines}
+    kinds = {line.split(".")[1].split()[0] for line in lines}
+    assert {"train", "sample", "evaluate", "convert"} <= kinds
+    if not importlib.util.find_spec("torch"):
+        lines = [line for line in lines if ".convert" not in line]
     for line in lines:
-        stdout = run(clone, line, *(TINY if ".train" in line else ()))
+        # What was trained at the tiny size must be converted at it.
+        tiny = TINY if "--config" in line else FEW if ".evaluate" in line else ()
+        stdout = run(clone, line, *tiny)
         assert stdout
     for line in lines:
+        if "--config" not in line and "--out" not in line:
+            continue
         out = re.search(r"--out (\S+)", line)
         name = out.group(1) if out else f"runs/{re.search(r'configs/(.*).py', line)[1]}"
         assert (clone / name).exists()
@@ -112,9 +121,16 @@ def test_the_benchmark_command_starts(clone):
     assert "--config" in run(clone, "python scripts/benchmark.py", "--help")
 
 
+def test_the_figures_command_starts(clone):
+    pytest.importorskip("matplotlib")
+    # What it draws is tested in test_reproduce_*.py.
+    for line in commands("python scripts/reproduce"):
+        assert "surfaces" in run(clone, line, "--help")
+
+
 def test_files_that_the_readme_and_the_docs_name_exist():
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     for page in pages:
-        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
             if not link.startswith("http"):
                 assert (page.parent / link).exists(), f"{page.name}: {link}"

@@ -2,16 +2,16 @@
 
 import dataclasses
 import math
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 
 from wgan_jax.config import Config, Data, Model, Optimizer
-from wgan_jax.data import make_draw, toy_sample
+from wgan_jax.data import make_draw
+from wgan_jax.metrics.mixtures import MIXTURES, centres, deviation
 from wgan_jax.models import Network
 from wgan_jax.state import init_state, make_spec
-from wgan_jax.steps import critic_step, train_chunk
+from wgan_jax.steps import critic_step
 
 PENALTY = Optimizer(kind="adam", critic_lr=1e-4, beta1=0.5, beta2=0.9)
 CLIP = Optimizer(kind="rmsprop_tf1", critic_lr=5e-5)
@@ -98,20 +98,18 @@ def toy_spec(source, objective, optimizer, features, depth, batch_size=256):
     )
 
 
-def train_both(spec, key, steps):
-    """The state after `steps` whole steps on the toy of a `toy_spec`. Traceable."""
-    return train_chunk(init_state(key, spec), None, steps, spec=spec)[0]
-
-
-def toy_from_noise(source, z):
-    """A toy point for each row of standard normal noise z [n, 2], float32.
-
-    A row's bits are the key of a draw of its own.
+def toy_from_noise(name, z):
+    """Points [n, 2] distributed as those of `toy_sample`, of standard normal noise z
+    [n, 3].
     """
-    keys = jax.random.wrap_key_data(
-        jax.lax.bitcast_convert_type(z, jnp.uint32), impl="threefry2x32"
-    )
-    return jax.vmap(partial(toy_sample, source, count=1))(keys)[:, 0]
+    place, noise = uniform(z[:, 0]), z[:, 1:]
+    if name in MIXTURES:
+        modes = jnp.asarray(centres(name), jnp.float32)
+        # Rounding may give the uniform number 1.
+        mode = jnp.minimum((len(modes) * place).astype(int), len(modes) - 1)
+        return modes[mode] + deviation(name) * noise
+    t = 1.5 * jnp.pi * (1 + 2 * place)
+    return (jnp.stack([t * jnp.cos(t), t * jnp.sin(t)], 1) + 0.25 * noise) / 7.5
 
 
 def scorer(spec):

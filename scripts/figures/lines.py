@@ -103,8 +103,8 @@ def draw(numbers):
         )
     left.set(title="Earth mover's distance", xlabel=r"$\theta$")
     left.legend(fontsize=8)
-    right.plot(theta, numbers["jensen_shannon"], "o-", ms=3, label="JS")
-    right.plot(theta, numbers["total_variation"], "s-", ms=3, label="TV")
+    right.plot(theta, numbers["jensen_shannon"], "o", ms=3, label="JS")
+    right.plot(theta, numbers["total_variation"], "s", ms=3, label="TV")
     kl = np.array(numbers["kullback_leibler"], dtype=float)
     right.plot(theta[np.isinf(kl)], np.full(np.isinf(kl).sum(), 1.15), "^", ms=4,
                label="KL, infinite")  # fmt: skip

@@ -1,0 +1,234 @@
+"""Two Gaussians on the line: the best discriminator against critics (WGAN, Fig. 2).
+
+The statement: trained to the end, a discriminator saturates and gives the generator no
+gradient, while a critic converges to a nearly linear function. The paper leaves all
+else open; here real is N(-2, 1) and fake N(2, 1), the nets have two hidden layers of 64
+ReLUs, batches 256, and learning rates are 1e-3: Adam's for the discriminator and the
+penalty (lambda 10), RMSprop's for clipping (at 0.1). What saturates are D and log(1 -
+D), the loss of the minimax game: for equal deviations the log odds are linear, so log D
+keeps its slope where the fakes are, and loses it where the generator is right.
+"""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+from jax.tree_util import Partial
+from rich.progress import track
+from scipy.special import expit
+from scipy.stats import norm
+
+from figures.critics import (
+    CLIP,
+    PENALTY,
+    fixed_generator,
+    nth,
+    points_config,
+    scorer,
+    train_critic,
+)
+from wgan_jax import losses
+from wgan_jax.config import Objective
+from wgan_jax.metrics.critic import measure
+from wgan_jax.metrics.divergences import Gaussian, gaussian_jensen_shannon
+from wgan_jax.metrics.transport import spread
+from wgan_jax.models import build
+from wgan_jax.state import make_spec
+
+REAL, FAKE = Gaussian(-2.0, 1.0), Gaussian(2.0, 1.0)
+# Seeds and critic updates.
+SIZES = {"tiny": (2, 20), "quick": (5, 3000), "full": (10, 20000)}
+TRAINED = {
+    "discriminator": (
+        Objective(kind="gan", constraint="none"),
+        dataclasses.replace(PENALTY, critic_lr=1e-3),
+    ),
+    "penalty": (
+        Objective(gp_weight=10.0),
+        dataclasses.replace(PENALTY, critic_lr=1e-3),
+    ),
+    "clip": (
+        Objective(constraint="clip", clip=0.1),
+        dataclasses.replace(CLIP, critic_lr=1e-3),
+    ),
+}
+SEEN = {"D": "D", "log_D": "log D", "log_1_D": "log(1 - D)"}
+
+
+def compute(size, seed, options):
+    """Curves of the first seed on a grid, and what every seed says of the distance."""
+    seeds, updates = SIZES[size]
+    x = np.linspace(-8, 8, 161)
+    odds, slope = log_odds(REAL, FAKE, x)
+    numbers = {
+        "real": dataclasses.asdict(REAL),
+        "fake": dataclasses.asdict(FAKE),
+        "updates": updates,
+        "seeds": seeds,
+        "x": x.tolist(),
+        "wasserstein": abs(REAL.mean - FAKE.mean),
+        "jensen_shannon": gaussian_jensen_shannon(REAL, FAKE),
+        "optimal": curves(odds, slope),
+        "optimal_at_fake": seen_at_fake(),
+    }
+    keys = jax.random.split(jax.random.key(seed), seeds)
+    for name, (objective, optimizer) in track(TRAINED.items(), description="training"):
+        spec = line_spec(objective, optimizer)
+        critics = jax.jit(jax.vmap(lambda key, s=spec: train(s, key, updates)))(keys)
+        score = scorer(spec)
+        found = [judge(score, nth(critics, i), objective.kind) for i in range(seeds)]
+        numbers[name] = {
+            what: dataclasses.asdict(spread([row[what] for row in found]))
+            for what in found[0]
+        }
+        points = jnp.asarray(x[:, None], jnp.float32)
+        first = nth(critics, 0)
+        values, slopes = (
+            np.asarray(v, np.float64) for v in profile(score, first, points)
+        )
+        if objective.kind == "gan":
+            numbers[name] |= curves(values, slopes)
+        else:
+            numbers[name] |= {"score": values.tolist(), "slope": slopes.tolist()}
+    return numbers
+
+
+def line_spec(objective, optimizer):
+    """The spec of a critic of numbers [n, 1] against FAKE."""
+    config = points_config(objective, optimizer, (1, 1), z_dim=1)
+    return dataclasses.replace(
+        make_spec(config, draw=None),
+        generator=fixed_generator(lambda z: FAKE.mean + FAKE.deviation * z),
+        critic=build(config.model, (1,))[1],
+    )
+
+
+def train(spec, key, updates):
+    """The critic after its updates."""
+
+    def real(key):
+        return REAL.mean + REAL.deviation * jax.random.normal(key, (spec.batch_size, 1))
+
+    return train_critic(spec, real, key, updates).critic
+
+
+def profile(score, critic, points):
+    """The critic's values and slopes at points [n, 1]."""
+
+    @jax.jit
+    def both(critic):
+        values, pull = jax.vjp(partial(score, critic), points)
+        return values, pull(jnp.ones_like(values))[0][:, 0]
+
+    return both(critic)
+
+
+def judge(score, critic, kind) -> dict:
+    """The estimate at 4,096 evenly spaced quantiles: expectations without chance."""
+    levels = (np.arange(4096) + 0.5) / 4096
+    real, fake = (
+        jnp.asarray(norm.ppf(levels, g.mean, g.deviation), jnp.float32)[:, None]
+        for g in (REAL, FAKE)
+    )
+    if kind == "gan":
+        loss = losses.critic_loss(score(critic, real), score(critic, fake), kind)
+        return {"bound": float(losses.estimate(loss, kind))}
+    # Paired as in training, at random.
+    fake = fake[np.random.default_rng(0).permutation(len(fake))]
+    found = measure(Partial(score, critic), real, fake, size=4096)
+    return {
+        "estimate": found.estimate,
+        "calibrated": found.calibrated,
+        "mean_slope": found.mean_norm,
+        "largest_slope": found.largest_norm,
+    }
+
+
+def log_odds(p, q, x):
+    """log p(x) / q(x) of two Gaussians, the best discriminator's, and its slope."""
+    slope = (x - q.mean) / q.deviation**2 - (x - p.mean) / p.deviation**2
+    return p.log_density(x) - q.log_density(x), slope
+
+
+def curves(odds, slope) -> dict:
+    """D and sizes of the slopes of what a generator may be taught by, from log odds.
+
+    With D the sigmoid of the odds, of slope s: D' = D (1 - D) s, (log D)' = (1 - D) s
+    and (log(1 - D))' = -D s.
+    """
+    d, not_d = expit(odds), expit(-odds)
+    sizes = {"D": d * not_d * slope, "log_D": not_d * slope, "log_1_D": d * slope}
+    return {"probability": d.tolist()} | {
+        f"slope_{name}": np.abs(v).tolist() for name, v in sizes.items()
+    }
+
+
+def seen_at_fake() -> dict:
+    """Slopes that the best discriminator has at the mean of the fakes."""
+    found = curves(*log_odds(REAL, FAKE, np.array([FAKE.mean])))
+    return {name: found[f"slope_{name}"][0] for name in SEEN}
+
+
+def draw(numbers):
+    """Discriminators, critics, and the slopes of both."""
+    figure, axes = plt.subplots(1, 3, figsize=(14, 4), layout="constrained")
+    left, middle, right = axes
+    x = np.array(numbers["x"])
+    best, trained = numbers["optimal"], numbers["discriminator"]
+    for panel, scale in ((left, 1), (middle, 8)):
+        for name, colour in (("real", "C0"), ("fake", "C2")):
+            density = np.exp(Gaussian(**numbers[name]).log_density(x))
+            label = f"density of {name}" if panel is left else None
+            base = 0 if panel is left else -9
+            panel.fill_between(
+                x, base, base + scale * density, color=colour, alpha=0.25, lw=0,
+                label=label,
+            )  # fmt: skip
+    left.plot(x, best["probability"], "k-", lw=3, alpha=0.3, label="D = p / (p + q)")
+    left.plot(x, trained["probability"], "C3--", label="D, trained")
+    left.set(title="Discriminator", xlabel="x", ylim=(0, 1.05))
+    left.legend(fontsize=8, loc="center right")
+    centre = (numbers["real"]["mean"] + numbers["fake"]["mean"]) / 2
+    middle.plot(x, centre - x, "k-", lw=3, alpha=0.3, label="optimal potential, -x")
+    slopes = {}
+    for name, colour in (("penalty", "C1"), ("clip", "C4")):
+        score, found = np.array(numbers[name]["score"]), numbers[name]
+        slopes[name] = np.abs(found["slope"])
+        mean = found["mean_slope"]["mean"]
+        score = (score - np.interp(centre, x, score)) / mean
+        middle.plot(x, score, colour, label=f"{name} / {mean:.2g}, its mean slope")
+        right.plot(x, slopes[name], colour, label=f"critic, {name}")
+    middle.set(title="Critics, scaled and shifted", xlabel="x", ylim=(-9, 9))
+    middle.legend(fontsize=8, loc="upper right")
+    for (name, label), colour in zip(SEEN.items(), ("C3", "C5", "C7"), strict=True):
+        right.plot(x, best[f"slope_{name}"], colour, lw=3, alpha=0.35)
+        right.plot(x, trained[f"slope_{name}"], f"{colour}--", label=label)
+    right.set(
+        title="Size of the slope (wide: of the best D)", xlabel="x", yscale="log",
+        ylim=(1e-6, 1e4),
+    )  # fmt: skip
+    right.legend(fontsize=8, loc="upper center", ncols=2)
+    for panel in axes:
+        panel.set_xlim(-8, 8)
+    return figure
+
+
+def finding(numbers):
+    """One line for the table."""
+    calibrated = [
+        f"{numbers[name]['calibrated']['mean']:.3f} +- "
+        f"{numbers[name]['calibrated']['deviation']:.3f} ({name})"
+        for name in ("penalty", "clip")
+    ]
+    bound, at_fake = numbers["discriminator"]["bound"], numbers["optimal_at_fake"]
+    return (
+        f"W1 = {numbers['wasserstein']:.4g}, calibrated estimates "
+        f"{' and '.join(calibrated)} over {numbers['seeds']} seeds; JS = "
+        f"{numbers['jensen_shannon']:.4f}, the discriminator's bound "
+        f"{bound['mean']:.4f} +- {bound['deviation']:.4f}; at the mean of the fakes "
+        f"log(1 - D) has slope {at_fake['log_1_D']:.1e}, where the critic under the "
+        f"penalty has {numbers['penalty']['mean_slope']['mean']:.2f} on average"
+    )

@@ -1,0 +1,212 @@
+"""Image GANs trained for a figure, and measures of samples without a trained network.
+
+Distances are in pixels of [0, 1]; they rank samples of one data set, and tell nothing
+of how they look to people.
+"""
+
+import base64
+import io
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+from PIL import Image
+from rich.progress import track
+from scipy.spatial.distance import pdist, squareform
+
+from wgan_jax import data
+from wgan_jax.config import Config, Data, Model, Objective, Optimizer, validate
+from wgan_jax.data import Dataset
+from wgan_jax.metrics.transport import sliced_wasserstein
+from wgan_jax.state import init_state, make_spec
+from wgan_jax.steps import train_chunk
+
+# ---------------------------------------------------------------------- what is trained
+
+
+def load(name, size, options, **fields) -> tuple[Data, Dataset]:
+    """The TFDS data set `name`, or scikit-learn's digits in the tiny form."""
+    if size == "tiny":
+        source = Data(source="digits", **fields)
+    else:
+        source = Data(
+            source="tfds",
+            name=name,
+            test_split="test",
+            tfds_dir=options.tfds_dir,
+            resize="bilinear",
+            **fields,
+        )
+    return source, data.load(source)
+
+
+def image_model(generator, critic, features, units, image_size) -> Model:
+    """Nets of Arjovsky et al., section 4: convolutions of base width `features`.
+
+    generator: dcgan (BatchNorm), constant (`features` channels in every layer, no norm)
+    or mlp (four ReLU layers of `units`); critic: dcgan (BatchNorm) or mlp.
+    """
+    levels = (image_size // 4).bit_length() - 1
+    pyramid = tuple(2**level for level in range(levels))
+    hidden = (units // features,) * 4
+    widths = {"dcgan": pyramid[::-1], "constant": (1,) * levels, "mlp": hidden}
+    return Model(
+        kind="mlp" if generator == "mlp" else "dcgan",
+        critic_kind=critic,
+        features=features,
+        generator_widths=widths[generator],
+        critic_widths={"dcgan": pyramid, "mlp": hidden}[critic],
+        generator_norm="batch" if generator == "dcgan" else "none",
+        critic_norm="batch" if critic == "dcgan" else "none",
+        critic_activation="leaky_relu" if critic == "dcgan" else "relu",
+        init="dcgan",
+    )
+
+
+def image_config(kind, source, model, rate) -> Config:
+    """WGAN by clipping at learning rate `rate`, or the GAN with DCGAN's Adam."""
+    if kind == "wgan":
+        objective = Objective(constraint="clip", clip=0.01, n_critic=5)
+        optimizer = Optimizer(kind="rmsprop", critic_lr=rate, generator_lr=rate)
+    else:
+        objective = Objective(kind="gan", constraint="none", n_critic=1)
+        optimizer = Optimizer(
+            kind="adam", critic_lr=2e-4, generator_lr=2e-4, beta1=0.5, beta2=0.999
+        )
+    return Config(data=source, model=model, objective=objective, optimizer=optimizer)
+
+
+def make_trainer(config, samples):
+    """(spec, train) of a configuration and its training images, uint8 [n, h, w, c].
+
+    train(key, steps, every, label) yields (step, state, mean metrics) after every
+    `every` generator updates; a state yielded is gone when the next one is asked for.
+    """
+    validate(config)
+    spec = make_spec(config, data.make_draw(config.data, len(samples)))
+    samples = jax.device_put(samples)
+    start = jax.jit(partial(init_state, spec=spec))
+    chunk = jax.jit(partial(train_chunk, spec=spec), donate_argnums=0)
+
+    def train(key, steps, every, label):
+        state = start(key)
+        for step in track(range(every, steps + 1, every), label):
+            state, metrics = chunk(state, samples, jnp.int32(every))
+            yield step, state, {name: float(v) for name, v in metrics.items()}
+
+    return spec, train
+
+
+def seed_keys(seed, count):
+    """A key for each of `count` runs, and one more for all that is measured."""
+    return jax.random.split(jax.random.key(seed), count + 1)
+
+
+# ----------------------------------------------------------------------- how good it is
+
+
+def make_quality(dataset, count, components=64):
+    """(quality, real): quality(images) -> measures of `count` uint8 samples.
+
+    frechet: between Gaussian fits of the samples and of the training images in the
+    space of the first principal components of the training images. sliced: sliced W1 to
+    held-out images, all pixels. diversity: mean distance of two samples in the space of
+    the components, nearest: of a sample and the one closest to it, both over the same
+    of held-out images: they fall when a generator collapses, and noise can keep them
+    up. real: the same of as many held-out images, the floor of frechet.
+    """
+    train, heldout = flat(dataset.train), flat(dataset.heldout[:count])
+    # A fit of 64 dimensions gains nothing from more.
+    train = train[:: -(-len(train) // 10_000)]
+    mean, axes = principal_axes(train, min(components, *train.shape))
+    reference = fit((train - mean) @ axes)
+    real_mean, real_nearest = pairwise((heldout - mean) @ axes)
+
+    def quality(images):
+        pixels = flat(images)
+        points = (pixels - mean) @ axes
+        between, nearest = pairwise(points)
+        return {
+            "frechet": frechet(*fit(points), *reference),
+            "sliced": sliced_wasserstein(pixels, heldout),
+            "diversity": between / real_mean,
+            "nearest": nearest / real_nearest,
+        }
+
+    return quality, {"frechet": frechet(*fit((heldout - mean) @ axes), *reference)}
+
+
+def flat(images) -> np.ndarray:
+    """uint8 [n, ...] as float64 [n, d] in [0, 1]."""
+    return images.reshape(len(images), -1) / 255.0
+
+
+def principal_axes(x, count):
+    """Mean [d] and the `count` directions [d, count] of most variance of x [n, d]."""
+    mean, covariance = fit(x)
+    last = len(mean) - 1
+    _, axes = scipy.linalg.eigh(covariance, subset_by_index=[last + 1 - count, last])
+    return mean, axes[:, ::-1]
+
+
+def fit(x):
+    """Mean [d] and covariance [d, d] of x [n, d]."""
+    return x.mean(0), np.atleast_2d(np.cov(x, rowvar=False))
+
+
+def frechet(mean_x, covariance_x, mean_y, covariance_y) -> float:
+    """Squared W2 of two Gaussians: |m - n|^2 + tr(C + D - 2 (C^1/2 D C^1/2)^1/2).
+
+    Eq. 4 of Dowson & Landau 1982 by eigenvalues of symmetric matrices only, which
+    singular covariances (a collapsed generator) do not harm.
+    """
+    values, vectors = scipy.linalg.eigh(covariance_x)
+    root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
+    product = scipy.linalg.eigvalsh(root @ covariance_y @ root)
+    cross = np.sqrt(np.maximum(product, 0)).sum()
+    distance = np.square(mean_x - mean_y).sum()
+    distance += np.trace(covariance_x) + np.trace(covariance_y) - 2 * cross
+    return max(float(distance), 0.0)
+
+
+def pairwise(points) -> tuple[float, float]:
+    """Mean distance of two points of [n, d], and of a point and its nearest other."""
+    distances = pdist(points)
+    square = squareform(distances)
+    np.fill_diagonal(square, np.inf)
+    return float(distances.mean()), float(square.min(1).mean())
+
+
+# ----------------------------------------------------------------------- how it is told
+
+
+def mean_and_deviation(values, digits=2) -> str:
+    """`0.93 +- 0.02` of numbers of which some may be None; the mean alone of one."""
+    known = np.array([v for v in values if v is not None], float)
+    if not len(known):
+        return "undefined"
+    text = f"{known.mean():.{digits}f}"
+    return text if len(known) < 2 else f"{text} +- {known.std(ddof=1):.{digits}f}"
+
+
+def to_text(picture) -> str:
+    """uint8 [h, w, 1 or 3] as the base64 text of a PNG file, for JSON."""
+    file = io.BytesIO()
+    picture = picture[..., 0] if picture.shape[-1] == 1 else picture
+    Image.fromarray(picture).save(file, "png")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def to_picture(text) -> np.ndarray:
+    """The inverse of `to_text`, RGB."""
+    with Image.open(io.BytesIO(base64.b64decode(text))) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def show(axes, text):
+    """Draws a picture without ticks."""
+    axes.imshow(to_picture(text), interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
