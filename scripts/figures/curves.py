@@ -33,7 +33,7 @@ SIZES = {
         "features": 4, "units": 8, "batch_size": 16, "rate": 5e-4, "failing_rate": 5e-3,
     },
     "quick": {
-        "seeds": 3, "steps": 800, "records": 160, "looks": 16, "count": 1000,
+        "seeds": 3, "steps": 480, "records": 160, "looks": 16, "count": 1000,
         "image_size": 32, "features": 16, "units": 256, "batch_size": 64,
         "rate": 5e-4, "failing_rate": 5e-3,
     },

@@ -24,7 +24,7 @@ SIZES = {
         "features": 4, "units": 8, "rate": 5e-4, "batch_size": 16,
     },
     "quick": {
-        "seeds": 3, "steps": 1000, "every": 50, "count": 1000, "image_size": 32,
+        "seeds": 3, "steps": 400, "every": 50, "count": 1000, "image_size": 32,
         "features": 16, "units": 256, "rate": 5e-4, "batch_size": 64,
     },
     "full": {
