@@ -12,8 +12,8 @@ import jax
 import numpy as np
 import pytest
 
-from wgan_jax.config import validate
 from wgan_jax.models import build
+from wgan_jax.validation import validate
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch

@@ -8,6 +8,7 @@ import pytest
 
 from wgan_jax import config
 from wgan_jax.config import Config, Data, Model, Objective, Run, UserError
+from wgan_jax.validation import validate
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted(p for p in (ROOT / "configs").glob("*.py") if p.stem != "__init__")
@@ -37,7 +38,7 @@ def field_of(made, name):
 
 def complaint(made):
     with pytest.raises(UserError) as error:
-        config.validate(made)
+        validate(made)
     return str(error.value)
 
 
@@ -52,7 +53,7 @@ def test_there_are_configs():
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_every_config_loads_is_valid_and_survives_json(path):
     made = config.load(path)
-    config.validate(made)
+    validate(made)
     again = config.from_json(config.to_json(made))
     assert again == made
     assert config.differences(made, again) == []
@@ -148,7 +149,7 @@ def test_cat_faces_docstring_gives_a_valid_128_pixel_variant():
         },
         base,
     )
-    config.validate(larger)
+    validate(larger)
 
 
 def test_every_field_has_a_help_text():
@@ -288,7 +289,7 @@ def test_differences_names_fields_and_both_values():
 
 
 def test_defaults_are_valid():
-    config.validate(Config())
+    validate(Config())
 
 
 def number_rules():
@@ -368,7 +369,7 @@ def test_numbers_out_of_range_are_named_with_the_range(name, value, expected):
     ids=str,
 )
 def test_what_is_allowed_passes(changes):
-    config.validate(config_with(changes))
+    validate(config_with(changes))
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,10 @@ import torch_nets as nets
 from commands import ROOT
 from torch_nets import torch
 
-from wgan_jax.config import Config, Data, Model, Objective, Optimizer, load, validate
+from wgan_jax.config import Config, Data, Model, Objective, Optimizer, load
 from wgan_jax.state import init_state, make_optimizer, make_spec
 from wgan_jax.steps import split_key, train_step
+from wgan_jax.validation import validate
 
 pytestmark = pytest.mark.torch
 

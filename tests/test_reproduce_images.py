@@ -14,9 +14,10 @@ import pytest
 import scipy.linalg
 from scipy.stats import ortho_group
 
-from wgan_jax.config import Data, validate
+from wgan_jax.config import Data
 from wgan_jax.state import init_state, make_spec
 from wgan_jax.steps import heldout_estimate
+from wgan_jax.validation import validate
 
 pytest.importorskip("matplotlib")
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"

@@ -1,4 +1,4 @@
-"""What a run is made of: frozen dataclasses, their checks, and their way to disk.
+"""What a run is made of: frozen dataclasses and their way to disk.
 
 The docstring under a field is its help text on the command line. A file of `configs/`
 defines `get_config()`, which returns a `Config` that names only what differs from the
@@ -8,10 +8,9 @@ defaults here; the command line overrides single fields.
 import dataclasses
 import importlib.util
 import json
-import math
 import sys
 from pathlib import Path
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Literal, get_type_hints
 
 TOYS = ("8gaussians", "25gaussians", "swiss_roll")
 
@@ -25,10 +24,12 @@ class Data:
     """What the real samples are and how they reach the critic."""
 
     source: Literal[
-        "digits", "tfds", "folder", "npz", "8gaussians", "25gaussians", "swiss_roll"
+        *("digits", "tfds", "folder", "npz", "vectors"),
+        *("8gaussians", "25gaussians", "swiss_roll"),
     ] = "digits"
     """Where samples come from: scikit-learn's handwritten digits, a TensorFlow Datasets
-    name, a folder of image files, an array in an .npz file, or a 2-D distribution."""
+    name, a folder of image files, images or vectors in an .npz file, or a 2-D
+    distribution."""
     name: str = ""
     """Name of the TFDS data set, such as mnist (source tfds)."""
     split: str = "train"
@@ -40,9 +41,11 @@ class Data:
     manual_dir: str = ""
     """Folder with a TFDS data set's original files, for machines without network."""
     dir: str = ""
-    """Folder of images (source folder) or path of the .npz file (source npz)."""
+    """Folder of images (source folder) or path of the .npz file (npz, vectors)."""
     array: str = ""
     """Name of the array in the .npz file; empty takes `images`, or the only array."""
+    dimensions: int = 2
+    """Numbers of one sample (source vectors)."""
     image_size: int = 32
     """Height and width of an image in pixels; others are centre-cropped and resized."""
     channels: int = 1
@@ -62,14 +65,19 @@ class Data:
 
     @property
     def is_toy(self) -> bool:
-        """Whether samples are points in the plane rather than images."""
+        """Whether samples are drawn from a distribution in the plane, without end."""
         return self.source in TOYS
 
     @property
+    def is_points(self) -> bool:
+        """Whether samples are points rather than images."""
+        return self.is_toy or self.source == "vectors"
+
+    @property
     def sample_shape(self) -> tuple[int, ...]:
-        """Shape of one sample: [height, width, channels], or [2] for the toys."""
-        if self.is_toy:
-            return (2,)
+        """Shape of one sample: [height, width, channels], or [d] for points."""
+        if self.is_points:
+            return (2 if self.is_toy else self.dimensions,)
         return (self.image_size, self.image_size, self.channels)
 
 
@@ -275,141 +283,3 @@ def differences(a: Config, b: Config) -> list[str]:
         for field in a[section]
         if a[section][field] != b[section][field]
     ]
-
-
-def validate(config: Config) -> None:
-    """Checks types, ranges and pairs of fields; raises UserError with one sentence."""
-    for section in dataclasses.fields(config):
-        _check_types(section.name, getattr(config, section.name))
-    _check_ranges(config)
-    _check_pairs(config)
-
-
-def _check_types(section, values):
-    for name, kind in get_type_hints(type(values)).items():
-        value, field = getattr(values, name), f"{section}.{name}"
-        if get_origin(kind) is Literal:
-            if value not in get_args(kind):
-                raise UserError(
-                    f"{field}={value!r} must be one of {', '.join(get_args(kind))}"
-                )
-        elif get_origin(kind) is tuple:
-            if type(value) is not tuple or any(type(v) is not int for v in value):
-                raise UserError(f"{field}={value!r} must be a tuple of whole numbers")
-        elif kind is float:
-            if type(value) not in (int, float) or not math.isfinite(value):
-                raise UserError(f"{field}={value!r} must be a finite number")
-        elif type(value) is not kind:
-            raise UserError(f"{field}={value!r} must be of type {kind.__name__}")
-
-
-def _check_ranges(config):
-    def require(section, names, test, what):
-        for name in names.split():
-            value = getattr(getattr(config, section), name)
-            if not test(value):
-                raise UserError(f"{section}.{name}={value} must be {what}")
-
-    positive = (lambda v: v > 0, "greater than 0")
-    not_negative = (lambda v: v >= 0, "0 or more")
-    fraction = (lambda v: 0 <= v < 1, "at least 0 and less than 1")
-    require("data", "batch_size image_size", *positive)
-    require("data", "heldout", *not_negative)
-    require("data", "channels", lambda v: v in (1, 3), "1 or 3")
-    require("model", "z_dim features kernel norm_epsilon", *positive)
-    require("model", "norm_momentum", lambda v: 0 < v <= 1, "in (0, 1]")
-    require("model", "leaky_slope", *fraction)
-    require("model", "kernel", lambda v: v >= 2, "2 or more, to cover a stride of 2")
-    require(
-        "model",
-        "generator_widths critic_widths",
-        lambda v: len(v) > 0 and min(v) > 0,
-        "one or more whole numbers greater than 0",
-    )
-    require("objective", "clip n_critic", *positive)
-    require("objective", "gp_weight gp_target", *not_negative)
-    require("optimizer", "critic_lr generator_lr", *positive)
-    require("optimizer", "beta1 beta2 average", *fraction)
-    require("run", "steps chunk log_every checkpoint_every keep grid", *positive)
-    require("run", "sample_every keep_every", *not_negative)
-    require("run", "seed", lambda v: 0 <= v < 2**32, "from 0 to 4294967295")
-
-
-def _check_pairs(config):
-    data, model, run = config.data, config.model, config.run
-    for name, reason in (
-        ("log_every", "metrics leave the device once a chunk"),
-        ("sample_every", "samples are drawn between chunks"),
-        ("checkpoint_every", "checkpoints are written between chunks"),
-    ):
-        value = getattr(run, name)
-        if value % run.chunk:
-            raise UserError(
-                f"run.{name}={value} must be a multiple of run.chunk={run.chunk}: "
-                f"{reason}"
-            )
-    if run.keep_every % run.checkpoint_every:
-        raise UserError(
-            f"run.keep_every={run.keep_every} must be a multiple of "
-            f"run.checkpoint_every={run.checkpoint_every}: only those steps are saved"
-        )
-    for source, field in (("tfds", "name"), ("folder", "dir"), ("npz", "dir")):
-        if data.source == source and not getattr(data, field):
-            raise UserError(
-                f"data.{field} is empty: data.source={source} needs it, as in "
-                f"--data.{field} {'mnist' if field == 'name' else 'PATH'}"
-            )
-    if config.objective.constraint == "penalty" and model.critic_norm == "batch":
-        raise UserError(
-            "model.critic_norm=batch cannot stand with objective.constraint=penalty: "
-            "BatchNorm ties the samples of a batch together, so the gradient for one "
-            "sample, which the penalty needs, is not defined; take layer, instance or "
-            "none"
-        )
-    if config.objective.kind == "wgan" and config.objective.constraint == "none":
-        raise UserError(
-            "objective.constraint=none cannot stand with objective.kind=wgan: the "
-            "estimate of an unbounded critic has no end; take clip or penalty"
-        )
-    if model.critic_is == "mlp" and model.critic_norm == "instance":
-        field = "kind" if model.critic_kind == "same" else "critic_kind"
-        raise UserError(
-            f"model.critic_norm=instance needs images: with model.{field}=mlp take "
-            "layer or none"
-        )
-    if data.is_toy:
-        if model.kind != "mlp":
-            raise UserError(
-                f"model.kind={model.kind} needs images: data.source={data.source} "
-                "gives points in the plane, so take model.kind=mlp"
-            )
-        if model.critic_is != "mlp":
-            raise UserError(
-                f"model.critic_kind={model.critic_kind} needs images: data.source="
-                f"{data.source} gives points in the plane, so take model.kind=mlp"
-            )
-        if model.output != "linear":
-            raise UserError(
-                f"model.output={model.output} cannot reach every point of the plane: "
-                f"data.source={data.source} needs model.output=linear"
-            )
-        return
-    wanted = {"symmetric": "tanh", "unit": "sigmoid"}[data.scale]
-    if model.output not in (wanted, "linear"):
-        raise UserError(
-            f"model.output={model.output} does not fit data.scale={data.scale}: "
-            f"take model.output={wanted}"
-        )
-    for kind, name in (
-        (model.kind, "generator_widths"),
-        (model.critic_is, "critic_widths"),
-    ):
-        if kind == "dcgan":
-            factor = 2 ** len(getattr(model, name))
-            if data.image_size % factor or data.image_size // factor < 2:
-                raise UserError(
-                    f"data.image_size={data.image_size} cannot be made by "
-                    f"model.{name}={getattr(model, name)}: each of the "
-                    f"{len(getattr(model, name))} entries halves the image, so the "
-                    f"size must be {factor} times 2 or more"
-                )

@@ -22,6 +22,7 @@ from wgan_jax.config import Config, Model, UserError
 from wgan_jax.models import build
 from wgan_jax.sample import restore, weights
 from wgan_jax.state import Average, init_state, make_spec
+from wgan_jax.validation import validate
 
 # Keys under which a file may hold a state dict, in small letters.
 WRAPPINGS = (
@@ -85,7 +86,7 @@ def main(argv=None) -> int:
         raise UserError("no file was given: name a generator's, a critic's or both")
     if not 0 <= arguments.step < 2**31:
         raise UserError(f"--step {arguments.step} must be from 0 to 2147483647")
-    config.validate(cfg)
+    validate(cfg)
     return _make_run(arguments, cfg)
 
 

@@ -32,9 +32,10 @@ class Dataset:
     """Samples in memory."""
 
     train: np.ndarray
-    """uint8 [n, height, width, channels]; empty for a toy, which is drawn endlessly."""
+    """uint8 [n, height, width, channels] or float32 vectors [n, d]; empty for a toy,
+    which is drawn endlessly."""
     heldout: np.ndarray
-    """Samples never trained on: uint8 like train, or float32 [n, 2] for a toy."""
+    """Samples never trained on: like train, or float32 [n, 2] for a toy."""
 
 
 def load(data: Data, report: Callable[[str], None] = print) -> Dataset:
@@ -48,6 +49,7 @@ def load(data: Data, report: Callable[[str], None] = print) -> Dataset:
     loaders = {
         "digits": _load_digits,
         "npz": _load_npz,
+        "vectors": _load_vectors,
         "folder": _load_folder,
         "tfds": _load_tfds,
     }
@@ -61,8 +63,9 @@ def load(data: Data, report: Callable[[str], None] = print) -> Dataset:
     else:
         test = test[order.permutation(len(test))[: data.heldout]]
     if len(train) < data.batch_size:
+        what = "vectors" if data.is_points else "images"
         raise UserError(
-            f"data.batch_size={data.batch_size} is larger than the {len(train)} images "
+            f"data.batch_size={data.batch_size} is larger than the {len(train)} {what} "
             f"left to train on beside data.heldout={data.heldout}: lower one of them"
         )
     return Dataset(train=train, heldout=test)
@@ -74,8 +77,8 @@ def load(data: Data, report: Callable[[str], None] = print) -> Dataset:
 def make_draw(data: Data, count: int) -> Callable:
     """draw(samples, key, index) -> the batch number `index`, float32 [batch, ...].
 
-    samples: uint8 [count, ...]. Each epoch of count // batch_size batches visits an
-    image at most once, in a new order; the remainder of an epoch is left out.
+    samples: `Dataset.train` [count, ...]. Each epoch of count // batch_size batches
+    visits a sample at most once, in a new order; the remainder of an epoch is left out.
     """
     if data.is_toy:
 
@@ -122,7 +125,7 @@ def to_float(images, data: Data, key):
 
     With data.dequantize, (x + u) / 256 for u ~ U[0, 1) by `key` replaces x / 255.
     """
-    if data.is_toy:
+    if data.is_points:
         return images
     x = images.astype(jnp.float32)
     noise = jax.random.uniform(key, x.shape) if data.dequantize else 0.0
@@ -161,23 +164,7 @@ def _load_digits(data, report):
 
 
 def _load_npz(data, report):
-    path = Path(data.dir)
-    try:
-        # numpy leaves a file open that it opened itself and could not read.
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            name = data.array or ("images" if "images" in file else "")
-            if not name and len(file.files) == 1:
-                name = file.files[0]
-            if name not in file:
-                raise UserError(
-                    f"data.array={data.array!r} is not in data.dir={path}, which has "
-                    f"{', '.join(file.files)}: name one of them with --data.array"
-                )
-            images = file[name]
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"data.dir={path} is no readable .npz file: {error}") from error
+    path, name, images = _read_npz(data)
     shape_fits = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))
     if not shape_fits or images.dtype != np.uint8:
         raise UserError(
@@ -190,6 +177,47 @@ def _load_npz(data, report):
         images = images[..., 0]
     images = track(images, "resizing", transient=True, disable=len(images) < 5000)
     return _fit_all((Image.fromarray(image) for image in images), data), None
+
+
+def _load_vectors(data, report):
+    path, name, vectors = _read_npz(data)
+    what = f"array {name!r} of data.dir={path}"
+    if vectors.ndim != 2 or vectors.dtype.kind != "f":
+        raise UserError(
+            f"{what} is {vectors.dtype}{list(vectors.shape)}: it must be floating "
+            "point [n, data.dimensions]"
+        )
+    if vectors.shape[1] != data.dimensions:
+        raise UserError(
+            f"data.dimensions={data.dimensions} does not fit {what}, whose vectors "
+            f"have {vectors.shape[1]} numbers: take --data.dimensions "
+            f"{vectors.shape[1]}"
+        )
+    vectors = vectors.astype(np.float32)
+    if not np.isfinite(vectors).all():
+        raise UserError(f"{what} has numbers that are not finite: leave them out")
+    return vectors, None
+
+
+def _read_npz(data):
+    path = Path(data.dir)
+    try:
+        # numpy leaves a file open that it opened itself and could not read.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            name = data.array or ("images" if "images" in file else "")
+            if not name and len(file.files) == 1:
+                name = file.files[0]
+            if name not in file:
+                raise UserError(
+                    f"data.array={data.array!r} is not in data.dir={path}, which has "
+                    f"{', '.join(file.files)}: name one of them with --data.array"
+                )
+            array = file[name]
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"data.dir={path} is no readable .npz file: {error}") from error
+    return path, name, array
 
 
 def _load_folder(data, report):

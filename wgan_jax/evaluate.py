@@ -101,13 +101,13 @@ def evaluate_points(config, spec, state, arguments, advance) -> dict[str, Measur
     return found
 
 
-def evaluate_images(
+def evaluate_data(
     config, spec, state, arguments, samples, advance
 ) -> dict[str, Measure]:
-    """The measures of a run on images; advance() after each distance.
+    """The measures of a run on images or vectors; advance() after each distance.
 
-    Always on the same held-out images, so that the spread is that of the noise, and of
-    the training images drawn for the reference.
+    Always on the same held-out samples, so that the spread is that of the noise, and of
+    the training samples drawn for the reference.
     """
     num, repeats = arguments.num, arguments.repeats
     heldout = samples.heldout[:num]
@@ -118,19 +118,24 @@ def evaluate_images(
         return samples.train[order[:n]]
 
     def sliced(x, y):
-        x, y = (v.reshape(len(v), -1) / 255 for v in (x, y))
+        if not config.data.is_points:
+            x, y = (v.reshape(len(v), -1) / 255 for v in (x, y))
         return transport.sliced_wasserstein(x, y, arguments.seed)
 
-    value, floor = (
-        transport.distances(
-            draw,
-            lambda seed, n: heldout,
-            *(num, repeats, arguments.seed, _counted(sliced, advance)),
+    found, measures = {}, {"sliced_wasserstein": sliced}
+    if config.data.is_points:
+        measures = {"wasserstein": transport.earth_mover} | measures
+    for name, distance in measures.items():
+        value, floor = (
+            transport.distances(
+                draw,
+                lambda seed, n: heldout,
+                *(num, repeats, arguments.seed, _counted(distance, advance)),
+            )
+            for draw in (generate, draw_train)
         )
-        for draw in (generate, draw_train)
-    )
-    ratio = value.mean / floor.mean if floor.mean else math.inf
-    found = {"sliced_wasserstein": Measure(value, floor, "training set", ratio)}
+        ratio = value.mean / floor.mean if floor.mean else math.inf
+        found[name] = Measure(value, floor, "training set", ratio)
     if not _has_critic(config):
         return found
     key = jax.random.key(arguments.seed)
@@ -239,11 +244,12 @@ def main(argv=None) -> int:
         if not len(samples.heldout):
             raise UserError(
                 f"data.heldout={config.data.heldout} of {arguments.run} keeps no "
-                "images to evaluate on: train a run that holds some back"
+                "samples to evaluate on: train a run that holds some back"
             )
         num = min(arguments.num, len(samples.heldout), len(samples.train))
         arguments = dataclasses.replace(arguments, num=num)
-        evaluate, distances = partial(evaluate_images, samples=samples), 2
+        evaluate = partial(evaluate_data, samples=samples)
+        distances = 4 if config.data.is_points else 2
     total = (distances + _has_critic(config)) * arguments.repeats
     with Progress(transient=True) as progress:
         task = progress.add_task("measuring", total=total)
@@ -290,7 +296,7 @@ def _facts(config, state, arguments):
         "repeats": arguments.repeats,
         "seed": arguments.seed,
         "training_seed": config.run.seed,
-    } | ({} if config.data.is_toy else {"note": PIXELS})
+    } | ({} if config.data.is_points else {"note": PIXELS})
 
 
 def _print(facts, found):

@@ -26,11 +26,13 @@ def grid(images: np.ndarray, columns: int = 0) -> np.ndarray:
     return np.pad(sheet, ((0, 2), (0, 2), (0, 0)), constant_values=255)
 
 
-def scatter(fake: np.ndarray, real: np.ndarray, size: int = 512) -> np.ndarray:
-    """Points [n, 2] of the plane as a picture: real ones grey, generated ones red.
+def scatter(
+    fake: np.ndarray, real: np.ndarray, size: int = 512, reach: float = 2.2
+) -> np.ndarray:
+    """Points [n, d] by their first two numbers: real ones grey, generated ones red.
 
-    Shows [-2.2, 2.2] on both axes, which holds every toy; points outside it lie on its
-    edge.
+    Shows [-reach, reach] on both axes, which as given holds every toy; points outside
+    it lie on its edge.
     """
     picture = Image.new("RGB", (size, size), "white")
     draw = ImageDraw.Draw(picture)
@@ -38,7 +40,10 @@ def scatter(fake: np.ndarray, real: np.ndarray, size: int = 512) -> np.ndarray:
         (real, (170, 170, 170), 2),
         (fake, (200, 30, 30), 1),
     ):
-        places = (np.clip(points, -2.2, 2.2) * [1, -1] + 2.2) * (size - 1) / 4.4
+        if points.shape[1] == 1:
+            points = np.pad(points, ((0, 0), (0, 1)))
+        places = np.clip(points[:, :2], -reach, reach) * [1, -1] + reach
+        places *= (size - 1) / (2 * reach)
         for x, y in places:
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
     return np.asarray(picture)

@@ -93,7 +93,7 @@ def make_sampler(config: Config, spec: Spec):
         samples = np.concatenate(parts)
         return (
             samples
-            if config.data.is_toy
+            if config.data.is_points
             else images.to_uint8(samples, config.data.scale)
         )
 
@@ -114,7 +114,9 @@ def noise(seed: int, count: int, z_dim: int) -> np.ndarray:
 def picture(samples: np.ndarray, real: np.ndarray, columns: int = 0) -> np.ndarray:
     """Samples as one picture: a grid of images, or points before the real ones."""
     if samples.ndim == 2:
-        return images.scatter(samples, real)
+        # The toys keep their window, so that their pictures compare.
+        reach = max(2.2, 1.1 * float(np.abs(real[:, :2]).max(initial=0)))
+        return images.scatter(samples, real, reach=reach)
     return images.grid(samples, columns)
 
 
@@ -147,19 +149,21 @@ def main(argv=None) -> int:
 
 
 def _write(out, samples, config, columns):
-    toy = config.data.is_toy
+    points = config.data.is_points
     if out.suffix not in (".png", ".npz", ""):
         raise UserError(f"--out {out} must end in .png or .npz, or name a folder")
-    if out.suffix == "" and toy:
+    if out.suffix == "" and points:
         raise UserError(f"--out {out}: points have no picture each; take .png or .npz")
     (out if out.suffix == "" else out.parent).mkdir(parents=True, exist_ok=True)
     if out.suffix == ".npz":
-        np.savez(out, **{"points" if toy else "images": samples})
+        np.savez(out, **{"points" if points else "images": samples})
     elif out.suffix == ".png":
         real = np.zeros((0, 2))
-        if toy:
+        if config.data.is_toy:
             key = jax.random.key(0)
             real = np.asarray(data.toy_sample(config.data.source, key, 1000))
+        elif points:
+            real = data.load(config.data).heldout[:1000]
         images.save_png(out, picture(samples, real, columns))
     else:
         digits = len(str(len(samples) - 1))

@@ -29,6 +29,7 @@ from wgan_jax.config import Config, UserError
 from wgan_jax.log import ProgressLine, RunLog, duration
 from wgan_jax.sample import make_sampler, picture, weights
 from wgan_jax.state import init_state, make_spec
+from wgan_jax.validation import validate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +68,7 @@ def main(argv=None) -> int:
     arguments = parse(sys.argv[1:] if argv is None else argv)
     sections = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config)}
     cfg = Config(**sections)
-    config.validate(cfg)
+    validate(cfg)
     jax.config.update("jax_default_matmul_precision", cfg.run.precision)
     out = Path(arguments.out or f"runs/{Path(arguments.config).stem}")
     if not arguments.dry_run:
@@ -188,7 +189,7 @@ class _Look:
         self.cfg, self.spec, self.samples, self.out = cfg, spec, samples, out
         self.train = dataset.train
         key_fixed, self.key_fresh, key_heldout = keys
-        self.count = 2000 if cfg.data.is_toy else cfg.run.grid
+        self.count = 2000 if cfg.data.is_points else cfg.run.grid
         self.fixed = self._noise(key_fixed)
         self.sampler = make_sampler(cfg, spec)
         key_dequantize, self.key_heldout = jax.random.split(key_heldout)
@@ -215,7 +216,8 @@ class _Look:
 
     def real(self):
         """Held-out or training samples as a picture; also written to samples/."""
-        shown = self.heldout_raw if self.cfg.data.is_toy else self.train[: self.count]
+        points = self.cfg.data.is_points
+        shown = self.heldout_raw if points else self.train[: self.count]
         sheet = picture(shown, self.heldout_raw)
         images.save_png(self.out / "samples" / "real.png", sheet)
         return sheet

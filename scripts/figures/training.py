@@ -17,11 +17,12 @@ from rich.progress import track
 from scipy.spatial.distance import pdist, squareform
 
 from wgan_jax import data
-from wgan_jax.config import Config, Data, Model, Objective, Optimizer, validate
+from wgan_jax.config import Config, Data, Model, Objective, Optimizer
 from wgan_jax.data import Dataset
 from wgan_jax.metrics.transport import sliced_wasserstein
 from wgan_jax.state import init_state, make_spec
 from wgan_jax.steps import train_chunk
+from wgan_jax.validation import validate
 
 # ---------------------------------------------------------------------- what is trained
 

@@ -1,0 +1,148 @@
+"""Whether a configuration makes sense, told before anything is loaded or computed."""
+
+import dataclasses
+import math
+from typing import Literal, get_args, get_origin, get_type_hints
+
+from wgan_jax.config import Config, UserError
+
+
+def validate(config: Config) -> None:
+    """Checks types, ranges and pairs of fields; raises UserError with one sentence."""
+    for section in dataclasses.fields(config):
+        _check_types(section.name, getattr(config, section.name))
+    _check_ranges(config)
+    _check_pairs(config)
+
+
+def _check_types(section, values):
+    for name, kind in get_type_hints(type(values)).items():
+        value, field = getattr(values, name), f"{section}.{name}"
+        if get_origin(kind) is Literal:
+            if value not in get_args(kind):
+                raise UserError(
+                    f"{field}={value!r} must be one of {', '.join(get_args(kind))}"
+                )
+        elif get_origin(kind) is tuple:
+            if type(value) is not tuple or any(type(v) is not int for v in value):
+                raise UserError(f"{field}={value!r} must be a tuple of whole numbers")
+        elif kind is float:
+            if type(value) not in (int, float) or not math.isfinite(value):
+                raise UserError(f"{field}={value!r} must be a finite number")
+        elif type(value) is not kind:
+            raise UserError(f"{field}={value!r} must be of type {kind.__name__}")
+
+
+def _check_ranges(config):
+    def require(section, names, test, what):
+        for name in names.split():
+            value = getattr(getattr(config, section), name)
+            if not test(value):
+                raise UserError(f"{section}.{name}={value} must be {what}")
+
+    positive = (lambda v: v > 0, "greater than 0")
+    not_negative = (lambda v: v >= 0, "0 or more")
+    fraction = (lambda v: 0 <= v < 1, "at least 0 and less than 1")
+    require("data", "batch_size image_size dimensions", *positive)
+    require("data", "heldout", *not_negative)
+    require("data", "channels", lambda v: v in (1, 3), "1 or 3")
+    require("model", "z_dim features kernel norm_epsilon", *positive)
+    require("model", "norm_momentum", lambda v: 0 < v <= 1, "in (0, 1]")
+    require("model", "leaky_slope", *fraction)
+    require("model", "kernel", lambda v: v >= 2, "2 or more, to cover a stride of 2")
+    require(
+        "model",
+        "generator_widths critic_widths",
+        lambda v: len(v) > 0 and min(v) > 0,
+        "one or more whole numbers greater than 0",
+    )
+    require("objective", "clip n_critic", *positive)
+    require("objective", "gp_weight gp_target", *not_negative)
+    require("optimizer", "critic_lr generator_lr", *positive)
+    require("optimizer", "beta1 beta2 average", *fraction)
+    require("run", "steps chunk log_every checkpoint_every keep grid", *positive)
+    require("run", "sample_every keep_every", *not_negative)
+    require("run", "seed", lambda v: 0 <= v < 2**32, "from 0 to 4294967295")
+
+
+def _check_pairs(config):
+    data, model, run = config.data, config.model, config.run
+    for name, reason in (
+        ("log_every", "metrics leave the device once a chunk"),
+        ("sample_every", "samples are drawn between chunks"),
+        ("checkpoint_every", "checkpoints are written between chunks"),
+    ):
+        value = getattr(run, name)
+        if value % run.chunk:
+            raise UserError(
+                f"run.{name}={value} must be a multiple of run.chunk={run.chunk}: "
+                f"{reason}"
+            )
+    if run.keep_every % run.checkpoint_every:
+        raise UserError(
+            f"run.keep_every={run.keep_every} must be a multiple of "
+            f"run.checkpoint_every={run.checkpoint_every}: only those steps are saved"
+        )
+    for source, field in (
+        *(("tfds", "name"), ("folder", "dir")),
+        *(("npz", "dir"), ("vectors", "dir")),
+    ):
+        if data.source == source and not getattr(data, field):
+            raise UserError(
+                f"data.{field} is empty: data.source={source} needs it, as in "
+                f"--data.{field} {'mnist' if field == 'name' else 'PATH'}"
+            )
+    if config.objective.constraint == "penalty" and model.critic_norm == "batch":
+        raise UserError(
+            "model.critic_norm=batch cannot stand with objective.constraint=penalty: "
+            "BatchNorm ties the samples of a batch together, so the gradient for one "
+            "sample, which the penalty needs, is not defined; take layer, instance or "
+            "none"
+        )
+    if config.objective.kind == "wgan" and config.objective.constraint == "none":
+        raise UserError(
+            "objective.constraint=none cannot stand with objective.kind=wgan: the "
+            "estimate of an unbounded critic has no end; take clip or penalty"
+        )
+    if model.critic_is == "mlp" and model.critic_norm == "instance":
+        field = "kind" if model.critic_kind == "same" else "critic_kind"
+        raise UserError(
+            f"model.critic_norm=instance needs images: with model.{field}=mlp take "
+            "layer or none"
+        )
+    if data.is_points:
+        if model.kind != "mlp":
+            raise UserError(
+                f"model.kind={model.kind} needs images: data.source={data.source} "
+                "gives points, so take model.kind=mlp"
+            )
+        if model.critic_is != "mlp":
+            raise UserError(
+                f"model.critic_kind={model.critic_kind} needs images: data.source="
+                f"{data.source} gives points, so take model.kind=mlp"
+            )
+        if model.output != "linear":
+            raise UserError(
+                f"model.output={model.output} cannot reach every point: "
+                f"data.source={data.source} needs model.output=linear"
+            )
+        return
+    wanted = {"symmetric": "tanh", "unit": "sigmoid"}[data.scale]
+    if model.output not in (wanted, "linear"):
+        raise UserError(
+            f"model.output={model.output} does not fit data.scale={data.scale}: "
+            f"take model.output={wanted}"
+        )
+    for kind, name in (
+        (model.kind, "generator_widths"),
+        (model.critic_is, "critic_widths"),
+    ):
+        if kind == "dcgan":
+            factor = 2 ** len(getattr(model, name))
+            if data.image_size % factor or data.image_size // factor < 2:
+                raise UserError(
+                    f"data.image_size={data.image_size} cannot be made by "
+                    f"model.{name}={getattr(model, name)}: each of the "
+                    f"{len(getattr(model, name))} entries halves the image, so the "
+                    f"size must be {factor} times 2 or more"
+                )
