@@ -293,7 +293,7 @@ def test_a_run_without_held_out_images_is_refused(image_run, tmp_path):
     config["data"]["heldout"] = 0
     (run / "config.json").write_text(json.dumps(config))
     code, error = in_process(evaluate, run, *QUICK)
-    assert (code, f"data.heldout=0 of {run} keeps no images" in error) == (2, True)
+    assert (code, f"data.heldout=0 of {run} keeps no samples" in error) == (2, True)
 
 
 def test_what_is_no_run_is_refused_by_the_real_command(tmp_path):

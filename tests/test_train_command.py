@@ -144,7 +144,7 @@ def test_a_damaged_newest_checkpoint_is_told_and_the_one_before_is_taken(
     files = [p for p in (out / "checkpoints" / "40").rglob("*") if p.is_file()]
     largest = max(files, key=lambda p: p.stat().st_size)
     largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
-    done = python_m("train", *options(60), "--out", out)
+    done = python_m("train", *options(60), "--out", out, "--extend")
     assert done.returncode == 0, done.stderr
     assert "checkpoint 40 is damaged" in done.stdout
     assert "going on from checkpoint 30" in done.stdout
