@@ -2,7 +2,8 @@
 
 python -m wgan_jax.train --config configs/cat_faces_1.py --data.dir FOLDER_OF_IMAGES
 
-622 GFLOP a step: 5.8 seconds on two cores of an AMD EPYC, 12 hours in all; with --model.features 16, one step a second on one core. Expect an
+622 GFLOP a step: 5.8 seconds on two cores of an AMD EPYC, 12 hours in all; with
+--model.features 16, one step a second on one core. Expect an
 estimate that falls from about 20, eyes and ears after 1,000 steps, faces after 2,000.
 
 The seed updates the generator once a batch: 15 epochs of 493 batches of 32 (15,747

@@ -3,7 +3,8 @@
 python -m wgan_jax.train --config configs/mnist_dcgan.py
 
 2,770 GFLOP a step, meant for a GPU: 20 seconds on two cores of an AMD EPYC, 16 hours in
-all, so take --model.features 64 on a CPU, for a tenth of that. Expect a falling estimate, which clipping makes small.
+all, so take --model.features 64 on a CPU, for a tenth of that. Expect a falling
+estimate, which clipping makes small.
 
 The seed trains 30 epochs of 469 batches of 128 and updates the generator at every 5th,
 from the first: 94 updates an epoch, 2,820 in all. Differences: noise and real batch are
