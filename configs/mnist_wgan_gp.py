@@ -3,8 +3,9 @@
 python -m wgan_jax.train --config configs/mnist_wgan_gp.py
 
 145 GFLOP a step: 0.66 steps a second on two cores of an AMD EPYC, 4 hours in all; with
---model.features 32, a step a second on one core. Expect the held-out estimate to rise above 15 in 150 steps, while
-the critic learns, then to fall, and strokes that begin to be digits at step 1,000.
+--model.features 32, a step a second on one core. Expect the held-out estimate to rise
+above 15 in 150 steps, while the critic learns, then to fall, and strokes that begin to
+be digits at step 1,000.
 
 The seed trains 100 epochs at batch 128, 46,800 batches; at five critic updates for one
 of the generator that is 9,360 generator updates. It does not show its nets or rates:
