@@ -56,14 +56,7 @@ SHEETS, SIDE = 4, 4
 def compute(size, seed, options):
     """Estimates, measures of quality and samples of each objective, nets and seed."""
     form = SIZES[size]
-    source, dataset = training.load(
-        "fashion_mnist",
-        size,
-        options,
-        image_size=form["image_size"],
-        batch_size=form["batch_size"],
-        heldout=form["count"],
-    )
+    source, dataset = training.load("fashion_mnist", size, options, form, form["count"])
     quality, real = training.make_quality(dataset, form["count"])
     *keys, key_look = training.seed_keys(seed, form["seeds"])
     runs = []

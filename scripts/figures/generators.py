@@ -45,14 +45,7 @@ COLUMNS, ROWS = 10, 6
 def compute(size, seed, options):
     """Measures over the seeds and a sheet of the first, by objective and generator."""
     form = SIZES[size]
-    source, dataset = training.load(
-        "fashion_mnist",
-        size,
-        options,
-        image_size=form["image_size"],
-        batch_size=form["batch_size"],
-        heldout=form["count"],
-    )
+    source, dataset = training.load("fashion_mnist", size, options, form, form["count"])
     quality, real = training.make_quality(dataset, form["count"])
     *keys, _ = training.seed_keys(seed, form["seeds"])
     panels = []

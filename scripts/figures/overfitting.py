@@ -64,14 +64,7 @@ PANELS = (
 def compute(size, seed, options):
     """Estimate and negative critic loss on both kinds of images, by constraint."""
     form = SIZES[size]
-    source, dataset = training.load(
-        "mnist",
-        size,
-        options,
-        image_size=form["image_size"],
-        batch_size=form["batch_size"],
-        heldout=form["images"],
-    )
+    source, dataset = training.load("mnist", size, options, form, form["images"])
     *keys, key_look = training.seed_keys(seed, form["seeds"])
     order = np.random.default_rng(seed).permutation(len(dataset.train))
     subset = dataset.train[order[: form["images"]]]

@@ -27,8 +27,13 @@ from wgan_jax.validation import validate
 # ---------------------------------------------------------------------- what is trained
 
 
-def load(name, size, options, **fields) -> tuple[Data, Dataset]:
-    """The TFDS data set `name`, or scikit-learn's digits in the tiny form."""
+def load(name, size, options, form, heldout) -> tuple[Data, Dataset]:
+    """The TFDS data set `name`, or scikit-learn's digits in the tiny form.
+
+    form: the figure's sizes, of which image_size and batch_size are taken.
+    """
+    fields = {key: form[key] for key in ("image_size", "batch_size")}
+    fields["heldout"] = heldout
     if size == "tiny":
         source = Data(source="digits", **fields)
     else:
