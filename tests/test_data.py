@@ -1,3 +1,4 @@
+import dataclasses
 import os
 from functools import cache
 from itertools import permutations
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 from sklearn.datasets import load_digits, make_swiss_roll
 
-from wgan_jax import data
+from wgan_jax import data, sources
 from wgan_jax.config import Data, UserError
 
 
@@ -215,6 +216,102 @@ def test_dequantize_differs_from_batch_to_batch_and_from_pixel_to_pixel(new_key)
     first, second = (np.asarray(draw(samples, key, i)) for i in (0, 1))
     assert len(np.unique(np.stack([first, second]))) == 64
     np.testing.assert_array_equal(draw(samples, key, 0), first)
+
+
+def test_flip_mirrors_half_of_the_images_and_nothing_else(new_key):
+    described = Data(image_size=4, batch_size=50, flip=True)
+    draw, key = jax.jit(data.make_draw(described, 50)), new_key()
+    samples = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 1), np.uint8)
+    plain = jax.jit(data.make_draw(Data(image_size=4, batch_size=50), 50))
+    flipped = 0
+    for index in range(20):
+        expected, found = (np.asarray(d(samples, key, index)) for d in (plain, draw))
+        as_is = (found == expected).all((1, 2, 3))
+        mirrored = (found == expected[:, :, ::-1]).all((1, 2, 3))
+        assert (as_is ^ mirrored).all()
+        flipped += mirrored.sum()
+    # A standard error of 16.
+    assert abs(flipped - 500) < 80
+
+
+# ------------------------------------------------------------------------------ labels
+
+
+def by_image(images, labels):
+    return {image.tobytes(): label for image, label in zip(images, labels, strict=True)}
+
+
+def test_labels_stay_with_their_images():
+    digits = load_digits()
+    scans = np.round(digits.images * 255 / 16).astype(np.uint8)[..., None]
+    expected = by_image(scans, digits.target)
+    dataset = data.load(Data(image_size=8, heldout=100))
+    for images, labels in (
+        (dataset.train, dataset.train_labels),
+        (dataset.heldout, dataset.heldout_labels),
+    ):
+        assert labels.dtype == np.int32
+        assert [expected[image.tobytes()] for image in images] == labels.tolist()
+
+
+def test_batches_keep_labels_with_their_images(new_key):
+    images = np.arange(12, dtype=np.uint8).reshape(12, 1, 1, 1) * 20
+    described = Data(image_size=1, batch_size=4)
+    draw = jax.jit(data.make_draw(described, 12, labelled=True))
+    plain = jax.jit(data.make_draw(described, 12))
+    key = new_key()
+    for index in range(3):
+        real, labels = draw((images, jnp.arange(12)), key, index)
+        np.testing.assert_allclose(real.ravel(), labels * 20 / 127.5 - 1, atol=1e-6)
+        np.testing.assert_array_equal(real, plain(images, key, index))
+
+
+def test_classes_choose_images_for_training_and_held_out():
+    wanted = load_digits().target
+    dataset = data.load(Data(image_size=8, heldout=50, classes=(1, 7)))
+    assert len(dataset.heldout) == 50
+    assert len(dataset.train) == np.isin(wanted, (1, 7)).sum() - 50
+    assert set(dataset.train_labels.tolist()) == {1, 7}
+    assert set(dataset.heldout_labels.tolist()) == {1, 7}
+
+
+@pytest.mark.parametrize(
+    ("described", "expected"),
+    [
+        (
+            Data(image_size=8, classes=(1, 10)),
+            "data.classes=(1, 10) has 10, a label that no image has: the labels go "
+            "from 0 to 9",
+        ),
+        (
+            Data(source="npz", image_size=8, heldout=0, batch_size=2, classes=(1,)),
+            "data.classes=(1,) needs labels, which data.source=npz does not have here: "
+            "leave data.classes empty",
+        ),
+    ],
+)
+def test_classes_that_cannot_be_had(described, expected, npz):
+    path = npz(images=GREY)
+    assert complaint(dataclasses.replace(described, dir=str(path))) == expected
+
+
+def test_npz_labels_travel_with_images(npz):
+    path = npz(images=GREY, labels=np.arange(6))
+    dataset = data.load(npz_of(path))
+    expected = by_image(GREY, np.arange(6))
+    found = [expected[image.tobytes()] for image in dataset.train]
+    assert dataset.train_labels.tolist() == found
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [(np.arange(5), "int64[5]"), (np.arange(6.0), "float64[6]")],
+)
+def test_npz_labels_that_do_not_fit(npz, labels, told):
+    assert complaint(npz_of(npz(images=GREY, labels=labels))) == (
+        f"array 'labels' of data.dir={npz.path} is {told}: it must be one whole "
+        "number for each of the 6 images"
+    )
 
 
 # -------------------------------------------------------------------------------- toys
@@ -469,7 +566,7 @@ def test_unreadable_files_can_be_skipped_and_are_told_of_each_time(
     corrupt(path, 2)
     described = folder_of(path, skip_corrupt=True)
     first = data.load(described, reports.append)
-    monkeypatch.delattr(data, "_fit")
+    monkeypatch.delattr(sources, "_fit")
     again = data.load(described, reports.append)
     np.testing.assert_array_equal(first.train, image[None])
     np.testing.assert_array_equal(again.train, image[None])
@@ -493,7 +590,7 @@ def test_nothing_but_unreadable_files(tmp_path, reports):
 
 def test_images_are_decoded_once(folder, monkeypatch, reports):
     first = data.load(folder_of(folder[0]), reports.append)
-    monkeypatch.delattr(data, "_fit")
+    monkeypatch.delattr(sources, "_fit")
     # Nothing of these shapes an image.
     described = folder_of(folder[0], batch_size=1, scale="unit", dequantize=True)
     again = data.load(described, reports.append)
@@ -506,7 +603,7 @@ def test_images_are_decoded_once(folder, monkeypatch, reports):
 )
 def test_what_shapes_the_images_is_decoded_anew(folder, monkeypatch, changes):
     data.load(folder_of(folder[0]))
-    monkeypatch.delattr(data, "_fit")
+    monkeypatch.delattr(sources, "_fit")
     described = folder_of(folder[0], skip_corrupt=True, **changes)
     said = []
     with pytest.raises(UserError):
@@ -544,7 +641,7 @@ def test_a_cut_off_cache_is_made_anew(folder, cached, left, monkeypatch):
     assert len(whole) > 200
     file.write_bytes(whole[:left])
     np.testing.assert_array_equal(data.load(folder_of(path)).train, image[None])
-    monkeypatch.delattr(data, "_fit")
+    monkeypatch.delattr(sources, "_fit")
     np.testing.assert_array_equal(data.load(folder_of(path)).train, image[None])
     assert [p.name for p in cached.iterdir()] == [file.name]
 
@@ -580,7 +677,7 @@ def test_the_cache_is_in_the_home_folder_by_default(monkeypatch, tmp_path):
             monkeypatch.delenv("XDG_CACHE_HOME")
         else:
             monkeypatch.setenv("XDG_CACHE_HOME", unset)
-        assert data.cache_directory() == tmp_path / ".cache" / "wgan_jax"
+        assert sources.cache_directory() == tmp_path / ".cache" / "wgan_jax"
 
 
 # --------------------------------------------------------------------------------- npz
@@ -599,9 +696,10 @@ def npz(tmp_path):
     """A function that writes arrays and returns the file's path."""
 
     def write(**arrays):
-        np.savez(tmp_path / "x.npz", **arrays)
-        return tmp_path / "x.npz"
+        np.savez(write.path, **arrays)
+        return write.path
 
+    write.path = tmp_path / "x.npz"
     return write
 
 

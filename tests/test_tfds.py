@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wgan_jax import data, tfds_source
+from wgan_jax import data, sources, tfds_source
 from wgan_jax.config import Data, UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,8 +71,8 @@ def write(folder, name="tiny", version="1.0.0", image="image", file_format=None)
         "splits": splits,
     }
     label = {
-        "pythonClassName": f"{core}.tensor_feature.Tensor",
-        "tensor": {"shape": {}, "dtype": "int64", "encoding": "none"},
+        "pythonClassName": f"{core}.class_label_feature.ClassLabel",
+        "classLabel": {"numClasses": "10"},
     }
     pixels = {
         "pythonClassName": f"{core}.image_feature.Image",
@@ -128,6 +128,23 @@ def test_images_of_a_split_are_read_bit_by_bit(tiny):
     assert rows(found) == rows(TRAIN)
 
 
+def test_labels_are_those_of_the_images(tiny):
+    number = {image.tobytes(): i for i, image in enumerate(TRAIN)}
+    for _ in ("decoded", "cached"):
+        dataset = data.load(tfds_of(tiny, heldout=3))
+        for images, labels in (
+            (dataset.train, dataset.train_labels),
+            (dataset.heldout, dataset.heldout_labels),
+        ):
+            assert [number[image.tobytes()] for image in images] == labels.tolist()
+
+
+def test_classes_choose_from_both_splits(tiny):
+    dataset = data.load(tfds_of(tiny, test_split="test", heldout=9, classes=(0, 2)))
+    assert rows(dataset.train) == rows(TRAIN[[0, 2]])
+    assert rows(dataset.heldout) == rows(TEST[[0, 2]])
+
+
 @pytest.mark.parametrize(
     ("split", "expected"),
     [
@@ -167,7 +184,7 @@ def test_images_are_converted_and_resized(tiny):
 
 def test_images_are_decoded_once(tiny, monkeypatch):
     first = data.load(tfds_of(tiny))
-    monkeypatch.delattr(data, "_fit")
+    monkeypatch.delattr(sources, "_fit")
     np.testing.assert_array_equal(data.load(tfds_of(tiny)).train, first.train)
 
 
@@ -229,7 +246,7 @@ def test_a_data_set_without_images_is_refused():
         namedtuple("Info", "features")(features.FeaturesDict({"label": np.int64}))
     )
     with pytest.raises(UserError, match=r"(?s)name=iris has no images: .*label"):
-        tfds_source.images(builder, "train", "iris")
+        tfds_source.examples(builder, "train", "iris")
 
 
 def test_the_image_feature_need_not_be_called_image(tmp_path):
@@ -420,6 +437,9 @@ def test_prepared_mnist_is_that_of_the_original_files(mnist):
     assert dataset.heldout.shape == (10000, 28, 28, 1)
     assert rows(dataset.train) == rows(idx("train-images-idx3-ubyte.gz"))
     assert rows(dataset.heldout) == rows(idx("t10k-images-idx3-ubyte.gz"))
+    # Published counts of the digit 1.
+    assert (dataset.train_labels == 1).sum() == 6742
+    assert (dataset.heldout_labels == 1).sum() == 1135
 
 
 @pytest.mark.data

@@ -44,6 +44,8 @@ class Data:
     """Folder of images (source folder) or path of the .npz file (npz, vectors)."""
     array: str = ""
     """Name of the array in the .npz file; empty takes `images`, or the only array."""
+    classes: tuple[int, ...] = ()
+    """Labels of the images to take, for training and held out; empty takes all."""
     dimensions: int = 2
     """Numbers of one sample (source vectors)."""
     image_size: int = 32
@@ -56,6 +58,8 @@ class Data:
     """Range of a pixel as the networks see it: [-1, 1] or [0, 1]."""
     dequantize: bool = False
     """Add uniform noise of one grey level, so that pixels fill the range evenly."""
+    flip: bool = False
+    """Mirror every second training image, at random each time it is drawn."""
     batch_size: int = 64
     """Real (and as many generated) samples in one update."""
     heldout: int = 1000

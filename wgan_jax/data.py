@@ -1,30 +1,19 @@
-"""Real samples: from their sources to uint8 arrays, and from those to batches.
+"""Real samples: what is trained on, what is held out, and how batches are drawn.
 
-Images are decoded once, on the host, to one uint8 array that stays on the device.
-Batches are a function of (key, index), so that a resumed run needs no position in the
-data: an epoch is a keyed bijection of the image numbers, computed where it is used.
+Images lie in one uint8 array that stays on the device. Batches are a function of
+(key, index), so that a resumed run needs no position in the data: an epoch is a keyed
+bijection of the image numbers, computed where it is used.
 """
 
-import concurrent.futures
-import contextlib
 import dataclasses
-import hashlib
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image, ImageOps
-from rich.progress import track
 
-from wgan_jax import tfds_source
+from wgan_jax import sources
 from wgan_jax.config import Data, UserError
-
-SUFFIXES = {
-    *(".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +25,9 @@ class Dataset:
     which is drawn endlessly."""
     heldout: np.ndarray
     """Samples never trained on: like train, or float32 [n, 2] for a toy."""
+    train_labels: np.ndarray | None = None
+    """int32 [n], where the source has labels."""
+    heldout_labels: np.ndarray | None = None
 
 
 def load(data: Data, report: Callable[[str], None] = print) -> Dataset:
@@ -46,39 +38,52 @@ def load(data: Data, report: Callable[[str], None] = print) -> Dataset:
     if data.is_toy:
         points = toy_sample(data.source, jax.random.key(0), data.heldout)
         return Dataset(train=np.zeros((0, 2), np.uint8), heldout=np.asarray(points))
-    loaders = {
-        "digits": _load_digits,
-        "npz": _load_npz,
-        "vectors": _load_vectors,
-        "folder": _load_folder,
-        "tfds": _load_tfds,
-    }
-    train, test = loaders[data.source](data, report)
+    train, test = sources.LOADERS[data.source](data, report)
+    train, test = _of_classes(train, data), test and _of_classes(test, data)
     # Fixed, so that runs with different seeds hold back the same images.
     order = np.random.default_rng(0)
     if test is None:
-        shuffled = order.permutation(len(train))
-        keep = len(train) - data.heldout
-        test, train = train[shuffled[max(keep, 0) :]], train[shuffled[: max(keep, 0)]]
+        shuffled = order.permutation(len(train.samples))
+        keep = max(len(shuffled) - data.heldout, 0)
+        test, train = train.rows(shuffled[keep:]), train.rows(shuffled[:keep])
     else:
-        test = test[order.permutation(len(test))[: data.heldout]]
-    if len(train) < data.batch_size:
+        test = test.rows(order.permutation(len(test.samples))[: data.heldout])
+    count = len(train.samples)
+    if count < data.batch_size:
         what = "vectors" if data.is_points else "images"
         raise UserError(
-            f"data.batch_size={data.batch_size} is larger than the {len(train)} {what} "
+            f"data.batch_size={data.batch_size} is larger than the {count} {what} "
             f"left to train on beside data.heldout={data.heldout}: lower one of them"
         )
-    return Dataset(train=train, heldout=test)
+    return Dataset(train.samples, test.samples, train.labels, test.labels)
+
+
+def _of_classes(part, data):
+    if not data.classes:
+        return part
+    if part.labels is None:
+        raise UserError(
+            f"data.classes={data.classes} needs labels, which data.source={data.source}"
+            " does not have here: leave data.classes empty"
+        )
+    missing = sorted(set(data.classes) - set(part.labels.tolist()))
+    if missing:
+        raise UserError(
+            f"data.classes={data.classes} has {missing[0]}, a label that no image has: "
+            f"the labels go from {part.labels.min()} to {part.labels.max()}"
+        )
+    return part.rows(np.isin(part.labels, data.classes))
 
 
 # ------------------------------------------------------------------------------ batches
 
 
-def make_draw(data: Data, count: int) -> Callable:
+def make_draw(data: Data, count: int, labelled: bool = False) -> Callable:
     """draw(samples, key, index) -> the batch number `index`, float32 [batch, ...].
 
     samples: `Dataset.train` [count, ...]. Each epoch of count // batch_size batches
     visits a sample at most once, in a new order; the remainder of an epoch is left out.
+    labelled: samples are a pair with `Dataset.train_labels`, and so is each batch.
     """
     if data.is_toy:
 
@@ -94,8 +99,16 @@ def make_draw(data: Data, count: int) -> Callable:
         key_order, key_noise = jax.random.split(key)
         position = index % batches * data.batch_size + jnp.arange(data.batch_size)
         key_order = jax.random.fold_in(key_order, index // batches)
-        images = samples[permute(position, count, key_order)]
-        return to_float(images, data, jax.random.fold_in(key_noise, index))
+        which = permute(position, count, key_order)
+        images, labels = samples if labelled else (samples, None)
+        key_noise = jax.random.fold_in(key_noise, index)
+        real = to_float(images[which], data, key_noise)
+        if data.flip:
+            # Not the key itself, which dequantisation has used.
+            key_flip = jax.random.fold_in(key_noise, 1)
+            flipped = jax.random.bernoulli(key_flip, shape=(len(real), 1, 1, 1))
+            real = jnp.where(flipped, real[:, :, ::-1], real)
+        return (real, labels[which]) if labelled else real
 
     return draw
 
@@ -150,192 +163,3 @@ def toy_sample(name: str, key, count: int):
     t = 1.5 * jnp.pi * (1 + 2 * jax.random.uniform(key_place, (count,)))
     roll = jnp.stack([t * jnp.cos(t), t * jnp.sin(t)], 1)
     return (roll + 0.25 * noise) / 7.5
-
-
-# ------------------------------------------------------------------------------ sources
-
-
-def _load_digits(data, report):
-    from sklearn.datasets import load_digits
-
-    # Grey levels 0 to 16.
-    scans = np.round(load_digits().images * (255 / 16)).astype(np.uint8)
-    return _fit_all((Image.fromarray(scan) for scan in scans), data), None
-
-
-def _load_npz(data, report):
-    path, name, images = _read_npz(data)
-    shape_fits = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))
-    if not shape_fits or images.dtype != np.uint8:
-        raise UserError(
-            f"array {name!r} of data.dir={path} is {images.dtype}{list(images.shape)}: "
-            "it must be uint8 [n, height, width] or [n, height, width, 1 or 3]"
-        )
-    if images.ndim == 4 and images.shape[1:] == data.sample_shape:
-        return images, None
-    if images.ndim == 4 and images.shape[3] == 1:
-        images = images[..., 0]
-    images = track(images, "resizing", transient=True, disable=len(images) < 5000)
-    return _fit_all((Image.fromarray(image) for image in images), data), None
-
-
-def _load_vectors(data, report):
-    path, name, vectors = _read_npz(data)
-    what = f"array {name!r} of data.dir={path}"
-    if vectors.ndim != 2 or vectors.dtype.kind != "f":
-        raise UserError(
-            f"{what} is {vectors.dtype}{list(vectors.shape)}: it must be floating "
-            "point [n, data.dimensions]"
-        )
-    if vectors.shape[1] != data.dimensions:
-        raise UserError(
-            f"data.dimensions={data.dimensions} does not fit {what}, whose vectors "
-            f"have {vectors.shape[1]} numbers: take --data.dimensions "
-            f"{vectors.shape[1]}"
-        )
-    vectors = vectors.astype(np.float32)
-    if not np.isfinite(vectors).all():
-        raise UserError(f"{what} has numbers that are not finite: leave them out")
-    return vectors, None
-
-
-def _read_npz(data):
-    path = Path(data.dir)
-    try:
-        # numpy leaves a file open that it opened itself and could not read.
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            name = data.array or ("images" if "images" in file else "")
-            if not name and len(file.files) == 1:
-                name = file.files[0]
-            if name not in file:
-                raise UserError(
-                    f"data.array={data.array!r} is not in data.dir={path}, which has "
-                    f"{', '.join(file.files)}: name one of them with --data.array"
-                )
-            array = file[name]
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"data.dir={path} is no readable .npz file: {error}") from error
-    return path, name, array
-
-
-def _load_folder(data, report):
-    folder = Path(data.dir)
-    if not folder.is_dir():
-        raise UserError(f"data.dir={folder} is no folder")
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    files = sorted(p for p in found if p.is_file())
-    if not files:
-        raise UserError(
-            f"data.dir={folder} has no image files: it must hold files ending in "
-            f"{' '.join(sorted(SUFFIXES))}, at any depth"
-        )
-
-    def decode():
-        def read(path):
-            try:
-                with Image.open(path) as image:
-                    return _fit(ImageOps.exif_transpose(image), data), "", True
-            except Exception as error:
-                # What the system refuses today it may grant tomorrow.
-                lasting = getattr(error, "errno", None) is None
-                return None, f"{path} ({type(error).__name__}: {error})", lasting
-
-        with concurrent.futures.ThreadPoolExecutor() as pool:
-            work = pool.map(read, files)
-            results = list(track(work, "decoding", len(files), transient=True))
-        images = [image for image, _, _ in results if image is not None]
-        bad = [message for image, message, _ in results if image is None]
-        stack = _stack(images, data)
-        return stack, bad, all(lasting for _, _, lasting in results)
-
-    images, bad = _cached(f"folder {_stamps(folder, files)}", data, decode, report)
-    if bad:
-        some = "; ".join(bad[:3]) + ("; ..." if len(bad) > 3 else "")
-        found = f"{len(bad)} of {len(files)} image files cannot be read: {some}"
-        if not data.skip_corrupt:
-            raise UserError(
-                f"{found}; remove them, or train without them by --data.skip-corrupt"
-            )
-        report(f"{found}; training without them")
-    return images, None
-
-
-def _load_tfds(data, report):
-    builder = tfds_source.open_builder(data, report)
-
-    def read(split, field):
-        def decode():
-            source = tfds_source.images(builder, split, data.name, field)
-            rows = track(source, f"decoding {data.name} {split}", transient=True)
-            return _fit_all((Image.fromarray(row) for row in rows), data), [], True
-
-        # By the files and not only the name: they may be prepared anew.
-        folder = Path(builder.data_path)
-        source = f"tfds {split} {_stamps(folder, sorted(folder.iterdir()))}"
-        return _cached(source, data, decode, report)[0]
-
-    train = read(data.split, "data.split")
-    return train, read(data.test_split, "data.test_split") if data.test_split else None
-
-
-def _fit(image, data):
-    """A Pillow image to uint8 [image_size, image_size, channels]."""
-    if image.mode.startswith("I;16"):
-        # Pillow would cut its 65,536 grey levels off at 255.
-        image = Image.fromarray(np.round(np.asarray(image) / 257).astype(np.uint8))
-    image = image.convert("L" if data.channels == 1 else "RGB")
-    size = (data.image_size, data.image_size)
-    if image.size != size:
-        method = Image.Resampling[data.resize.upper()]
-        image = ImageOps.fit(image, size, method=method)
-    return np.asarray(image).reshape(data.sample_shape)
-
-
-def _fit_all(images, data):
-    return _stack([_fit(image, data) for image in images], data)
-
-
-def _stack(images, data):
-    return np.stack(images) if images else np.zeros((0, *data.sample_shape), np.uint8)
-
-
-def _stamps(folder, files):
-    """Names, sizes and times of files: what changes when one of them does."""
-    stamps = [(p.relative_to(folder), p.stat()) for p in files]
-    lines = [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stamps]
-    return "\n".join([str(folder.resolve()), *lines])
-
-
-def cache_directory() -> Path:
-    """Where decoded images are kept: $XDG_CACHE_HOME/wgan_jax or ~/.cache/wgan_jax."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "wgan_jax"
-
-
-def _cached(source, data, decode, report):
-    """Images and unreadable files, kept on disk under a name of all that shapes them.
-
-    decode() -> (images, unreadable files, whether that is worth keeping).
-    """
-    facts = f"{source}\n{data.sample_shape} {data.resize}"
-    name = hashlib.sha256(facts.encode()).hexdigest()[:24]
-    path = cache_directory() / f"{name}.npz"
-    # Whatever is missing, cut off or foreign is decoded again.
-    with contextlib.suppress(Exception), path.open("rb") as opened:
-        file = np.load(opened, allow_pickle=False)
-        return file["images"], list(file["bad"])
-    images, bad, lasting = decode()
-    if not lasting:
-        return images, bad
-    temporary = path.with_name(f"{name}.{os.getpid()}.tmp.npz")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(temporary, images=images, bad=np.array(bad, dtype=str))
-        temporary.replace(path)
-    except OSError as error:
-        report(f"decoded images are not kept for the next run: {error}")
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    return images, bad

@@ -48,11 +48,12 @@ def open_builder(data: Data, report):
     return builder
 
 
-def images(builder, split: str, name: str, field: str = "data.split"):
-    """The images of a split, uint8 [height, width] or [height, width, 3], lazily.
+def examples(builder, split: str, name: str, field: str = "data.split"):
+    """Pairs (image, label) of a split, lazily.
 
-    field: where the split was named, for the sentence of the UserError that an unknown
-    one raises.
+    Images are uint8 [height, width] or [height, width, 3]; a label is a whole number,
+    or None where the data set has none. field: where the split was named, for the
+    sentence of the UserError that an unknown one raises.
     """
     import tensorflow_datasets as tfds
 
@@ -70,22 +71,25 @@ def images(builder, split: str, name: str, field: str = "data.split"):
         raise UserError(
             f"{field}={split} is not in data.name={name}, which has {known}"
         ) from error
-    return _Column(source, keys[0])
+    labels = [k for k, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
+    return _Examples(source, keys[0], labels[0] if labels else None)
 
 
-class _Column:
-    """One feature of a data source, as a sized iterable that can report progress."""
+class _Examples:
+    """Two features of a data source, as a sized iterable that can report progress."""
 
-    def __init__(self, source, key):
-        self.source, self.key = source, key
+    def __init__(self, source, image, label):
+        self.source, self.image, self.label = source, image, label
 
     def __len__(self):
         return len(self.source)
 
     def __iter__(self):
         for i in range(len(self.source)):
-            image = self.source[i][self.key]
-            yield image[..., 0] if image.shape[-1] == 1 else image
+            example = self.source[i]
+            image = example[self.image]
+            label = None if self.label is None else int(example[self.label])
+            yield (image[..., 0] if image.shape[-1] == 1 else image), label
 
 
 def _prepare_elsewhere(data, report):

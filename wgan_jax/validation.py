@@ -45,6 +45,12 @@ def _check_ranges(config):
     fraction = (lambda v: 0 <= v < 1, "at least 0 and less than 1")
     require("data", "batch_size image_size dimensions", *positive)
     require("data", "heldout", *not_negative)
+    require(
+        "data",
+        "classes",
+        lambda v: min(v, default=0) >= 0 and len(set(v)) == len(v),
+        "different whole numbers of 0 or more",
+    )
     require("data", "channels", lambda v: v in (1, 3), "1 or 3")
     require("model", "z_dim features kernel norm_epsilon", *positive)
     require("model", "norm_momentum", lambda v: 0 < v <= 1, "in (0, 1]")
@@ -111,6 +117,12 @@ def _check_pairs(config):
             "layer or none"
         )
     if data.is_points:
+        if data.flip or data.classes:
+            name = "flip" if data.flip else "classes"
+            raise UserError(
+                f"data.{name}={getattr(data, name)} needs images: data.source="
+                f"{data.source} gives points, so leave data.{name} out"
+            )
         if model.kind != "mlp":
             raise UserError(
                 f"model.kind={model.kind} needs images: data.source={data.source} "

@@ -1,0 +1,252 @@
+"""Where real samples come from: files and data sets, decoded once, on the host."""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+from rich.progress import track
+
+from wgan_jax import tfds_source
+from wgan_jax.config import UserError
+
+SUFFIXES = {
+    *(".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Samples [n, ...] of a source and their labels, int32 [n], where it has them."""
+
+    samples: np.ndarray
+    labels: np.ndarray | None = None
+
+    def rows(self, which):
+        """The part at these places, in this order."""
+        labels = None if self.labels is None else self.labels[which]
+        return Part(self.samples[which], labels)
+
+
+def _load_digits(data, report):
+    from sklearn.datasets import load_digits
+
+    # Grey levels 0 to 16.
+    digits = load_digits()
+    scans = np.round(digits.images * (255 / 16)).astype(np.uint8)
+    images = _fit_all((Image.fromarray(scan) for scan in scans), data)
+    return Part(images, digits.target.astype(np.int32)), None
+
+
+def _load_npz(data, report):
+    path, name, images, labels = _read_npz(data)
+    shape_fits = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))
+    if not shape_fits or images.dtype != np.uint8:
+        raise UserError(
+            f"array {name!r} of data.dir={path} is {images.dtype}{list(images.shape)}: "
+            "it must be uint8 [n, height, width] or [n, height, width, 1 or 3]"
+        )
+    if labels is not None and (
+        labels.shape != images.shape[:1] or labels.dtype.kind not in "iu"
+    ):
+        raise UserError(
+            f"array 'labels' of data.dir={path} is {labels.dtype}{list(labels.shape)}: "
+            f"it must be one whole number for each of the {len(images)} images"
+        )
+    labels = labels if labels is None else labels.astype(np.int32)
+    if images.ndim == 4 and images.shape[1:] == data.sample_shape:
+        return Part(images, labels), None
+    if images.ndim == 4 and images.shape[3] == 1:
+        images = images[..., 0]
+    images = track(images, "resizing", transient=True, disable=len(images) < 5000)
+    images = _fit_all((Image.fromarray(image) for image in images), data)
+    return Part(images, labels), None
+
+
+def _load_vectors(data, report):
+    path, name, vectors, _ = _read_npz(data)
+    what = f"array {name!r} of data.dir={path}"
+    if vectors.ndim != 2 or vectors.dtype.kind != "f":
+        raise UserError(
+            f"{what} is {vectors.dtype}{list(vectors.shape)}: it must be floating "
+            "point [n, data.dimensions]"
+        )
+    if vectors.shape[1] != data.dimensions:
+        raise UserError(
+            f"data.dimensions={data.dimensions} does not fit {what}, whose vectors "
+            f"have {vectors.shape[1]} numbers: take --data.dimensions "
+            f"{vectors.shape[1]}"
+        )
+    vectors = vectors.astype(np.float32)
+    if not np.isfinite(vectors).all():
+        raise UserError(f"{what} has numbers that are not finite: leave them out")
+    return Part(vectors), None
+
+
+def _read_npz(data):
+    path = Path(data.dir)
+    try:
+        # numpy leaves a file open that it opened itself and could not read.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            name = data.array or ("images" if "images" in file else "")
+            if not name and len(file.files) == 1:
+                name = file.files[0]
+            if name not in file:
+                raise UserError(
+                    f"data.array={data.array!r} is not in data.dir={path}, which has "
+                    f"{', '.join(file.files)}: name one of them with --data.array"
+                )
+            array = file[name]
+            labels = file["labels"] if "labels" in file.files else None
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"data.dir={path} is no readable .npz file: {error}") from error
+    return path, name, array, labels
+
+
+def _load_folder(data, report):
+    folder = Path(data.dir)
+    if not folder.is_dir():
+        raise UserError(f"data.dir={folder} is no folder")
+    found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    files = sorted(p for p in found if p.is_file())
+    if not files:
+        raise UserError(
+            f"data.dir={folder} has no image files: it must hold files ending in "
+            f"{' '.join(sorted(SUFFIXES))}, at any depth"
+        )
+
+    def decode():
+        def read(path):
+            try:
+                with Image.open(path) as image:
+                    return _fit(ImageOps.exif_transpose(image), data), "", True
+            except Exception as error:
+                # What the system refuses today it may grant tomorrow.
+                lasting = getattr(error, "errno", None) is None
+                return None, f"{path} ({type(error).__name__}: {error})", lasting
+
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            work = pool.map(read, files)
+            results = list(track(work, "decoding", len(files), transient=True))
+        images = [image for image, _, _ in results if image is not None]
+        bad = [message for image, message, _ in results if image is None]
+        part = Part(_stack(images, data))
+        return part, bad, all(lasting for _, _, lasting in results)
+
+    part, bad = _cached(f"folder {_stamps(folder, files)}", data, decode, report)
+    if bad:
+        some = "; ".join(bad[:3]) + ("; ..." if len(bad) > 3 else "")
+        found = f"{len(bad)} of {len(files)} image files cannot be read: {some}"
+        if not data.skip_corrupt:
+            raise UserError(
+                f"{found}; remove them, or train without them by --data.skip-corrupt"
+            )
+        report(f"{found}; training without them")
+    return part, None
+
+
+def _load_tfds(data, report):
+    builder = tfds_source.open_builder(data, report)
+
+    def read(split, field):
+        def decode():
+            source = tfds_source.examples(builder, split, data.name, field)
+            rows = track(source, f"decoding {data.name} {split}", transient=True)
+            pairs = [(_fit(Image.fromarray(row), data), label) for row, label in rows]
+            labels = [label for _, label in pairs if label is not None]
+            return (
+                Part(
+                    _stack([image for image, _ in pairs], data),
+                    np.array(labels, np.int32) if labels else None,
+                ),
+                [],
+                True,
+            )
+
+        # By the files and not only the name: they may be prepared anew.
+        folder = Path(builder.data_path)
+        source = f"tfds {split} {_stamps(folder, sorted(folder.iterdir()))}"
+        return _cached(source, data, decode, report)[0]
+
+    train = read(data.split, "data.split")
+    return train, read(data.test_split, "data.test_split") if data.test_split else None
+
+
+def _fit(image, data):
+    """A Pillow image to uint8 [image_size, image_size, channels]."""
+    if image.mode.startswith("I;16"):
+        # Pillow would cut its 65,536 grey levels off at 255.
+        image = Image.fromarray(np.round(np.asarray(image) / 257).astype(np.uint8))
+    image = image.convert("L" if data.channels == 1 else "RGB")
+    size = (data.image_size, data.image_size)
+    if image.size != size:
+        method = Image.Resampling[data.resize.upper()]
+        image = ImageOps.fit(image, size, method=method)
+    return np.asarray(image).reshape(data.sample_shape)
+
+
+def _fit_all(images, data):
+    return _stack([_fit(image, data) for image in images], data)
+
+
+def _stack(images, data):
+    return np.stack(images) if images else np.zeros((0, *data.sample_shape), np.uint8)
+
+
+def _stamps(folder, files):
+    """Names, sizes and times of files: what changes when one of them does."""
+    stamps = [(p.relative_to(folder), p.stat()) for p in files]
+    lines = [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stamps]
+    return "\n".join([str(folder.resolve()), *lines])
+
+
+def cache_directory() -> Path:
+    """Where decoded images are kept: $XDG_CACHE_HOME/wgan_jax or ~/.cache/wgan_jax."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "wgan_jax"
+
+
+def _cached(source, data, decode, report):
+    """Images and unreadable files, kept on disk under a name of all that shapes them.
+
+    decode() -> (part, unreadable files, whether that is worth keeping).
+    """
+    facts = f"{source}\n{data.sample_shape} {data.resize}"
+    name = hashlib.sha256(facts.encode()).hexdigest()[:24]
+    path = cache_directory() / f"{name}.npz"
+    # Whatever is missing, cut off or foreign is decoded again.
+    with contextlib.suppress(Exception), path.open("rb") as opened:
+        file = np.load(opened, allow_pickle=False)
+        labels = file["labels"]
+        return Part(file["images"], labels if len(labels) else None), list(file["bad"])
+    part, bad, lasting = decode()
+    if not lasting:
+        return part, bad
+    labels = np.zeros(0, np.int32) if part.labels is None else part.labels
+    temporary = path.with_name(f"{name}.{os.getpid()}.tmp.npz")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        bad_array = np.array(bad, dtype=str)
+        np.savez(temporary, images=part.samples, labels=labels, bad=bad_array)
+        temporary.replace(path)
+    except OSError as error:
+        report(f"decoded images are not kept for the next run: {error}")
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return part, bad
+
+
+# load(data, report) -> (training part, test part or None)
+LOADERS = {
+    "digits": _load_digits,
+    "npz": _load_npz,
+    "vectors": _load_vectors,
+    "folder": _load_folder,
+    "tfds": _load_tfds,
+}
