@@ -292,6 +292,9 @@ def test_defaults_are_valid():
     validate(Config())
 
 
+RESNET = {"model.kind": "resnet", "model.kernel": 3}
+
+
 def number_rules():
     for names, wrong, remedy in (
         ("data.batch_size data.image_size", (0, -1), "greater than 0"),
@@ -327,6 +330,19 @@ def number_rules():
             "greater than 0",
         ),
         ("run.sample_every run.keep_every", (-1,), "0 or more"),
+        ("model.norm_groups", (0,), "greater than 0"),
+        ("model.critic_halvings model.classes", (-1,), "0 or more"),
+        (
+            "objective.generator_batch objective.critic_class_weight "
+            "objective.generator_class_weight",
+            (-1,),
+            "0 or more",
+        ),
+        (
+            "data.classes",
+            ((-1,), (3, 3)),
+            "different whole numbers of 0 or more",
+        ),
         ("run.seed", (-1, 2**32), "from 0 to 4294967295"),
     ):
         for name in names.split():
@@ -401,6 +417,47 @@ def test_what_is_allowed_passes(changes):
                 "objective.constraint=penalty",
                 "take layer, instance or none",
             ],
+        ),
+        (
+            {"model.classes": 10},
+            ["model.classes=10 needs networks", "take model.kind=resnet"],
+        ),
+        (
+            {**RESNET, "model.classes": 10, "model.generator_norm": "none"},
+            ["model.classes=10 reaches", "take model.generator_norm=batch"],
+        ),
+        (
+            {**RESNET, "model.kernel": 4},
+            ["model.kernel=4 must be odd", "take 3"],
+        ),
+        (
+            {**RESNET, "model.critic_halvings": 4},
+            ["model.critic_halvings=4 is more than the 3 blocks"],
+        ),
+        (
+            {**RESNET, "data.image_size": 24, "model.critic_widths": (1, 1, 1, 1)}
+            | {"model.critic_halvings": 4},
+            ["data.image_size=24 cannot be halved", "a multiple of 16"],
+        ),
+        (
+            {**RESNET, "data.image_size": 12},
+            ["data.image_size=12 cannot be made by", "halves the image"],
+        ),
+        (
+            {"model.norm_groups": 3},
+            ["model.norm_groups=3 does not divide data.batch_size=64"],
+        ),
+        (
+            {"model.norm_groups": 2, "objective.generator_batch": 65},
+            ["does not divide objective.generator_batch=65"],
+        ),
+        (
+            {**MLP_TOY, "data.flip": True},
+            ["data.flip=True needs images", "leave data.flip out"],
+        ),
+        (
+            {**MLP_TOY, "data.classes": (1,)},
+            ["data.classes=(1,) needs images", "leave data.classes out"],
         ),
         (
             {"data.source": "25gaussians"},

@@ -20,6 +20,8 @@ CONVS = {
     "k5s2p2 to 1x1": ((2, 2), 5, 2, 2),
     "k3s3p0 rows left out": ((10, 11), 3, 3, 0),
     "k2s3p0 holes": ((9, 8), 2, 3, 0),
+    "k5s2 SAME": ((8, 6), 5, 2, (1, 2)),
+    "k3s2 uneven": ((7, 8), 3, 2, (2, 0)),
 }
 TRANSPOSES = {
     "k4s2p1": ((4, 3), 4, 2, 1, 0),
@@ -28,6 +30,7 @@ TRANSPOSES = {
     "k5s2p2+1": ((3, 4), 5, 2, 2, 1),
     "k3s1p1": ((4, 5), 3, 1, 1, 0),
     "k4s1p0 from 1x1": ((1, 1), 4, 1, 0, 0),
+    "k5s2 SAME": ((4, 3), 5, 2, (1, 2), 0),
 }
 CASES = [("conv", n) for n in CONVS] + [("conv_transpose", n) for n in TRANSPOSES]
 FORMS = ("products", "library")
@@ -37,16 +40,20 @@ each_case = pytest.mark.parametrize(("kind", "name"), CASES)
 each_form = pytest.mark.parametrize("form", FORMS)
 
 
+def sides(padding):
+    return padding if isinstance(padding, tuple) else (padding, padding)
+
+
 def taps(outputs, inputs, kernel, stride, padding):
     """taps[i, a, h] = 1 where output pixel i reads input pixel h by kernel pixel a."""
     i, a, h = np.ogrid[:outputs, :kernel, :inputs]
-    return (h == i * stride + a - padding).astype(float)
+    return (h == i * stride + a - sides(padding)[0]).astype(float)
 
 
 def direct_conv(x, kernel, *, stride, padding):
     """The definition of a convolution as one einsum, differentiated by JAX alone."""
     pairs = list(zip(x.shape[1:3], kernel.shape[:2], strict=True))
-    outputs = [(n + 2 * padding - k) // stride + 1 for n, k in pairs]
+    outputs = [(n + sum(sides(padding)) - k) // stride + 1 for n, k in pairs]
     rows, columns = (
         taps(o, n, k, stride, padding) for o, (n, k) in zip(outputs, pairs, strict=True)
     )
@@ -58,7 +65,7 @@ def direct_conv_transpose(y, kernel, *, stride, padding, output_padding):
     rows, columns = (
         taps(
             n,
-            (n - 1) * stride - 2 * padding + k + output_padding,
+            (n - 1) * stride - sum(sides(padding)) + k + output_padding,
             k,
             stride,
             padding,
@@ -133,7 +140,11 @@ def test_convolution_and_two_derivatives_follow_the_definition(kind, name):
 
 
 @pytest.mark.torch
-@each_case
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    # PyTorch pads alike on both sides.
+    [(k, n) for k, n in CASES if not isinstance((CONVS | TRANSPOSES)[n][3], tuple)],
+)
 def test_convolution_and_two_derivatives_follow_torch(kind, name):
     torch = pytest.importorskip("torch")
     x, kernel, options = operands(kind, name)
@@ -250,6 +261,26 @@ def test_sample_norms_treat_each_sample_alone():
         whole = norm(x, scale, bias, epsilon=1e-5)
         alone = norm(x[:1], scale, bias, epsilon=1e-5)
         np.testing.assert_allclose(whole[:1], alone, rtol=1e-5, atol=1e-6)
+
+
+def test_batch_norm_in_groups_is_that_of_each_group(x64):
+    x, scale, bias = image_batch((6, 3, 5, 2))
+    y, *statistics = batch_norm(x, scale, bias, epsilon=0.3, groups=3)
+    parts = [batch_norm(part, scale, bias, epsilon=0.3) for part in np.split(x, 3)]
+    np.testing.assert_allclose(y, np.concatenate([p[0] for p in parts]), rtol=1e-12)
+    for i, found in enumerate(statistics, 1):
+        mean = np.mean([part[i] for part in parts], 0)
+        np.testing.assert_allclose(found, mean, rtol=1e-12)
+
+
+def test_batch_norm_takes_a_scale_and_a_shift_for_each_sample(x64):
+    x, scale, bias = image_batch()
+    samples = np.arange(4.0)[:, None]
+    y = batch_norm(x, scale * samples, bias - samples, epsilon=0.3)[0]
+    plain = np.asarray(batch_norm(x, np.ones(2), np.zeros(2), epsilon=0.3)[0])
+    samples = samples[..., None, None]
+    expected = plain * scale * samples + bias - samples
+    np.testing.assert_allclose(y, expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(4, 3, 5, 2), (6, 3)], ids=["images", "vectors"])

@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from commands import ROOT
 
-from wgan_jax.config import Model
-from wgan_jax.models import build
+from wgan_jax import layers, modules
+from wgan_jax.config import Model, load
+from wgan_jax.models import build, build_encoder
 
 TINY = Model(
     z_dim=6,
@@ -48,6 +50,11 @@ INSTANCE = Model(
 )
 
 
+CIFAR = load(ROOT / "configs" / "cifar10_resnet.py").model
+CIFAR_TOLD = load(ROOT / "configs" / "cifar10_resnet_acgan.py").model
+CIFAR_DCGAN = load(ROOT / "configs" / "cifar10_dcgan_gp_adam.py").model
+
+
 def kinds(network):
     return [row[0].split(" ")[0] for row in network.summary]
 
@@ -77,10 +84,10 @@ def filled(model, sample_shape):
         params = jax.tree.map(
             lambda p: rng.normal(size=p.shape).astype(p.dtype), params
         )
-        for layer in stats["layers"].values():
-            for name, start in (("mean", 0.0), ("variance", 1.0)):
-                leaf = layer[name]
-                layer[name] = np.full(leaf.shape, start, leaf.dtype)
+        stats = jax.tree_util.tree_map_with_path(
+            lambda path, s: np.full(s.shape, float(path[-1].key != "mean"), s.dtype),
+            stats,
+        )
         result.append((network, params, stats))
     return result
 
@@ -107,8 +114,20 @@ def leaves(params, name):
             + 2 * (256 + 512 + 1024),
             1025 * 512 + 513 * 256 + 257,
         ),
+        # As the code of Gulrajani et al. prints them, the classifier's head included.
+        (CIFAR, (32, 32, 3), 1_204_483, 1_053_825),
+        (CIFAR_TOLD, (32, 32, 3), 1_218_307, 1_055_115),
+        (
+            CIFAR_DCGAN,
+            (32, 32, 3),
+            129 * 8192
+            + 25 * (512 * 256 + 256 * 128 + 128 * 3)
+            + (256 + 128 + 3)
+            + 2 * (8192 + 256 + 128),
+            25 * (3 * 128 + 128 * 256 + 256 * 512) + (128 + 256 + 512) + 8193,
+        ),
     ],
-    ids=["instance", "arjovsky", "mlp"],
+    ids=["instance", "arjovsky", "mlp", "resnet", "resnet of classes", "cifar dcgan"],
 )
 def test_parameter_counts(model, sample_shape, generator_count, critic_count):
     generator, critic = build(model, sample_shape)
@@ -219,6 +238,7 @@ WIDE = Model(
     z_dim=50, features=32, generator_widths=(2, 1), critic_widths=(1, 2), bias="all"
 )
 WIDE_SHAPE = (16, 16, 3)
+DOUBLINGS, HALVINGS = ((32, 16), (16, 8), (8, 3)), ((3, 8), (8, 16), (16, 32))
 # Of a transposed convolution PyTorch counts the output channels.
 FAN_INS = ([64 * 16, 32 * 16, 3 * 16], [3 * 16, 32 * 16, 64 * 16])
 
@@ -258,6 +278,146 @@ def test_torch_initialiser_of_dense_layers_is_uniform_by_fan_in():
     fan_ins = [16 * 16 * 3, 128]
     for kernel, fan_in in zip(leaves(params, "kernel"), fan_ins):
         assert_uniform(kernel, 1 / math.sqrt(fan_in))
+
+
+def test_tflib_initialiser_is_uniform_by_fan_in_and_fan_out():
+    shape = (32, 32, 3)
+    for (_, params, _), variances in zip(
+        born(replace(CIFAR_DCGAN, features=8), shape),
+        (
+            # Dense: 2 / (in + out). Doublings: 4 / (25 in / 4 + 25 out), as halvings.
+            [2 / (128 + 512), *(4 / (25 * i / 4 + 25 * o) for i, o in DOUBLINGS)],
+            [*(4 / (25 * i + 25 * o / 4) for i, o in HALVINGS), 2 / (512 + 1)],
+        ),
+        strict=True,
+    ):
+        kernels = leaves(params, "kernel")
+        for kernel, variance in zip(kernels, variances, strict=True):
+            if kernel.size > 1000:
+                assert_uniform(kernel, math.sqrt(3 * variance))
+            assert np.abs(kernel).max() <= math.sqrt(3 * variance)
+        for layer in params["layers"].values():
+            np.testing.assert_array_equal(layer.get("bias", 0.0), 0.0)
+
+
+def test_tflib_initialiser_of_residual_blocks():
+    model = replace(CIFAR, features=16)
+    for _, params, _ in born(model, (32, 32, 3)):
+        blocks = [p for p in params["layers"].values() if "main" in p]
+        assert len(blocks) in (3, 4)
+        for block in blocks:
+            found = [*block["main"].values(), *block.get("shortcut", {}).values()]
+            for kernel in (np.asarray(p["kernel"]) for p in found if "kernel" in p):
+                k, _, ins, outs = kernel.shape
+                # He where a ReLU stands before it, Glorot on the 1x1 shortcut.
+                variance = (4 if k == 3 else 2) / (k * k * (ins + outs))
+                assert np.abs(kernel).max() <= math.sqrt(3 * variance)
+                if kernel.size > 1000:
+                    assert_uniform(kernel, math.sqrt(3 * variance))
+
+
+# -------------------------------------------------------------- residual nets, classes
+
+
+TINY_RESNET = Model(
+    kind="resnet",
+    z_dim=5,
+    features=2,
+    generator_widths=(2, 1),
+    critic_widths=(1, 2, 2),
+    kernel=3,
+    classes=3,
+)
+
+
+def test_a_residual_block_adds_what_it_makes_to_its_shortcut():
+    _, (network, params, stats) = filled(TINY_RESNET, TINY_SHAPE)
+    x = jax.random.normal(jax.random.key(0), (2, *TINY_SHAPE))
+    # Without what the blocks add, the critic is its shortcuts: 1x1 maps of means.
+    blocks = [i for i, layer in params["layers"].items() if "main" in layer]
+    for i in blocks:
+        main = params["layers"][i]["main"]
+        params["layers"][i]["main"] = jax.tree.map(np.zeros_like, main)
+    score = network.apply(params, stats, x, False)[0]
+    y = np.asarray(x)
+    for i, halves in zip(blocks, (True, True, False), strict=True):
+        if halves:
+            n, h, w, c = y.shape
+            y = y.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
+        if "shortcut" in params["layers"][i]:
+            (layer,) = (
+                p for p in params["layers"][i]["shortcut"].values() if "kernel" in p
+            )
+            y = y @ layer["kernel"][0, 0] + layer["bias"]
+    assert y.shape == (2, 2, 2, 4)
+    y = np.where(y > 0, y, 0.2 * y).mean((1, 2))
+    head = params["layers"][max(params["layers"])]["score"]
+    expected = y @ head["kernel"][:, 0] + head["bias"]
+    np.testing.assert_allclose(score, expected, rtol=1e-5)
+
+
+def test_the_order_of_shortcut_and_change_of_size_gives_the_same_sums():
+    kernel = np.random.default_rng(0).normal(size=(1, 1, 3, 4)).astype("f4")
+    x = np.random.default_rng(1).normal(size=(2, 4, 6, 3)).astype("f4")
+    for change in (modules.upsample(), modules.mean_pool()):
+        before = layers.conv(change(x, False), kernel)
+        after = change(layers.conv(x, kernel), False)
+        np.testing.assert_allclose(before, after, rtol=1e-5, atol=1e-6)
+
+
+def test_upsampling_copies_and_pooling_averages():
+    x = np.arange(8.0, dtype="f4").reshape(1, 2, 2, 2)
+    up = np.asarray(modules.upsample()(x, False))
+    np.testing.assert_array_equal(up[0, :2, :2], np.tile(x[0, 0, 0], (2, 2, 1)))
+    assert up.shape == (1, 4, 4, 2)
+    np.testing.assert_array_equal(modules.mean_pool()(up, False), x)
+    np.testing.assert_array_equal(modules.global_mean_pool()(x, False), [[3.0, 4.0]])
+
+
+def test_a_label_chooses_scale_and_shift_of_its_sample_alone():
+    (network, params, stats), _ = filled(TINY_RESNET, TINY_SHAPE)
+    z = np.repeat(jax.random.normal(jax.random.key(0), (1, 5)), 3, 0)
+    apply = jax.jit(network.apply, static_argnums=3)
+
+    def made(*labels):
+        labels = np.array(labels, np.int32)
+        return np.asarray(apply(params, stats, z, False, labels=labels)[0])
+
+    first, second = made(0, 1, 2), made(0, 0, 2)
+    np.testing.assert_allclose(first[[0, 2]], second[[0, 2]], rtol=1e-6)
+    assert not np.allclose(first[1], second[1], atol=1e-3)
+    np.testing.assert_allclose(second[0], second[1], rtol=1e-6)
+    scales = [s for s in jax.tree.leaves(params) if s.ndim == 2 and s.shape[0] == 3]
+    # Two norms in each of two blocks; the last norm is one for all.
+    assert len(scales) == 2 * 4
+    assert "conditional batch norm" not in norms(network)
+
+
+def test_a_critic_of_classes_scores_and_classifies():
+    _, (network, params, stats) = filled(TINY_RESNET, TINY_SHAPE)
+    x = jax.random.normal(jax.random.key(0), (4, *TINY_SHAPE))
+    scores, _ = network.apply(params, stats, x, True)
+    (same, logits), _ = network.classify(params, stats, x, True)
+    assert (scores.shape, logits.shape) == ((4,), (4, 3))
+    np.testing.assert_array_equal(scores, same)
+    hidden = np.asarray(network.hidden(params, stats, x))
+    head = params["layers"][max(params["layers"])]["classes"]
+    expected = hidden @ head["kernel"] + head["bias"]
+    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
+    _, without = build(replace(TINY_RESNET, classes=0), TINY_SHAPE)
+    assert without.classify is None
+
+
+@pytest.mark.parametrize("model", [TINY, MLP, TINY_RESNET, CIFAR_DCGAN])
+def test_an_encoder_is_the_critic_with_noise_for_its_score(model):
+    shape = (32, 32, 3) if model is CIFAR_DCGAN else TINY_SHAPE
+    model = replace(model, features=2)
+    encoder = build_encoder(model, shape)
+    params, stats = jax.eval_shape(encoder.init, jax.random.key(0))
+    x = jax.ShapeDtypeStruct((3, *shape), jnp.float32)
+    z, _ = jax.eval_shape(lambda *a: encoder.apply(*a, False), params, stats, x)
+    assert z.shape == (3, model.z_dim)
+    assert norms(encoder) == []
 
 
 def test_dcgan_initialiser_is_normal_in_convolutions_and_batch_norm_scales():

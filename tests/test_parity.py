@@ -27,6 +27,7 @@ from wgan_jax.validation import validate
 pytestmark = pytest.mark.torch
 
 BATCH, Z_DIM, N_CRITIC, WIDTH, CYCLES = 4, 3, 2, 2, 20
+CLASSES = 3
 # A wide bound, so that signals pass through nets as narrow as these.
 CLIP, GP_WEIGHT, LR = 0.1, 10.0, 1e-3
 
@@ -110,6 +111,26 @@ NETS = {
         lambda: nets.Seed002Generator(Z_DIM, 3, WIDTH),
         lambda: nets.LayerNormCritic(3, WIDTH),
     ),
+    "cifar_dcgan": (
+        from_file("cifar10_dcgan_gp_adam"),
+        lambda: nets.CifarGenerator(Z_DIM, WIDTH),
+        lambda: nets.CifarCritic(WIDTH, normed=False),
+    ),
+    "cifar_dcgan_normed": (
+        from_file("cifar10_dcgan_clip"),
+        lambda: nets.CifarGenerator(Z_DIM, WIDTH),
+        lambda: nets.CifarCritic(WIDTH, normed=True),
+    ),
+    "cifar_resnet": (
+        from_file("cifar10_resnet"),
+        lambda: nets.CifarResNetGenerator(Z_DIM, WIDTH),
+        lambda: nets.CifarResNetCritic(WIDTH),
+    ),
+    "cifar_resnet_acgan": (
+        from_file("cifar10_resnet_acgan", classes=CLASSES),
+        lambda: nets.CifarResNetGenerator(Z_DIM, WIDTH, CLASSES),
+        lambda: nets.CifarResNetCritic(WIDTH, CLASSES),
+    ),
 }
 CLIPPING = Objective(constraint="clip", clip=CLIP)
 PENALTY = Objective(constraint="penalty", gp_weight=GP_WEIGHT)
@@ -145,6 +166,10 @@ CASES = {
     "arjovsky_mlp": CLIPPED + PENALISED,
     "gulrajani_toy": CLIPPED + PENALISED + ["gan_adam", "lsgan_rmsprop"],
     "gulrajani_layer_norm": ["penalty_adam"],
+    "cifar_dcgan": ["penalty_adam"],
+    "cifar_dcgan_normed": CLIPPED + ["gan_adam"],
+    "cifar_resnet": ["penalty_adam"],
+    "cifar_resnet_acgan": ["penalty_adam"],
 }
 CASES = [(net, system) for net, systems in CASES.items() for system in systems]
 
@@ -158,16 +183,21 @@ LEAVES = {
 MOMENTS = {"square_avg": "nu", "exp_avg_sq": "nu", "exp_avg": "mu"}
 
 
-@partial(jax.jit, static_argnums=2)
-def chance(key_train, step, z_dim):
-    """(noises of the critic updates, their epsilons, noise of the generator update)."""
+@partial(jax.jit, static_argnums=(2, 3, 4))
+def chance(key_train, step, z_dim, size, classes):
+    """(noises of the critic updates, their epsilons, noise of the generator update, its
+    labels). size: samples of the generator update."""
     key, key_generator = jax.random.split(jax.random.fold_in(key_train, step))
     noises, epsilons = [], []
     for i in range(N_CRITIC):
         key_z, key_epsilon = jax.random.split(jax.random.fold_in(key, i))
         noises.append(jax.random.normal(key_z, (BATCH, z_dim)))
         epsilons.append(jax.random.uniform(key_epsilon, (BATCH,)))
-    return noises, epsilons, jax.random.normal(key_generator, (BATCH, z_dim))
+    labels = None
+    if classes:
+        key_generator, key_labels = jax.random.split(key_generator)
+        labels = jax.random.randint(key_labels, (size,), 0, classes, jnp.int32)
+    return noises, epsilons, jax.random.normal(key_generator, (size, z_dim)), labels
 
 
 def starting_state(spec, rng, dtype):
@@ -202,29 +232,55 @@ def starting_state(spec, rng, dtype):
     )
 
 
-def leaves(module, layers, image):
+def flat(layers, prefix=""):
+    """{path: {leaf: array}} of layers in layers, in the order in which they are run."""
+    found = {}
+    for name, inner in sorted(layers.items()):
+        path = f"{prefix}{name}"
+        nested = any(isinstance(value, dict) for value in inner.values())
+        found |= flat(inner, f"{path}.") if nested else {path: inner}
+    return found
+
+
+def leaves(module, layers, images):
     """(name, their tensor, our array in their layout) of {layer: our arrays}.
 
-    Dense layers next to an image number its pixels channels first there, last here.
+    images: shapes of the images that dense layers are next to; these number its pixels
+    channels first there, last here.
     """
-    order = np.moveaxis(np.arange(math.prod(image)).reshape(image), -1, 0).ravel()
+    orders = {
+        math.prod(image): np.moveaxis(
+            np.arange(math.prod(image)).reshape(image), -1, 0
+        ).ravel()
+        for image in images
+    }
+    dense = (torch.nn.Linear, torch.nn.BatchNorm1d)
     theirs = [m for m in module.modules() if list(m.parameters(recurse=False))]
-    for layer, (i, ours) in zip(theirs, sorted(layers.items()), strict=True):
+    for layer, (i, ours) in zip(theirs, flat(layers).items(), strict=True):
         for leaf, array in ours.items():
             array = np.asarray(array)
-            if isinstance(layer, torch.nn.Linear):
+            if isinstance(layer, dense):
                 for axis, size in enumerate(array.shape):
-                    if size == len(order):
-                        array = array.take(order, axis)
-            array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
+                    if size in orders:
+                        array = array.take(orders[size], axis)
+            if leaf == "kernel":
+                array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
             yield f"{i}.{leaf}", getattr(layer, LEAVES[leaf]), array
 
 
-def weights(module, net, image):
+def weights(module, net, images):
     """Parameters and running statistics, as `leaves` has them."""
-    stats = net.stats.get("layers", {})
-    layers = {i: leaf | stats.get(i, {}) for i, leaf in net.params["layers"].items()}
-    return list(leaves(module, layers, image))
+    merged = jax.tree_util.tree_map(lambda leaf: leaf, net.params["layers"])
+
+    def merge(into, stats):
+        for name, value in stats.items():
+            if isinstance(value, dict):
+                merge(into[name], value)
+            else:
+                into[name] = value
+
+    merge(merged, net.stats.get("layers", {}))
+    return list(leaves(module, merged, images))
 
 
 def idle(net):
@@ -232,14 +288,21 @@ def idle(net):
 
     Such a bias has no gradient but rounding errors, which the optimizer divides by its
     epsilon; it wanders, the running mean behind it follows, and nothing else changes.
+    All biases of a generator's residual blocks are such, by its last norm at least.
     """
     stats = net.stats.get("layers", {})
     biased = [i for i, leaf in net.params["layers"].items() if "bias" in leaf]
     behind = [i + 1 for i in biased if i + 1 in stats]
-    return {f"{i - 1}.bias" for i in behind} | {f"{i}.mean" for i in behind}
+    found = {f"{i - 1}.bias" for i in behind} | {f"{i}.mean" for i in behind}
+    paths = flat(net.params["layers"])
+    for path, leaf in paths.items():
+        if "." in path and stats:
+            found |= {f"{path}.bias"} if "kernel" in leaf else {f"{path}.mean"}
+    blocks = [i for i in stats if any("." in p for p in paths)]
+    return found | {f"{i}.mean" for i in blocks}
 
 
-def numbers(name, module, optimizer, net, image):
+def numbers(name, module, optimizer, net, images):
     """{what: (their array, ours)} of all that training changes in one network."""
     found = {}
 
@@ -247,11 +310,11 @@ def numbers(name, module, optimizer, net, image):
         what = ("idle " if leaf in idle(net) else "") + f"{name}.{leaf}{moment}"
         found[what] = tensor.detach().numpy().copy(), array
 
-    for leaf, tensor, array in weights(module, net, image):
+    for leaf, tensor, array in weights(module, net, images):
         add(leaf, "", tensor, array)
     for moment in set(optimizer.state[next(module.parameters())]) - {"step"}:
         tree = optax.tree.get(net.opt_state, MOMENTS[moment])
-        for leaf, tensor, array in leaves(module, tree["layers"], image):
+        for leaf, tensor, array in leaves(module, tree["layers"], images):
             add(leaf, f".{moment}", optimizer.state[tensor][moment], array)
     return found
 
@@ -261,7 +324,9 @@ def base_spec(net):
     """The fixed part of all systems with these nets."""
     base = NETS[net][0]
     data = replace(base.data, batch_size=BATCH)
-    return make_spec(replace(base, data=data), draw=None)
+    spec = make_spec(replace(base, data=data), draw=None)
+    # The ResNet's has twice as many.
+    return replace(spec, generator_batch=2 * BATCH if "resnet" in net else BATCH)
 
 
 def train(net, system, dtype):
@@ -272,17 +337,27 @@ def train(net, system, dtype):
     optimizer = replace(optimizer, critic_lr=LR, generator_lr=LR)
     validate(replace(config, objective=objective, optimizer=optimizer))
     image = config.data.sample_shape
+    images = [image] if config.data.is_points else [image, (4, 4, 4 * WIDTH)]
+    if config.model.kind == "resnet":
+        images = [(4, 4, WIDTH)]
     spec = replace(base_spec(net), objective=objective, optimizer=optimizer)
     rng = np.random.default_rng(0)
     state = starting_state(spec, rng, dtype)
     key_train = split_key(state)[0]
-    step = jax.jit(lambda state, real: train_step(state, lambda i: real[i], spec=spec))
+    classes = spec.classes
+
+    @jax.jit
+    def step(state, real, labels):
+        def batch(i):
+            return (real[i], labels[i]) if classes else real[i]
+
+        return train_step(state, batch, spec=spec)
 
     netG = make_generator().to(getattr(torch, dtype))
     netD = make_critic().to(getattr(torch, dtype))
     with torch.no_grad():
         for module, ours in ((netG, state.generator), (netD, state.critic)):
-            found = weights(module, ours, image)
+            found = weights(module, ours, images)
             # All but the counters of batches, which BatchNorm does not use.
             held = [t for t in module.state_dict().values() if t.is_floating_point()]
             assert len(found) == len(held)
@@ -294,12 +369,16 @@ def train(net, system, dtype):
 
     while True:
         reals = rng.uniform(-1, 1, (N_CRITIC, BATCH, *image)).astype(dtype)
-        noises, epsilons, last_noise = jax.tree.map(
+        labels = rng.integers(0, max(classes, 1), (N_CRITIC, BATCH))
+        size = spec.generator_batch
+        noises, epsilons, last_noise, last_labels = jax.tree.map(
             lambda a: torch.tensor(np.asarray(a)),
-            chance(key_train, state.step, spec.z_dim),
+            chance(key_train, state.step, spec.z_dim, size, classes),
         )
-        state, metrics = step(state, reals)
-        for real, noise, epsilon in zip(reals, noises, epsilons, strict=True):
+        state, metrics = step(state, reals, labels)
+        for i, (real, noise, epsilon) in enumerate(
+            zip(reals, noises, epsilons, strict=True)
+        ):
             expected = nets.update_critic(
                 netG,
                 netD,
@@ -310,14 +389,20 @@ def train(net, system, dtype):
                 objective.kind,
                 objective.constraint,
                 CLIP if objective.constraint == "clip" else GP_WEIGHT,
+                torch.tensor(labels[i]) if classes else None,
             )
         expected |= nets.update_generator(
-            netG, netD, optimizerG, last_noise, objective.kind
+            netG,
+            netD,
+            optimizerG,
+            last_noise,
+            objective.kind,
+            None if last_labels is None else last_labels.long(),
         )
         yield (
             {what: (value.item(), metrics[what]) for what, value in expected.items()}
-            | numbers("generator", netG, optimizerG, state.generator, image)
-            | numbers("critic", netD, optimizerD, state.critic, image)
+            | numbers("generator", netG, optimizerG, state.generator, images)
+            | numbers("critic", netD, optimizerD, state.critic, images)
         )
 
 
@@ -339,9 +424,11 @@ def check(net, system, dtype, **tolerances):
     compare(first, **tolerances)
     compare(last, **tolerances)
     # What stays would show nothing. A bias of the critic may: it adds as much to the
-    # scores of real as to those of fake samples where its unit is always on.
+    # scores of real as to those of fake samples where its unit is always on. So may the
+    # accuracy over four samples.
+    still = re.compile(r"^critic.*bias|^idle|^class_accuracy")
     for what, (theirs, _) in last.items():
-        if not what.startswith("idle") and not re.search(r"^critic.*bias", what):
+        if not still.search(what):
             assert np.any(theirs != first[what][0]), what
 
 

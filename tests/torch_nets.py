@@ -376,14 +376,192 @@ class LayerNormCritic(nn.Sequential):
         )
 
 
+# -------------------------- Gulrajani et al.: gan_cifar.py and gan_cifar_resnet.py
+
+
+class ConvTransposeSame(nn.ConvTranspose2d):
+    """5x5, stride 2, TensorFlow's SAME: one row off the front and two off the end."""
+
+    def __init__(self, channels_in, channels_out):
+        super().__init__(channels_in, channels_out, 5, 2, 1)
+
+    def forward(self, x):
+        return super().forward(x)[:, :, :-1, :-1]
+
+
+class ConvSame(nn.Conv2d):
+    def __init__(self, channels_in, channels_out):
+        super().__init__(channels_in, channels_out, 5, 2)
+
+    def forward(self, x):
+        return super().forward(F.pad(x, (1, 2, 1, 2)))
+
+
+class CifarGenerator(nn.Module):
+    def __init__(self, z_dim, dim):
+        super().__init__()
+        self.dim = dim
+        self.preprocess = nn.Sequential(
+            nn.Linear(z_dim, 4 * 4 * 4 * dim),
+            nn.BatchNorm1d(4 * 4 * 4 * dim),
+            nn.ReLU(True),
+        )
+        self.main = nn.Sequential(
+            ConvTransposeSame(4 * dim, 2 * dim),
+            nn.BatchNorm2d(2 * dim),
+            nn.ReLU(True),
+            ConvTransposeSame(2 * dim, dim),
+            nn.BatchNorm2d(dim),
+            nn.ReLU(True),
+            ConvTransposeSame(dim, 3),
+            nn.Tanh(),
+        )
+
+    def forward(self, z):
+        return self.main(self.preprocess(z).view(-1, 4 * self.dim, 4, 4))
+
+
+class CifarCritic(nn.Module):
+    def __init__(self, dim, normed):
+        super().__init__()
+        self.main = nn.Sequential(
+            ConvSame(3, dim),
+            nn.LeakyReLU(0.2),
+            ConvSame(dim, 2 * dim),
+            *([nn.BatchNorm2d(2 * dim)] if normed else []),
+            nn.LeakyReLU(0.2),
+            ConvSame(2 * dim, 4 * dim),
+            *([nn.BatchNorm2d(4 * dim)] if normed else []),
+            nn.LeakyReLU(0.2),
+        )
+        self.linear = nn.Linear(4 * 4 * 4 * dim, 1)
+
+    def forward(self, x):
+        return self.linear(self.main(x).flatten(1))
+
+
+class TwoTowerNorm(nn.Module):
+    """BatchNorm of each half of a batch by itself, with a scale and shift a class."""
+
+    def __init__(self, channels, classes=0):
+        super().__init__()
+        shape = (classes, channels) if classes else (channels,)
+        self.weight = nn.Parameter(torch.ones(shape))
+        self.bias = nn.Parameter(torch.zeros(shape))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x, labels):
+        halves = x.chunk(2)
+        y = torch.cat(
+            [F.batch_norm(half, None, None, training=True) for half in halves]
+        )
+        with torch.no_grad():
+            for running, new in (
+                (self.running_mean, [half.mean((0, 2, 3)) for half in halves]),
+                (self.running_var, [half.var((0, 2, 3)) for half in halves]),
+            ):
+                running.mul_(0.9).add_(0.1 * (new[0] + new[1]) / 2)
+        weight, bias = self.weight, self.bias
+        if weight.dim() == 2:
+            weight, bias = weight[labels], bias[labels]
+        else:
+            weight, bias = weight[None], bias[None]
+        return weight[:, :, None, None] * y + bias[:, :, None, None]
+
+
+class UpBlock(nn.Module):
+    def __init__(self, dim, classes):
+        super().__init__()
+        self.norm1 = TwoTowerNorm(dim, classes)
+        self.conv1 = nn.Conv2d(dim, dim, 3, padding=1)
+        self.norm2 = TwoTowerNorm(dim, classes)
+        self.conv2 = nn.Conv2d(dim, dim, 3, padding=1)
+        self.shortcut = nn.Conv2d(dim, dim, 1)
+
+    def forward(self, x, labels):
+        y = F.interpolate(F.relu(self.norm1(x, labels)), scale_factor=2)
+        y = self.conv2(F.relu(self.norm2(self.conv1(y), labels)))
+        return self.shortcut(F.interpolate(x, scale_factor=2)) + y
+
+
+class CifarResNetGenerator(nn.Module):
+    def __init__(self, z_dim, dim, classes=0):
+        super().__init__()
+        self.dim = dim
+        self.input = nn.Linear(z_dim, 4 * 4 * dim)
+        self.blocks = nn.ModuleList([UpBlock(dim, classes) for _ in range(3)])
+        self.norm = TwoTowerNorm(dim)
+        self.output = nn.Conv2d(dim, 3, 3, padding=1)
+
+    def forward(self, z, labels=None):
+        x = self.input(z).view(-1, self.dim, 4, 4)
+        for block in self.blocks:
+            x = block(x, labels)
+        return torch.tanh(self.output(F.relu(self.norm(x, labels))))
+
+
+class FirstBlock(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, dim, 3, padding=1)
+        self.conv2 = nn.Conv2d(dim, dim, 3, padding=1)
+        self.shortcut = nn.Conv2d(3, dim, 1)
+
+    def forward(self, x):
+        y = F.avg_pool2d(self.conv2(F.relu(self.conv1(x))), 2)
+        return self.shortcut(F.avg_pool2d(x, 2)) + y
+
+
+class CriticBlock(nn.Module):
+    def __init__(self, dim, down):
+        super().__init__()
+        self.down = down
+        self.conv1 = nn.Conv2d(dim, dim, 3, padding=1)
+        self.conv2 = nn.Conv2d(dim, dim, 3, padding=1)
+        if down:
+            self.shortcut = nn.Conv2d(dim, dim, 1)
+
+    def forward(self, x):
+        y = self.conv2(F.relu(self.conv1(F.relu(x))))
+        if not self.down:
+            return x + y
+        return F.avg_pool2d(self.shortcut(x), 2) + F.avg_pool2d(y, 2)
+
+
+class CifarResNetCritic(nn.Module):
+    def __init__(self, dim, classes=0):
+        super().__init__()
+        self.blocks = nn.Sequential(
+            FirstBlock(dim),
+            CriticBlock(dim, down=True),
+            CriticBlock(dim, down=False),
+            CriticBlock(dim, down=False),
+        )
+        self.classes = nn.Linear(dim, classes) if classes else None
+        self.score = nn.Linear(dim, 1)
+
+    def forward(self, x):
+        x = F.relu(self.blocks(x)).mean((2, 3))
+        if self.classes is None:
+            return self.score(x)
+        return self.score(x), self.classes(x)
+
+
 # ------------------------------------------------------------------------ the training
+
+
+def judge(netD, x):
+    """(scores, logits of classes or None)."""
+    judged = netD(x)
+    return judged if isinstance(judged, tuple) else (judged, None)
 
 
 def gradient_penalty(netD, real, fake, alpha):
     """(E[(norm - 1)^2], E[norm]) at alpha real + (1 - alpha) fake."""
     alpha = alpha.view(-1, *[1] * (real.dim() - 1))
     mixed = (alpha * real + (1 - alpha) * fake).requires_grad_(True)
-    scores = netD(mixed)
+    scores, _ = judge(netD, mixed)
     gradients = torch.autograd.grad(
         outputs=scores,
         inputs=mixed,
@@ -415,13 +593,24 @@ def generator_losses(kind, fake):
     return -fake.mean()
 
 
-def update_critic(netG, netD, optimizerD, real, noise, alpha, kind, constraint, value):
-    """One update; value: bound of the clip behind it, or weight of the penalty."""
+def update_critic(
+    netG, netD, optimizerD, real, noise, alpha, kind, constraint, value, labels=None
+):
+    """One update; value: bound of the clip behind it, or weight of the penalty.
+
+    labels: of the real samples, which the generated ones share.
+    """
     for p in netD.parameters():
         p.requires_grad = True
     netD.zero_grad()
-    fake = netG(noise).detach()
-    errD, metrics = critic_losses(kind, netD(real), netD(fake))
+    fake = (netG(noise) if labels is None else netG(noise, labels)).detach()
+    score, logits = judge(netD, real)
+    errD, metrics = critic_losses(kind, score, judge(netD, fake)[0])
+    if labels is not None:
+        class_loss = F.cross_entropy(logits, labels)
+        errD = errD + 1.0 * class_loss
+        accuracy = (logits.argmax(1) == labels).double().mean()
+        metrics |= {"class_loss": class_loss, "class_accuracy": accuracy}
     if constraint == "penalty":
         penalty, norm = gradient_penalty(netD, real, fake, alpha)
         errD = errD + value * penalty
@@ -434,12 +623,17 @@ def update_critic(netG, netD, optimizerD, real, noise, alpha, kind, constraint, 
     return metrics | {"critic_loss": errD}
 
 
-def update_generator(netG, netD, optimizerG, noise, kind):
+def update_generator(netG, netD, optimizerG, noise, kind, labels=None):
     """One update of the generator, under which the critic stays but for statistics."""
     for p in netD.parameters():
         p.requires_grad = False
     netG.zero_grad()
-    errG = generator_losses(kind, netD(netG(noise)))
+    fake = netG(noise) if labels is None else netG(noise, labels)
+    score, logits = judge(netD, fake)
+    errG, metrics = generator_losses(kind, score), {}
+    if labels is not None:
+        metrics = {"generator_class_loss": F.cross_entropy(logits, labels)}
+        errG = errG + 0.1 * metrics["generator_class_loss"]
     errG.backward()
     optimizerG.step()
-    return {"generator_loss": errG}
+    return metrics | {"generator_loss": errG}

@@ -89,9 +89,10 @@ class Data:
 class Model:
     """Generator and critic, sized by fields."""
 
-    kind: Literal["mlp", "dcgan"] = "dcgan"
-    """Fully connected layers, or a pyramid of stride-2 (transposed) convolutions."""
-    critic_kind: Literal["same", "mlp", "dcgan"] = "same"
+    kind: Literal["mlp", "dcgan", "resnet"] = "dcgan"
+    """Fully connected layers, a pyramid of stride-2 (transposed) convolutions, or
+    residual blocks between doublings and halvings of the image."""
+    critic_kind: Literal["same", "mlp", "dcgan", "resnet"] = "same"
     """The critic's kind, where it is not the generator's."""
     z_dim: int = 100
     """Dimensions of the noise, drawn from a standard normal distribution."""
@@ -101,8 +102,19 @@ class Model:
     """Hidden layers of the generator from the noise on, as multiples of features."""
     critic_widths: tuple[int, ...] = (1, 2, 4)
     """Hidden layers of the critic from the image on, as multiples of features."""
+    critic_halvings: int = 2
+    """Residual blocks of the critic that halve the image, the first ones (resnet)."""
     kernel: int = 4
-    """Side of the stride-2 kernels in pixels, padded by (kernel - 1) // 2 (dcgan)."""
+    """Side of the kernels in pixels (dcgan, resnet)."""
+    padding: Literal["torch", "same"] = "torch"
+    """Of stride-2 kernels: (kernel - 1) // 2 on each side, or what TensorFlow's SAME
+    is, which differs for odd kernels (dcgan)."""
+    ends: Literal["conv", "dense"] = "conv"
+    """How noise becomes an image and an image a score: by convolutions from and to 1x1,
+    or by dense layers, whose norm is that of units (dcgan)."""
+    classes: int = 0
+    """Labels 0 to classes - 1 that the generator is told, by conditional BatchNorm, and
+    that the critic also tells, by an auxiliary classifier; 0 uses none (resnet)."""
     generator_norm: Literal["none", "batch"] = "batch"
     """Norm after the generator's hidden layers; an mlp's first layer has none."""
     critic_norm: Literal["none", "batch", "instance", "layer"] = "none"
@@ -111,6 +123,8 @@ class Model:
     """Number added to the variance in every norm."""
     norm_momentum: float = 0.1
     """Weight of the newest batch in the running statistics, as PyTorch counts it."""
+    norm_groups: int = 1
+    """Parts of a batch that BatchNorm treats each by itself, as on several devices."""
     generator_activation: Literal["relu", "leaky_relu", "tanh"] = "relu"
     """Activation of the generator's hidden layers."""
     critic_activation: Literal["relu", "leaky_relu", "tanh"] = "leaky_relu"
@@ -121,9 +135,10 @@ class Model:
     """Last activation of the generator; must fit data.scale."""
     bias: Literal["all", "unnormalised", "none"] = "unnormalised"
     """Which layers have a bias: all, those without a norm behind them, or none."""
-    init: Literal["torch", "dcgan"] = "torch"
-    """Initial weights: PyTorch's uniform default, or N(0, 0.02) for convolutions and
-    N(1, 0.02) for BatchNorm scales of images."""
+    init: Literal["torch", "dcgan", "tflib"] = "torch"
+    """Initial weights: PyTorch's uniform default; N(0, 0.02) for convolutions and
+    N(1, 0.02) for BatchNorm scales of images; or the uniform He and Glorot draws of the
+    WGAN-GP code."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type the networks compute in; parameters, norms and the penalty stay float32."""
 
@@ -153,6 +168,14 @@ class Objective:
     """Penalise only gradient norms above the target (constraint penalty)."""
     n_critic: int = 5
     """Critic updates for each generator update."""
+    generator_batch: int = 0
+    """Generated samples in a generator update; 0 is data.batch_size."""
+    critic_class_weight: float = 1.0
+    """Weight of the cross-entropy of real samples in the critic's loss (with
+    model.classes)."""
+    generator_class_weight: float = 0.1
+    """Weight of the cross-entropy of generated samples in the generator's loss (with
+    model.classes)."""
     warmup: bool = False
     """100 critic updates for each of the first 25 generator updates and for every
     500th, as the original code has it."""

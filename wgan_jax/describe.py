@@ -18,8 +18,10 @@ def cycle_flops(state: TrainState, samples, spec: Spec) -> float:
     As XLA counts them in the program before it optimises it.
     """
     key = jax.random.key(0)
-    real = jax.eval_shape(spec.draw, samples, key, 0)
-    critic = jax.jit(partial(steps.critic_step, spec=spec)).lower(state, real, key)
+    batch = jax.eval_shape(spec.draw, samples, key, 0)
+    real, labels = batch if spec.classes else (batch, None)
+    critic_step = jax.jit(partial(steps.critic_step, spec=spec))
+    critic = critic_step.lower(state, real, key, labels=labels)
     generator = jax.jit(partial(steps.generator_step, spec=spec)).lower(state, key)
     per_critic, per_generator = (
         step.cost_analysis()["flops"] for step in (critic, generator)

@@ -6,13 +6,17 @@ import optax
 
 from wgan_jax import losses
 from wgan_jax.state import Spec, TrainState, make_optimizer
-from wgan_jax.steps import critic_gradient
+from wgan_jax.steps import critic_gradient, generate
 
 QUANTILES = (0, 5, 25, 50, 75, 95, 100)
 
 
-def critic_diagnostics(state: TrainState, real, key, *, spec: Spec) -> dict:
+def critic_diagnostics(
+    state: TrainState, real, key, *, spec: Spec, labels=None
+) -> dict:
     """Diagnostics of the update that the batch `real` [batch, ...] would make.
+
+    labels: int32 [batch], with classes.
 
     weights_at_bound: share of the critic's parameters that clipping holds (clip only).
     step_gradient_cosine: cosine of the angle between the optimizer's step and the
@@ -22,7 +26,7 @@ def critic_diagnostics(state: TrainState, real, key, *, spec: Spec) -> dict:
     constraint.
     """
     key_step, key_z, key_epsilon = jax.random.split(key, 3)
-    gradient = critic_gradient(state, real, key_step, spec=spec)[0]
+    gradient = critic_gradient(state, real, key_step, spec=spec, labels=labels)[0]
     direction, _ = make_optimizer(spec.optimizer).update(
         gradient, state.critic.opt_state, state.critic.params
     )
@@ -32,9 +36,8 @@ def critic_diagnostics(state: TrainState, real, key, *, spec: Spec) -> dict:
             state.critic.params, spec.objective.clip
         )
     z = jax.random.normal(key_z, (len(real), spec.z_dim), real.dtype)
-    fake, _ = spec.generator.apply(
-        state.generator.params, state.generator.stats, z, train=True
-    )
+    generator = state.generator
+    fake, _ = generate(spec, generator.params, generator.stats, z, labels)
     gradients = layer_gradients(state.critic, real, fake, spec=spec)
     found |= {f"layer_gradient/{i:02}": norm for i, norm in gradients.items()}
 

@@ -26,14 +26,15 @@ class Geometry:
     size: tuple[int, int]
     kernel: tuple[int, int]
     stride: int
-    padding: int
+    padding: tuple[int, int]
+    """Zeros before and after the image, in both directions."""
     form: Literal["products", "library"]
 
     @property
     def output(self) -> tuple[int, int]:
-        """Height and width of the output: floor((n + 2p - k) / s) + 1."""
+        """Height and width of the output: floor((n + before + after - k) / s) + 1."""
         return tuple(
-            (n + 2 * self.padding - k) // self.stride + 1
+            (n + sum(self.padding) - k) // self.stride + 1
             for n, k in zip(self.size, self.kernel, strict=True)
         )
 
@@ -52,11 +53,13 @@ def conv(x, kernel, *, stride=1, padding=0, form=None):
     """Cross-correlation as in torch.nn.Conv2d.
 
     x: [batch, height, width, in]; kernel: [kh, kw, in, out], which is PyTorch's weight
-    transposed by (2, 3, 1, 0). Returns [batch, height', width', out] with
-    height' = floor((height + 2 padding - kh) / stride) + 1.
+    transposed by (2, 3, 1, 0); padding: zeros on each side, or a pair (before, after),
+    which TensorFlow's SAME is with an odd number of them. Returns
+    [batch, height', width', out] with
+    height' = floor((height + before + after - kh) / stride) + 1.
     """
     geometry = Geometry(
-        x.shape[1:3], kernel.shape[:2], stride, padding, form or default_form()
+        x.shape[1:3], kernel.shape[:2], stride, _pair(padding), form or default_form()
     )
     return _forward(x, kernel, geometry)
 
@@ -65,15 +68,21 @@ def conv_transpose(y, kernel, *, stride=1, padding=0, output_padding=0, form=Non
     """Transposed convolution as in torch.nn.ConvTranspose2d.
 
     y: [batch, height, width, in]; kernel: [kh, kw, out, in], which is PyTorch's weight
-    transposed by (2, 3, 1, 0). Returns [batch, height', width', out] with
-    height' = (height - 1) stride - 2 padding + kh + output_padding.
+    transposed by (2, 3, 1, 0); padding: as in the convolution that this transposes.
+    Returns [batch, height', width', out] with
+    height' = (height - 1) stride - before - after + kh + output_padding.
     """
+    padding = _pair(padding)
     size = tuple(
-        (n - 1) * stride - 2 * padding + k + output_padding
+        (n - 1) * stride - sum(padding) + k + output_padding
         for n, k in zip(y.shape[1:3], kernel.shape[:2], strict=True)
     )
     geometry = Geometry(size, kernel.shape[:2], stride, padding, form or default_form())
     return _input_gradient(y, kernel, geometry)
+
+
+def _pair(padding):
+    return (padding, padding) if isinstance(padding, int) else tuple(padding)
 
 
 # ------------------------------------------------- three maps closed under derivatives
@@ -131,8 +140,9 @@ def _to_blocks(x, g):
     """
     s = g.stride
     rows, columns = (n + b - 1 for n, b in zip(g.output, g.blocks, strict=True))
-    after = [n * s - m - g.padding for n, m in zip((rows, columns), g.size)]
-    edges = [(0, 0, 0), *((g.padding, a, 0) for a in after), (0, 0, 0)]
+    before = g.padding[0]
+    after = [n * s - m - before for n, m in zip((rows, columns), g.size)]
+    edges = [(0, 0, 0), *((before, a, 0) for a in after), (0, 0, 0)]
     x = lax.pad(x, jnp.zeros((), x.dtype), edges)
     if s == 1:
         return x
@@ -147,8 +157,9 @@ def _from_blocks(blocks, g):
     if s > 1:
         blocks = blocks.reshape(n, rows, columns, s, s, -1).transpose(0, 1, 3, 2, 4, 5)
         blocks = blocks.reshape(n, rows * s, columns * s, -1)
-    after = [m - g.padding - size for m, size in zip(blocks.shape[1:3], g.size)]
-    edges = [(0, 0, 0), *((-g.padding, -a, 0) for a in after), (0, 0, 0)]
+    before = g.padding[0]
+    after = [m - before - size for m, size in zip(blocks.shape[1:3], g.size)]
+    edges = [(0, 0, 0), *((-before, -a, 0) for a in after), (0, 0, 0)]
     return lax.pad(blocks, jnp.zeros((), blocks.dtype), edges)
 
 
@@ -226,16 +237,16 @@ def _forward_library(x, kernel, g):
         x,
         kernel,
         (g.stride, g.stride),
-        [(g.padding, g.padding)] * 2,
+        [g.padding] * 2,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
 
 
 def _input_gradient_library(y, kernel, g):
     # What a strided convolution leaves out of its input comes back as extra rows.
-    before = [k - 1 - g.padding for k in g.kernel]
+    before = [k - 1 - g.padding[0] for k in g.kernel]
     after = [
-        size - ((n - 1) * g.stride + 1) + g.padding
+        size - ((n - 1) * g.stride + 1) + g.padding[0]
         for size, n in zip(g.size, g.output, strict=True)
     ]
     return lax.conv_general_dilated(
@@ -250,14 +261,14 @@ def _input_gradient_library(y, kernel, g):
 
 def _kernel_gradient_library(x, y, g):
     after = [
-        (n - 1) * g.stride + k - size - g.padding
+        (n - 1) * g.stride + k - size - g.padding[0]
         for n, k, size in zip(g.output, g.kernel, g.size, strict=True)
     ]
     return lax.conv_general_dilated(
         x,
         y,
         (1, 1),
-        [(g.padding, a) for a in after],
+        [(g.padding[0], a) for a in after],
         rhs_dilation=(g.stride, g.stride),
         dimension_numbers=("CHWN", "IHWO", "HWNC"),
     )
@@ -276,26 +287,28 @@ _FORMS = {
 # ------------------------------------------------------------------------------- norms
 
 
-def batch_norm(x, scale, bias, *, epsilon):
+def batch_norm(x, scale, bias, *, epsilon, groups=1):
     """Normalises each channel over all other axes with this batch's statistics.
 
-    x: [batch, ..., channels]. Returns (y, mean, variance): the statistics have the
-    shape [channels] and the variance is the unbiased one, which PyTorch averages into
-    its running variance while it normalises by the biased one.
+    x: [batch, ..., channels]; scale, bias: [channels], or [batch, channels]. groups:
+    into how many equal parts the batch is cut, each with statistics of its own, as on
+    as many devices. Returns (y, mean, variance): the statistics have the shape
+    [channels], are means over the groups, and the variance is the unbiased one, which
+    PyTorch averages into its running variance while it normalises by the biased one.
     """
-    axes = tuple(range(x.ndim - 1))
-    count = x.size // x.shape[-1]
-    mean, variance = _moments(x, axes)
-    y = _affine(x, mean, variance, scale, bias, epsilon)
+    parts = x.reshape(groups, -1, *x.shape[1:])
+    count = x.size // (x.shape[-1] * groups)
+    mean, variance = _moments(parts, tuple(range(1, parts.ndim - 1)))
+    y = _normalise(parts, mean, variance, epsilon).reshape(x.shape)
+    y = _scale(y, scale, bias, x.dtype)
     unbiased = variance * (count / max(count - 1, 1))
-    return y, mean.reshape(-1), unbiased.reshape(-1)
+    return y, *(s.reshape(groups, -1).mean(0) for s in (mean, unbiased))
 
 
 def stored_norm(x, scale, bias, mean, variance, *, epsilon):
     """Batch normalisation by running statistics, as used when sampling."""
-    shape = (1,) * (x.ndim - 1) + (-1,)
-    mean, variance = mean.reshape(shape), variance.reshape(shape)
-    return _affine(x, mean, variance, scale, bias, epsilon)
+    mean, variance = (_spread(s, x.ndim) for s in (mean, variance))
+    return _scale(_normalise(x, mean, variance, epsilon), scale, bias, x.dtype)
 
 
 def instance_norm(x, scale, bias, *, epsilon):
@@ -303,7 +316,8 @@ def instance_norm(x, scale, bias, *, epsilon):
 
     As torch.nn.InstanceNorm2d(affine=True, track_running_stats=False).
     """
-    return _affine(x, *_moments(x, (1, 2)), scale, bias, epsilon)
+    y = _normalise(x, *_moments(x, (1, 2)), epsilon)
+    return _scale(y, scale, bias, x.dtype)
 
 
 def layer_norm(x, scale, bias, *, epsilon):
@@ -311,7 +325,8 @@ def layer_norm(x, scale, bias, *, epsilon):
 
     The layer norm of the WGAN-GP code; torch.nn.LayerNorm has an affine map per unit.
     """
-    return _affine(x, *_moments(x, tuple(range(1, x.ndim))), scale, bias, epsilon)
+    y = _normalise(x, *_moments(x, tuple(range(1, x.ndim))), epsilon)
+    return _scale(y, scale, bias, x.dtype)
 
 
 def _moments(x, axes):
@@ -321,7 +336,15 @@ def _moments(x, axes):
     return mean, jnp.square(x - mean).mean(axes, keepdims=True)
 
 
-def _affine(x, mean, variance, scale, bias, epsilon):
-    shape = (1,) * (x.ndim - 1) + (-1,)
-    y = (x - mean) * lax.rsqrt(variance + epsilon)
-    return (y * scale.reshape(shape) + bias.reshape(shape)).astype(x.dtype)
+def _normalise(x, mean, variance, epsilon):
+    return (x - mean) * lax.rsqrt(variance + epsilon)
+
+
+def _scale(y, scale, bias, dtype):
+    return (y * _spread(scale, y.ndim) + _spread(bias, y.ndim)).astype(dtype)
+
+
+def _spread(a, ndim):
+    """[channels] or [batch, channels] with axes of size 1 for all that lies between."""
+    batch = a.shape[:-1] or (1,)
+    return a.reshape(*batch, *(1,) * (ndim - 2), a.shape[-1])

@@ -8,7 +8,7 @@ with, for which a score is a logit (gan) or a regression onto 1 and 0 (lsgan).
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 
 def wasserstein(
@@ -63,6 +63,13 @@ def estimate(critic_loss: Float[Array, ""], kind: str = "wgan") -> Float[Array, 
     if kind == "lsgan":
         return 1 - 4 * critic_loss
     return -critic_loss
+
+
+def class_loss(
+    logits: Float[Array, "n classes"], labels: Int[Array, " n"]
+) -> Float[Array, ""]:
+    """Cross-entropy of the auxiliary classifier in nats (Odena et al., AC-GAN)."""
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
 def interpolate(

@@ -11,37 +11,51 @@ from wgan_jax.modules import Network
 
 def build(model: Model, sample_shape: tuple[int, ...]) -> tuple[Network, Network]:
     """Generator [batch, z_dim] -> [batch, *sample_shape] and critic back to [batch]."""
-    generators = {"mlp": _mlp_generator, "dcgan": _generator}
-    critics = {"mlp": _mlp_critic, "dcgan": _critic}
-    make_generator = partial(generators[model.kind], model, sample_shape)
-    make_critic = partial(critics[model.critic_is], model, sample_shape)
+    make_generator = partial(_GENERATORS[model.kind], model, sample_shape)
+    make_critic = partial(_CRITICS[model.critic_is], model, sample_shape)
     return (
         modules.network(make_generator, (model.z_dim,), model.dtype),
         modules.network(make_critic, sample_shape, model.dtype),
     )
 
 
+def build_encoder(model: Model, sample_shape: tuple[int, ...]) -> Network:
+    """[batch, *sample_shape] -> [batch, z_dim]: the critic's layers, without norms."""
+    plain = dataclasses.replace(model, critic_norm="none", classes=0)
+    make = partial(_CRITICS[model.critic_is], plain, sample_shape, outputs=model.z_dim)
+    return modules.network(make, sample_shape, model.dtype)
+
+
 def _has_bias(model, normed):
     return model.bias == "all" or (model.bias == "unnormalised" and not normed)
 
 
-def build_encoder(model: Model, sample_shape: tuple[int, ...]) -> Network:
-    """[batch, *sample_shape] -> [batch, z_dim]: the critic's layers, without norms."""
-    plain = dataclasses.replace(model, critic_norm="none")
-    critics = {"mlp": _mlp_critic, "dcgan": _critic}
-    make = partial(critics[model.critic_is], plain, sample_shape, outputs=model.z_dim)
-    return modules.network(make, sample_shape, model.dtype)
+def _dense(model, fan_in, width, rngs, normed=False):
+    init = "glorot" if model.init == "tflib" else "torch"
+    return modules.Dense(fan_in, width, _has_bias(model, normed), init, rngs)
 
 
-def _dense_block(model, fan_in, width, norm, activation, rngs):
+def _relu(model, side):
+    return modules.activation(getattr(model, f"{side}_activation"), model.leaky_slope)
+
+
+def _output(model):
+    return modules.activation(model.output, model.leaky_slope)
+
+
+def _scores(outputs):
+    return modules.reshape() if outputs is None else modules.reshape(outputs)
+
+
+# ------------------------------------------------------------------------------- dense
+
+
+def _dense_block(model, side, fan_in, width, norm, rngs):
     normed = norm != "none"
-    block = [modules.Dense(fan_in, width, _has_bias(model, normed), rngs)]
+    block = [_dense(model, fan_in, width, rngs, normed)]
     if normed:
         block.append(modules.norm(norm, width, model, False, rngs))
-    return [*block, modules.activation(activation, model.leaky_slope)]
-
-
-# ------------------------------------------------------------------------ the families
+    return [*block, _relu(model, side)]
 
 
 def _mlp_generator(model, sample_shape, rngs):
@@ -49,12 +63,8 @@ def _mlp_generator(model, sample_shape, rngs):
     for i, multiple in enumerate(model.generator_widths):
         fan_in, width = width, multiple * model.features
         norm = "none" if i == 0 else model.generator_norm
-        stack += _dense_block(
-            model, fan_in, width, norm, model.generator_activation, rngs
-        )
-    out = math.prod(sample_shape)
-    stack.append(modules.Dense(width, out, _has_bias(model, False), rngs))
-    stack.append(modules.activation(model.output, model.leaky_slope))
+        stack += _dense_block(model, "generator", fan_in, width, norm, rngs)
+    stack += [_dense(model, width, math.prod(sample_shape), rngs), _output(model)]
     return [*stack, modules.reshape(*sample_shape)] if len(sample_shape) > 1 else stack
 
 
@@ -63,60 +73,164 @@ def _mlp_critic(model, sample_shape, rngs, outputs=None):
     for i, multiple in enumerate(model.critic_widths):
         fan_in, width = width, multiple * model.features
         norm = "none" if i == 0 else model.critic_norm
-        stack += _dense_block(model, fan_in, width, norm, model.critic_activation, rngs)
-    stack.append(modules.Dense(width, outputs or 1, _has_bias(model, False), rngs))
-    return [*stack, _outputs(outputs)]
+        stack += _dense_block(model, "critic", fan_in, width, norm, rngs)
+    return [*stack, _dense(model, width, outputs or 1, rngs), _scores(outputs)]
+
+
+# ------------------------------------------------------------------------------- DCGAN
+
+
+def _stride_2(model):
+    """(kernel, stride, padding) of a halving or a doubling."""
+    missing = model.kernel - 2
+    same = (missing // 2, missing - missing // 2)
+    torch = ((model.kernel - 1) // 2,) * 2
+    return model.kernel, 2, same if model.padding == "same" else torch
+
+
+def _conv_init(model):
+    return "he" if model.init == "tflib" else model.init
 
 
 def _generator(model, sample_shape, rngs):
-    """DCGAN: one transposed convolution from 1x1, then doublings up to the image."""
+    """DCGAN: a layer from noise to a small image, then doublings of it."""
     size, _, image_channels = sample_shape
     base = size // 2 ** len(model.generator_widths)
-    stack, channels = [modules.reshape(1, 1, model.z_dim)], model.z_dim
     normed = model.generator_norm != "none"
-    geometry = (base, 1, 0)
-    for multiple in model.generator_widths:
+    multiples = [*model.generator_widths]
+    if model.ends == "dense":
+        channels = multiples.pop(0) * model.features
+        units = base**2 * channels
+        norm = model.generator_norm
+        stack = _dense_block(model, "generator", model.z_dim, units, norm, rngs)
+        stack.append(modules.reshape(base, base, channels))
+        geometry = _stride_2(model)
+    else:
+        stack, channels = [modules.reshape(1, 1, model.z_dim)], model.z_dim
+        geometry = (base, 1, 0)
+    for multiple in multiples:
         before, channels = channels, multiple * model.features
-        bias = _has_bias(model, normed)
-        stack.append(
-            modules.ConvTranspose(before, channels, *geometry, bias, model.init, rngs)
-        )
+        how = (*geometry, _has_bias(model, normed), _conv_init(model), rngs)
+        stack.append(modules.ConvTranspose(before, channels, *how))
         if normed:
             stack.append(
                 modules.norm(model.generator_norm, channels, model, True, rngs)
             )
-        stack.append(modules.activation(model.generator_activation, model.leaky_slope))
-        geometry = (model.kernel, 2, (model.kernel - 1) // 2)
-    bias = _has_bias(model, False)
-    stack.append(
-        modules.ConvTranspose(
-            channels, image_channels, *geometry, bias, model.init, rngs
-        )
-    )
-    return [*stack, modules.activation(model.output, model.leaky_slope)]
+        stack.append(_relu(model, "generator"))
+        geometry = _stride_2(model)
+    how = (*geometry, _has_bias(model, False), _conv_init(model), rngs)
+    stack.append(modules.ConvTranspose(channels, image_channels, *how))
+    return [*stack, _output(model)]
 
 
 def _critic(model, sample_shape, rngs, outputs=None):
-    """DCGAN: halvings of the image, then one convolution over all that is left.
+    """DCGAN: halvings of the image, then one layer over all that is left.
 
     outputs: numbers a sample; None is one, without an axis of its own.
     """
     size, _, channels = sample_shape
     base = size // 2 ** len(model.critic_widths)
-    geometry = (model.kernel, 2, (model.kernel - 1) // 2)
     stack = []
     for i, multiple in enumerate(model.critic_widths):
         before, channels = channels, multiple * model.features
         normed = i > 0 and model.critic_norm != "none"
-        bias = _has_bias(model, normed)
-        stack.append(modules.Conv(before, channels, *geometry, bias, model.init, rngs))
+        how = (*_stride_2(model), _has_bias(model, normed), _conv_init(model), rngs)
+        stack.append(modules.Conv(before, channels, *how))
         if normed:
             stack.append(modules.norm(model.critic_norm, channels, model, True, rngs))
-        stack.append(modules.activation(model.critic_activation, model.leaky_slope))
-    bias = _has_bias(model, False)
-    last = (channels, outputs or 1, base, 1, 0, bias, model.init, rngs)
-    return [*stack, modules.Conv(*last), _outputs(outputs)]
+        stack.append(_relu(model, "critic"))
+    if model.ends == "dense":
+        stack.append(modules.reshape(-1))
+        stack.append(_dense(model, base**2 * channels, outputs or 1, rngs))
+    else:
+        how = (base, 1, 0, _has_bias(model, False), _conv_init(model), rngs)
+        stack.append(modules.Conv(channels, outputs or 1, *how))
+    return [*stack, _scores(outputs)]
 
 
-def _outputs(outputs):
-    return modules.reshape() if outputs is None else modules.reshape(outputs)
+# ------------------------------------------------------------------------------ ResNet
+
+
+def _residual_block(model, side, before, after, rngs, resample="", first=False):
+    """norm, activation, conv, norm, activation, conv; beside it 1x1, or nothing.
+
+    resample: up doubles the image before the first convolution, down halves it behind
+    the second. first: without what would come before the first convolution of a critic.
+    """
+    norm = getattr(model, f"{side}_norm")
+    classes = model.classes if side == "generator" else 0
+    normed = norm != "none" and not first
+
+    def conv(ins, outs, kernel, normed, init):
+        padding = (kernel - 1) // 2
+        how = (kernel, 1, padding, _has_bias(model, normed), init, rngs)
+        return modules.Conv(ins, outs, *how)
+
+    def ready(channels):
+        norms = [modules.norm(norm, channels, model, True, rngs, classes)]
+        return [*(norms if normed else []), _relu(model, side)]
+
+    # A critic's block widens behind its activation, where it also halves the image.
+    middle = before if resample == "down" and not first else after
+    main = [] if first else ready(before)
+    main += [modules.upsample()] if resample == "up" else []
+    main += [conv(before, middle, model.kernel, normed, _conv_init(model))]
+    main += ready(middle)
+    main += [conv(middle, after, model.kernel, False, _conv_init(model))]
+    main += [modules.mean_pool()] if resample == "down" else []
+    if before == after and not resample:
+        return modules.ResidualBlock(main, [])
+    init = "glorot" if model.init == "tflib" else model.init
+    shortcut = [conv(before, after, 1, False, init)]
+    # A 1x1 convolution and a change of size may change places: this order is cheaper.
+    if resample == "up":
+        shortcut = [*shortcut, modules.upsample()]
+    elif resample == "down":
+        shortcut = [modules.mean_pool(), *shortcut]
+    return modules.ResidualBlock(main, shortcut)
+
+
+def _resnet_generator(model, sample_shape, rngs):
+    """A dense layer, blocks that double the image, norm, convolution to the image."""
+    size, _, image_channels = sample_shape
+    widths = [multiple * model.features for multiple in model.generator_widths]
+    base = size // 2 ** len(widths)
+    channels = widths[0]
+    stack = [_dense(model, model.z_dim, base**2 * channels, rngs)]
+    stack.append(modules.reshape(base, base, channels))
+    for width in widths:
+        how = (channels, width, rngs, "up")
+        stack.append(_residual_block(model, "generator", *how))
+        channels = width
+    if model.generator_norm != "none":
+        # One for all classes, as the code of Gulrajani et al. has it.
+        stack.append(modules.norm(model.generator_norm, channels, model, True, rngs))
+    init = "glorot" if model.init == "tflib" else model.init
+    padding = (model.kernel - 1) // 2
+    how = (model.kernel, 1, padding, _has_bias(model, False), init, rngs)
+    stack += [_relu(model, "generator"), modules.Conv(channels, image_channels, *how)]
+    return [*stack, _output(model)]
+
+
+def _resnet_critic(model, sample_shape, rngs, outputs=None):
+    """Blocks of which the first ones halve the image, a mean over it, dense layers."""
+    stack, channels = [], sample_shape[2]
+    for i, multiple in enumerate(model.critic_widths):
+        before, channels = channels, multiple * model.features
+        resample = "down" if i < model.critic_halvings else ""
+        how = (before, channels, rngs, resample, i == 0)
+        stack.append(_residual_block(model, "critic", *how))
+    stack += [_relu(model, "critic"), modules.global_mean_pool()]
+    if model.classes:
+        init = "glorot" if model.init == "tflib" else "torch"
+        bias = _has_bias(model, False)
+        return [*stack, modules.Heads(channels, model.classes, bias, init, rngs)]
+    return [*stack, _dense(model, channels, outputs or 1, rngs), _scores(outputs)]
+
+
+_GENERATORS = {
+    "mlp": _mlp_generator,
+    "dcgan": _generator,
+    "resnet": _resnet_generator,
+}
+_CRITICS = {"mlp": _mlp_critic, "dcgan": _critic, "resnet": _resnet_critic}

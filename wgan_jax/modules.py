@@ -1,6 +1,6 @@
 """Layers with numbers, and stacks of them as pure functions. Only here is flax.
 
-A layer is called as layer(x, train).
+A layer is called as layer(x, train, labels); labels are None without classes.
 """
 
 import dataclasses
@@ -14,6 +14,8 @@ from flax import nnx
 
 from wgan_jax import layers
 
+HEADS = "dense, score and classes"
+
 
 @dataclasses.dataclass(frozen=True)
 class Network:
@@ -23,13 +25,17 @@ class Network:
     apply(params, stats, x, train) -> (y, stats): with train, norms use this batch's
     statistics and the running ones move; without, they use the running ones. The
     networks of `build` also take offsets, {layer: array}, which are added to what
-    these layers give: the gradient with respect to one is the layer's own.
+    these layers give: the gradient with respect to one is the layer's own; and labels,
+    int32 [batch], which a conditional generator needs.
     """
 
     init: Callable
     apply: Callable
     summary: list[tuple[str, tuple[int, ...], int]]
     """A row (layer, output shape without the batch, number of parameters) a layer."""
+    classify: Callable | None = None
+    """classify(params, stats, x, train) -> ((scores, logits [n, classes]), stats), of a
+    critic that also tells classes."""
     hidden: Callable | None = None
     """hidden(params, stats, x) -> [n, k]: what the last layer with weights is given, by
     running statistics."""
@@ -43,7 +49,8 @@ class Network:
 def network(make_layers, input_shape: tuple[int, ...], dtype: str) -> Network:
     """The network of the layers make_layers(rngs), for inputs [batch, *input_shape].
 
-    Parameters are float32, and cast to `dtype` for the computation.
+    Parameters are float32, and cast to `dtype` for the computation. Where the last
+    layer is `Heads`, `apply` gives the scores alone.
     """
 
     def make(rngs):
@@ -52,9 +59,9 @@ def network(make_layers, input_shape: tuple[int, ...], dtype: str) -> Network:
     summary = []
 
     def trace():
-        x = jnp.zeros((2, *input_shape))
+        x, labels = jnp.zeros((2, *input_shape)), jnp.zeros(2, jnp.int32)
         for layer in make(nnx.Rngs(0)).layers:
-            x = layer(x, train=True)
+            x = layer(x, True, labels)
             counts = map(jnp.size, jax.tree.leaves(nnx.state(layer, nnx.Param)))
             summary.append((str(layer), x.shape[1:], sum(counts)))
 
@@ -70,31 +77,41 @@ def network(make_layers, input_shape: tuple[int, ...], dtype: str) -> Network:
             params, x = jax.tree.map(lambda a: a.astype(dtype), (params, x))
         return nnx.merge(graph, params, stats, copy=True), x
 
-    def apply(params, stats, x, train, offsets=None):
+    def outputs(params, stats, x, train, offsets=None, labels=None):
         net, x = merge(params, stats, x)
-        y = net(x, train, offsets or {})
+        y = net(x, train, offsets or {}, labels)
         if dtype != "float32":
             y = y.astype(jnp.float32)
         return y, nnx.to_pure_dict(nnx.state(net, nnx.BatchStat))
+
+    def apply_heads(*arguments, **options):
+        y, stats = outputs(*arguments, **options)
+        return y[:, 0], stats
+
+    def classify(params, stats, x, train):
+        y, stats = outputs(params, stats, x, train)
+        return (y[:, 0], y[:, 1:]), stats
 
     last = max(i for i, (_, _, count) in enumerate(summary) if count)
 
     def hidden(params, stats, x):
         net, x = merge(params, stats, x)
         for layer in net.layers[:last]:
-            x = layer(x, False)
+            x = layer(x, False, None)
         return x.reshape(len(x), -1).astype(jnp.float32)
 
-    return Network(init, apply, summary, hidden)
+    if summary[-1][0] == HEADS:
+        return Network(init, apply_heads, summary, classify, hidden)
+    return Network(init, outputs, summary, hidden=hidden)
 
 
 class _Stack(nnx.Module):
     def __init__(self, stack):
         self.layers = nnx.List(stack)
 
-    def __call__(self, x, train, offsets):
+    def __call__(self, x, train, offsets, labels):
         for i, layer in enumerate(self.layers):
-            x = layer(x, train)
+            x = layer(x, train, labels)
             if i in offsets:
                 x = x + offsets[i].astype(x.dtype)
         return x
@@ -104,21 +121,27 @@ class _Stack(nnx.Module):
 
 
 class Weighted(nnx.Module):
-    """A linear map and its bias, initialised as the configuration says.
+    """A linear map and its bias, initialised as `init` says.
 
-    PyTorch's default draws weight and bias from U(-b, b) with b = 1 / sqrt(fan in),
-    where the fan in of a transposed convolution is that of its output channels.
+    torch: PyTorch's default draws both from U(-b, b) with b = 1 / sqrt(fan_in), where
+    the fan in of a transposed convolution is that of its output channels. dcgan: N(0,
+    0.02). he, glorot: uniform of variance 4 / (ins + outs) and 2 / (ins + outs), with
+    no bias at first (tflib of Gulrajani et al.).
     """
 
-    def __init__(self, shape, fan_in, width, bias, normal, rngs):
-        bound = 1 / math.sqrt(fan_in)
-        key = rngs.params()
-        if normal:
+    def __init__(self, shape, fan_in, ins, outs, bias, init, rngs):
+        bound, key = 1 / math.sqrt(fan_in), rngs.params()
+        draw = jax.random.uniform(rngs.params(), (bias,), minval=-1.0)
+        if init == "dcgan":
             kernel = 0.02 * jax.random.normal(key, shape)
-        else:
+        elif init == "torch":
             kernel = jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+        else:
+            variance = {"he": 4, "glorot": 2}[init] / (ins + outs)
+            reach = math.sqrt(3 * variance)
+            kernel = jax.random.uniform(key, shape, minval=-reach, maxval=reach)
+            bound = 0.0
         self.kernel = nnx.Param(kernel)
-        draw = jax.random.uniform(rngs.params(), (width,), minval=-1.0)
         self.bias = nnx.Param(bound * draw) if bias else None
 
     def add_bias(self, y):
@@ -129,12 +152,13 @@ class Weighted(nnx.Module):
 
 
 class Dense(Weighted):
-    """[n, fan_in] to [n, width]."""
+    """[n, fan_in] to [n, width]. init: torch or glorot."""
 
-    def __init__(self, fan_in, width, bias, rngs):
-        super().__init__((fan_in, width), fan_in, width, bias, False, rngs)
+    def __init__(self, fan_in, width, bias, init, rngs):
+        shape = (fan_in, width)
+        super().__init__(shape, fan_in, *shape, width if bias else 0, init, rngs)
 
-    def __call__(self, x, train):
+    def __call__(self, x, train, labels=None):
         return self.add_bias(x @ self.kernel[...])
 
     def __str__(self):
@@ -145,11 +169,12 @@ class Conv(Weighted):
     """See `layers.conv`."""
 
     def __init__(self, channels, width, kernel, stride, padding, bias, init, rngs):
-        shape, fan_in = (kernel, kernel, channels, width), channels * kernel**2
-        super().__init__(shape, fan_in, width, bias, init == "dcgan", rngs)
+        ins, outs = channels * kernel**2, width * kernel**2 / stride**2
+        shape = (kernel, kernel, channels, width)
+        super().__init__(shape, ins, ins, outs, width if bias else 0, init, rngs)
         self.stride, self.padding, self.size = stride, padding, kernel
 
-    def __call__(self, x, train):
+    def __call__(self, x, train, labels=None):
         kernel = self.kernel[...]
         y = layers.conv(x, kernel, stride=self.stride, padding=self.padding)
         return self.add_bias(y)
@@ -162,18 +187,20 @@ class ConvTranspose(Weighted):
     """See `layers.conv_transpose`; a stride of 2 doubles the image."""
 
     def __init__(self, channels, width, kernel, stride, padding, bias, init, rngs):
-        shape, fan_in = (kernel, kernel, width, channels), width * kernel**2
-        super().__init__(shape, fan_in, width, bias, init == "dcgan", rngs)
+        ins, outs = channels * kernel**2 / stride**2, width * kernel**2
+        shape = (kernel, kernel, width, channels)
+        super().__init__(shape, outs, ins, outs, width if bias else 0, init, rngs)
         self.stride, self.padding, self.size = stride, padding, kernel
 
-    def __call__(self, x, train):
+    def __call__(self, x, train, labels=None):
+        # Whatever the kernel leaves out of a doubled image.
+        extra = 2 + sum(self.padding) - self.size if self.stride == 2 else 0
         y = layers.conv_transpose(
             x,
             self.kernel[...],
             stride=self.stride,
             padding=self.padding,
-            # An odd kernel needs it to double the image exactly.
-            output_padding=self.size % 2 if self.stride == 2 else 0,
+            output_padding=extra,
         )
         return self.add_bias(y)
 
@@ -181,31 +208,76 @@ class ConvTranspose(Weighted):
         return f"transposed conv {self.size}x{self.size} stride {self.stride}"
 
 
-class BatchNorm(nnx.Module):
-    """Norm over the batch, with running statistics for when there is none."""
+class ResidualBlock(nnx.Module):
+    """The sum of what two lists of layers make of the same input."""
 
-    def __init__(self, channels, model, spatial, rngs):
+    def __init__(self, main, shortcut):
+        self.main, self.shortcut = nnx.List(main), nnx.List(shortcut)
+
+    def __call__(self, x, train, labels=None):
+        y = x
+        for layer in self.main:
+            y = layer(y, train, labels)
+        for layer in self.shortcut:
+            x = layer(x, train, labels)
+        return x + y
+
+    def __str__(self):
+        names = [str(layer) for layer in self.main]
+        sizes = [name for name in names if name in ("upsample", "mean pool")]
+        return " ".join(["residual block", *sizes])
+
+
+class Heads(nnx.Module):
+    """Scores and logits of classes, [n, 1 + classes], each by a dense layer."""
+
+    def __init__(self, fan_in, classes, bias, init, rngs):
+        self.score = Dense(fan_in, 1, bias, init, rngs)
+        self.classes = Dense(fan_in, classes, bias, init, rngs)
+
+    def __call__(self, x, train, labels=None):
+        return jnp.concatenate([self.score(x, train), self.classes(x, train)], 1)
+
+    def __str__(self):
+        return HEADS
+
+
+class BatchNorm(nnx.Module):
+    """Norm over the batch, with running statistics for when there is none.
+
+    classes: as many scales and shifts, chosen by each sample's label; 0 is one for all.
+    """
+
+    def __init__(self, channels, model, spatial, rngs, classes=0):
+        shape = (classes, channels) if classes else (channels,)
         # The DCGAN initialiser names BatchNorm2d only, not the one of dense layers.
         drawn = model.init == "dcgan" and spatial
-        noise = jax.random.normal(rngs.params(), (channels,)) if drawn else 0.0
-        self.scale = nnx.Param(jnp.ones((channels,)) + 0.02 * noise)
-        self.bias = nnx.Param(jnp.zeros((channels,)))
+        noise = jax.random.normal(rngs.params(), shape) if drawn else 0.0
+        self.scale = nnx.Param(jnp.ones(shape) + 0.02 * noise)
+        self.bias = nnx.Param(jnp.zeros(shape))
         self.mean = nnx.BatchStat(jnp.zeros((channels,)))
         self.variance = nnx.BatchStat(jnp.ones((channels,)))
         self.epsilon, self.momentum = model.norm_epsilon, model.norm_momentum
+        self.groups, self.conditional = model.norm_groups, bool(classes)
 
-    def __call__(self, x, train):
+    def __call__(self, x, train, labels=None):
         scale, bias = self.scale[...], self.bias[...]
+        if self.conditional:
+            scale, bias = scale[labels], bias[labels]
         if not train:
             stored = self.mean[...], self.variance[...]
             return layers.stored_norm(x, scale, bias, *stored, epsilon=self.epsilon)
-        y, mean, variance = layers.batch_norm(x, scale, bias, epsilon=self.epsilon)
+        # A lone sample, or what a picture needs, cannot be cut into groups.
+        groups = self.groups if len(x) % self.groups == 0 else 1
+        y, mean, variance = layers.batch_norm(
+            x, scale, bias, epsilon=self.epsilon, groups=groups
+        )
         for running, new in ((self.mean, mean), (self.variance, variance)):
             running[...] += self.momentum * (new - running[...])
         return y
 
     def __str__(self):
-        return "batch norm"
+        return "conditional batch norm" if self.conditional else "batch norm"
 
 
 class SampleNorm(nnx.Module):
@@ -216,7 +288,7 @@ class SampleNorm(nnx.Module):
         self.bias = nnx.Param(jnp.zeros((channels,)))
         self.name, self.epsilon = name, epsilon
 
-    def __call__(self, x, train):
+    def __call__(self, x, train, labels=None):
         norm = {"instance": layers.instance_norm, "layer": layers.layer_norm}[self.name]
         return norm(x, self.scale[...], self.bias[...], epsilon=self.epsilon)
 
@@ -230,7 +302,7 @@ class Function(nnx.Module):
     def __init__(self, name, function):
         self.name, self.function = name, function
 
-    def __call__(self, x, train):
+    def __call__(self, x, train, labels=None):
         return self.function(x)
 
     def __str__(self):
@@ -254,8 +326,28 @@ def reshape(*shape):
     return Function("reshape", lambda x: x.reshape(len(x), *shape))
 
 
-def norm(kind, channels, model, spatial, rngs):
+def upsample():
+    """[n, h, w, c] to [n, 2h, 2w, c], each pixel four times."""
+    return Function("upsample", lambda x: x.repeat(2, 1).repeat(2, 2))
+
+
+def mean_pool():
+    """[n, h, w, c] to [n, h/2, w/2, c], the mean of four pixels each."""
+
+    def pool(x):
+        n, h, w, c = x.shape
+        return x.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
+
+    return Function("mean pool", pool)
+
+
+def global_mean_pool():
+    """[n, h, w, c] to [n, c]."""
+    return Function("global mean pool", lambda x: x.mean((1, 2)))
+
+
+def norm(kind, channels, model, spatial, rngs, classes=0):
     """The norm of this kind for [n, channels], or [n, h, w, channels] if spatial."""
     if kind == "batch":
-        return BatchNorm(channels, model, spatial, rngs)
+        return BatchNorm(channels, model, spatial, rngs, classes)
     return SampleNorm(channels, kind, model.norm_epsilon)

@@ -71,25 +71,30 @@ def restore(run, checkpoint: int = -1) -> tuple[Config, Spec, TrainState]:
 
 
 def make_sampler(config: Config, spec: Spec):
-    """sampler(params, stats, z) -> numpy uint8 images [n, h, w, c], or points [n, 2].
+    """sampler(params, stats, z, labels=None) -> numpy uint8 images [n, h, w, c], or
+    points [n, 2].
 
-    By running statistics, so that a sample depends on its own noise alone.
+    By running statistics, so that a sample depends on its own noise alone. labels:
+    int32 [n] of a run with classes; None takes them in turn.
     """
 
     @jax.jit
-    def generate(params, stats, z):
-        return spec.generator.apply(params, stats, z, train=False)[0]
+    def generate(params, stats, z, labels):
+        told = {"labels": labels} if spec.classes else {}
+        return spec.generator.apply(params, stats, z, train=False, **told)[0]
 
-    def sampler(params, stats, z):
+    def sampler(params, stats, z, labels=None):
         size = min(len(z), 256)
+        if labels is None:
+            labels = np.arange(len(z)) % max(spec.classes, 1)
         parts = []
         for start in range(0, len(z), size):
             part = z[start : start + size]
             # One shape is compiled once; the last part is filled up and cut.
-            full = np.concatenate(
-                [part, np.zeros((size - len(part), z.shape[1]), "f4")]
-            )
-            parts.append(np.asarray(generate(params, stats, full))[: len(part)])
+            missing = size - len(part)
+            full = np.pad(part, ((0, missing), (0, 0)))
+            told = np.pad(labels[start : start + size], (0, missing)).astype(np.int32)
+            parts.append(np.asarray(generate(params, stats, full, told))[: len(part)])
         samples = np.concatenate(parts)
         return (
             samples

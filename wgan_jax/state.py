@@ -56,11 +56,16 @@ class Spec:
     objective: Objective
     optimizer: Optimizer
     batch_size: int
+    generator_batch: int
+    """Generated samples in a generator update."""
     z_dim: int
+    classes: int
+    """Labels that the networks are told and tell; 0 uses none."""
     steps: int
     """Generator updates of the whole run, for the decay of the learning rates."""
     draw: Callable
-    """draw(samples, key, index) -> the real batch number `index`, [batch, ...]."""
+    """draw(samples, key, index) -> the real batch number `index`, [batch, ...], or with
+    classes the pair of it and its labels."""
 
     def learning_rate(self, base, step):
         """The learning rate at a generator step; both nets decay by that clock."""
@@ -78,6 +83,8 @@ def make_spec(config: Config, draw: Callable) -> Spec:
         objective=config.objective,
         optimizer=config.optimizer,
         batch_size=config.data.batch_size,
+        generator_batch=config.objective.generator_batch or config.data.batch_size,
+        classes=config.model.classes,
         z_dim=config.model.z_dim,
         steps=config.run.steps,
         draw=draw,

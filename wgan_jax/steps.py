@@ -14,24 +14,27 @@ from wgan_jax import losses
 from wgan_jax.state import Average, Net, Spec, TrainState, make_optimizer
 
 
-def metric_names(objective) -> tuple[str, ...]:
+def metric_names(spec: Spec) -> tuple[str, ...]:
     """What a step tells under this objective."""
     slopes = ("gradient_penalty", "gradient_norm")
+    classes = ("class_loss", "class_accuracy", "generator_class_loss")
     return (
-        losses.ESTIMATES[objective.kind],
-        *(slopes if objective.constraint == "penalty" else ()),
+        losses.ESTIMATES[spec.objective.kind],
+        *(slopes if spec.objective.constraint == "penalty" else ()),
+        *(classes if spec.classes else ()),
         "critic_loss",
         "generator_loss",
     )
 
 
-def critic_step(state: TrainState, real, key, *, spec: Spec):
+def critic_step(state: TrainState, real, key, *, spec: Spec, labels=None):
     """One critic update on the batch `real` [batch, ...]; returns (state, metrics).
 
-    The generator stays, but for the running statistics that its forward pass moves.
+    labels: int32 [batch], with classes. The generator stays, but for the running
+    statistics that its forward pass moves.
     """
     gradient, stats, generator_stats, metrics = critic_gradient(
-        state, real, key, spec=spec
+        state, real, key, spec=spec, labels=labels
     )
     critic = _update(
         state.critic, gradient, stats, spec.optimizer.critic_lr, state.step, spec
@@ -44,23 +47,25 @@ def critic_step(state: TrainState, real, key, *, spec: Spec):
     return replace(state, critic=critic, generator=generator), metrics
 
 
-def critic_gradient(state: TrainState, real, key, *, spec: Spec):
+def critic_gradient(state: TrainState, real, key, *, spec: Spec, labels=None):
     """What a critic update is made of, before the optimizer.
 
-    Returns the gradient of the critic's loss, the statistics of critic and generator
-    after the forward passes, and the metrics.
+    Generated samples have the labels of the real ones, and only the real ones train the
+    auxiliary classifier (as in the code of Gulrajani et al.). Returns the gradient of
+    the critic's loss, the statistics of critic and generator after the forward passes,
+    and the metrics.
     """
     objective = spec.objective
     key_z, key_epsilon = jax.random.split(key)
     z = jax.random.normal(key_z, (len(real), spec.z_dim), real.dtype)
-    fake, generator_stats = spec.generator.apply(
-        state.generator.params, state.generator.stats, z, train=True
+    fake, generator_stats = generate(
+        spec, state.generator.params, state.generator.stats, z, labels
     )
     epsilon = jax.random.uniform(key_epsilon, (len(real),), real.dtype)
 
     def loss(params):
         # Two passes, not one over both: BatchNorm would mix real and fake.
-        score_real, stats = spec.critic.apply(params, state.critic.stats, real, True)
+        score_real, logits, stats = judge(spec, params, state.critic.stats, real)
         score_fake, stats = spec.critic.apply(params, stats, fake, True)
         value = losses.critic_loss(score_real, score_fake, objective.kind)
         estimate = losses.estimate(value, objective.kind)
@@ -77,6 +82,11 @@ def critic_gradient(state: TrainState, real, key, *, spec: Spec):
             )
             value += objective.gp_weight * penalty
             metrics |= {"gradient_penalty": penalty, "gradient_norm": norms.mean()}
+        if logits is not None:
+            class_loss = losses.class_loss(logits, labels)
+            value += objective.critic_class_weight * class_loss
+            right = jnp.mean(logits.argmax(1) == labels, dtype=logits.dtype)
+            metrics |= {"class_loss": class_loss, "class_accuracy": right}
         return value, (stats, metrics | {"critic_loss": value})
 
     gradient, (stats, metrics) = jax.grad(loss, has_aux=True)(state.critic.params)
@@ -84,16 +94,27 @@ def critic_gradient(state: TrainState, real, key, *, spec: Spec):
 
 
 def generator_step(state: TrainState, key, *, spec: Spec):
-    """One generator update, which ends a step; returns (state, metrics)."""
-    z = jax.random.normal(key, (spec.batch_size, spec.z_dim))
+    """One generator update, which ends a step; returns (state, metrics).
+
+    With classes, on labels of its own, each class as likely as the others.
+    """
+    objective, labels = spec.objective, None
+    if spec.classes:
+        key, key_labels = jax.random.split(key)
+        labels = random_labels(key_labels, spec.generator_batch, spec)
+    z = jax.random.normal(key, (spec.generator_batch, spec.z_dim))
 
     def loss(params):
-        fake, stats = spec.generator.apply(params, state.generator.stats, z, train=True)
-        score, critic_stats = spec.critic.apply(
-            state.critic.params, state.critic.stats, fake, True
+        fake, stats = generate(spec, params, state.generator.stats, z, labels)
+        score, logits, critic_stats = judge(
+            spec, state.critic.params, state.critic.stats, fake
         )
-        value = losses.generator_loss(score, spec.objective.kind)
-        return value, (stats, critic_stats, {"generator_loss": value})
+        value, metrics = losses.generator_loss(score, objective.kind), {}
+        if logits is not None:
+            class_loss = losses.class_loss(logits, labels)
+            value += objective.generator_class_weight * class_loss
+            metrics = {"generator_class_loss": class_loss}
+        return value, (stats, critic_stats, metrics | {"generator_loss": value})
 
     gradient, (stats, critic_stats, metrics) = jax.grad(loss, has_aux=True)(
         state.generator.params
@@ -115,8 +136,8 @@ def generator_step(state: TrainState, key, *, spec: Spec):
 def train_step(state: TrainState, real, *, spec: Spec):
     """One generator update and the critic updates before it; returns (state, metrics).
 
-    real(i): the real batch [batch, ...] of the critic update number i of this step.
-    Metrics of the critic are those of its last update.
+    real(i): the real batch of the critic update number i of this step, as `Spec.draw`
+    gives it. Metrics of the critic are those of its last update.
     """
     key_train, _ = split_key(state)
     key_critic, key_generator = jax.random.split(
@@ -125,9 +146,9 @@ def train_step(state: TrainState, real, *, spec: Spec):
 
     def body(i, carry):
         state, _ = carry
-        state, metrics = critic_step(
-            state, real(i), jax.random.fold_in(key_critic, i), spec=spec
-        )
+        batch, labels = real(i) if spec.classes else (real(i), None)
+        key = jax.random.fold_in(key_critic, i)
+        state, metrics = critic_step(state, batch, key, spec=spec, labels=labels)
         return state, _zeros(spec) | metrics
 
     updates = critic_updates(state.step, spec.objective)
@@ -154,6 +175,28 @@ def train_chunk(state: TrainState, samples, steps, *, spec: Spec):
 
     state, total = jax.lax.fori_loop(0, steps, body, (state, _zeros(spec)))
     return state, jax.tree.map(lambda t: t / steps, total)
+
+
+def generate(spec: Spec, params, stats, z, labels=None):
+    """(samples, statistics) of the generator in training, told labels where it can."""
+    told = {} if labels is None else {"labels": labels}
+    return spec.generator.apply(params, stats, z, train=True, **told)
+
+
+def judge(spec: Spec, params, stats, x):
+    """(scores, logits or None, statistics) of the critic in training."""
+    if spec.classes:
+        (scores, logits), stats = spec.critic.classify(params, stats, x, True)
+        return scores, logits, stats
+    scores, stats = spec.critic.apply(params, stats, x, True)
+    return scores, None, stats
+
+
+def random_labels(key, count: int, spec: Spec):
+    """Labels int32 [count], each class as likely; None without classes."""
+    if not spec.classes:
+        return None
+    return jax.random.randint(key, (count,), 0, spec.classes, jnp.int32)
 
 
 def split_key(state: TrainState):
@@ -193,9 +236,10 @@ def heldout_estimate(state: TrainState, heldout, key, *, spec: Spec):
     def score(batch_and_key):
         real, key = batch_and_key
         z = jax.random.normal(key, (len(real), spec.z_dim))
-        fake, _ = spec.generator.apply(
-            state.generator.params, state.generator.stats, z, train=True
-        )
+        # Of one key, fold_in draws nothing that normal draws.
+        labels = random_labels(jax.random.fold_in(key, 0), len(real), spec)
+        generator = state.generator
+        fake, _ = generate(spec, generator.params, generator.stats, z, labels)
         net = state.critic
         scores = [
             spec.critic.apply(net.params, net.stats, x, True)[0] for x in (real, fake)
@@ -218,4 +262,4 @@ def _update(net: Net, gradient, stats, base_lr, step, spec) -> Net:
 
 
 def _zeros(spec):
-    return {name: jnp.zeros(()) for name in metric_names(spec.objective)}
+    return {name: jnp.zeros(()) for name in metric_names(spec)}

@@ -75,9 +75,11 @@ def main(argv=None) -> int:
         # First of all, so that a directory that will not do costs no waiting.
         run_directory.claim(out, cfg, fresh=arguments.fresh, extend=arguments.extend)
     dataset = data.load(cfg.data)
-    spec = make_spec(cfg, data.make_draw(cfg.data, len(dataset.train)))
+    labelled = bool(cfg.model.classes)
+    draw = data.make_draw(cfg.data, len(dataset.train), labelled)
+    spec = make_spec(cfg, draw)
     keys = jax.random.split(jax.random.key(cfg.run.seed), 4)
-    samples = jax.device_put(dataset.train)
+    samples = jax.device_put(_samples(cfg, dataset))
     state = jax.jit(partial(init_state, spec=spec))(keys[0])
     if arguments.dry_run:
         flops = describe.cycle_flops(state, samples, spec)
@@ -138,6 +140,24 @@ def _train(cfg, spec, state, samples, look, checkpoints, out):
     else:
         print(f"\ndone: {step} steps, samples in {sheet}")
     return 0
+
+
+def _samples(cfg, dataset):
+    """What batches are drawn from: samples, with classes beside their labels."""
+    classes, labels = cfg.model.classes, dataset.train_labels
+    if not classes:
+        return dataset.train
+    if labels is None:
+        raise UserError(
+            f"model.classes={classes} needs labels, which data.source="
+            f"{cfg.data.source} does not have here: take model.classes=0"
+        )
+    if labels.max() >= classes:
+        raise UserError(
+            f"model.classes={classes} is too few for the labels, which go up to "
+            f"{labels.max()}: take model.classes={labels.max() + 1}"
+        )
+    return dataset.train, labels
 
 
 def _compile(state, samples, spec):
@@ -201,8 +221,11 @@ class _Look:
 
         @jax.jit
         def diagnose(state, samples, key_real, key):
-            real = spec.draw(samples, key_real, 0)
-            return diagnostics.critic_diagnostics(state, real, key, spec=spec)
+            batch = spec.draw(samples, key_real, 0)
+            real, labels = batch if spec.classes else (batch, None)
+            return diagnostics.critic_diagnostics(
+                state, real, key, spec=spec, labels=labels
+            )
 
         self.diagnose = diagnose
 

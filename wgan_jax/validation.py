@@ -55,6 +55,8 @@ def _check_ranges(config):
     require("model", "z_dim features kernel norm_epsilon", *positive)
     require("model", "norm_momentum", lambda v: 0 < v <= 1, "in (0, 1]")
     require("model", "leaky_slope", *fraction)
+    require("model", "norm_groups", *positive)
+    require("model", "critic_halvings classes", *not_negative)
     require("model", "kernel", lambda v: v >= 2, "2 or more, to cover a stride of 2")
     require(
         "model",
@@ -63,7 +65,12 @@ def _check_ranges(config):
         "one or more whole numbers greater than 0",
     )
     require("objective", "clip n_critic", *positive)
-    require("objective", "gp_weight gp_target", *not_negative)
+    require(
+        "objective",
+        "gp_weight gp_target generator_batch critic_class_weight "
+        "generator_class_weight",
+        *not_negative,
+    )
     require("optimizer", "critic_lr generator_lr", *positive)
     require("optimizer", "beta1 beta2 average", *fraction)
     require("run", "steps chunk log_every checkpoint_every keep grid", *positive)
@@ -149,12 +156,55 @@ def _check_pairs(config):
         (model.kind, "generator_widths"),
         (model.critic_is, "critic_widths"),
     ):
-        if kind == "dcgan":
-            factor = 2 ** len(getattr(model, name))
-            if data.image_size % factor or data.image_size // factor < 2:
-                raise UserError(
-                    f"data.image_size={data.image_size} cannot be made by "
-                    f"model.{name}={getattr(model, name)}: each of the "
-                    f"{len(getattr(model, name))} entries halves the image, so the "
-                    f"size must be {factor} times 2 or more"
-                )
+        halves = kind == "dcgan" or (kind, name) == ("resnet", "generator_widths")
+        factor = 2 ** len(getattr(model, name))
+        if halves and (data.image_size % factor or data.image_size // factor < 2):
+            raise UserError(
+                f"data.image_size={data.image_size} cannot be made by "
+                f"model.{name}={getattr(model, name)}: each of the "
+                f"{len(getattr(model, name))} entries halves the image, so the "
+                f"size must be {factor} times 2 or more"
+            )
+    _check_resnet(config)
+
+
+def _check_resnet(config):
+    data, model, objective = config.data, config.model, config.objective
+    if model.classes and (model.kind, model.critic_is) != ("resnet", "resnet"):
+        raise UserError(
+            f"model.classes={model.classes} needs networks that can be told labels: "
+            "take model.kind=resnet, or model.classes=0"
+        )
+    if model.classes and model.generator_norm != "batch":
+        raise UserError(
+            f"model.classes={model.classes} reaches the generator through its norms: "
+            "take model.generator_norm=batch, or model.classes=0"
+        )
+    if "resnet" in (model.kind, model.critic_is) and model.kernel % 2 == 0:
+        raise UserError(
+            f"model.kernel={model.kernel} must be odd for residual blocks, whose "
+            "convolutions keep the size: take 3"
+        )
+    if model.critic_is == "resnet":
+        factor = 2**model.critic_halvings
+        if model.critic_halvings > len(model.critic_widths):
+            raise UserError(
+                f"model.critic_halvings={model.critic_halvings} is more than the "
+                f"{len(model.critic_widths)} blocks of model.critic_widths="
+                f"{model.critic_widths}: take as many at most"
+            )
+        if data.image_size % factor:
+            raise UserError(
+                f"data.image_size={data.image_size} cannot be halved "
+                f"model.critic_halvings={model.critic_halvings} times: it must be a "
+                f"multiple of {factor}"
+            )
+    for field, size in (
+        ("data.batch_size", data.batch_size),
+        ("objective.generator_batch", objective.generator_batch),
+    ):
+        if size % model.norm_groups:
+            raise UserError(
+                f"model.norm_groups={model.norm_groups} does not divide {field}={size}:"
+                " all groups must be of one size"
+            )
