@@ -303,6 +303,23 @@ def test_npz_labels_travel_with_images(npz):
     assert dataset.train_labels.tolist() == found
 
 
+def test_npz_arrays_of_two_splits_have_labels_of_their_own(npz):
+    arrays = {"train_images": GREY[:4], "train_labels": np.arange(4)}
+    arrays |= {"test_images": GREY[4:], "test_labels": np.arange(4, 6)}
+    named = {"array": "train_images", "test_split": "test_images", "heldout": 2}
+    dataset = data.load(npz_of(npz(**arrays), **named))
+    expected = by_image(GREY, np.arange(6))
+    for images, labels, count in (
+        (dataset.train, dataset.train_labels, 4),
+        (dataset.heldout, dataset.heldout_labels, 2),
+    ):
+        assert len(images) == count
+        assert [expected[image.tobytes()] for image in images] == labels.tolist()
+    told = complaint(npz_of(npz.path, **(named | {"test_split": "valid"})))
+    assert told.startswith("data.test_split='valid' is not in data.dir=")
+    assert told.endswith("name one of them with --data.test-split")
+
+
 @pytest.mark.parametrize(
     ("labels", "told"),
     [(np.arange(5), "int64[5]"), (np.arange(6.0), "float64[6]")],

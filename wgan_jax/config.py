@@ -35,7 +35,8 @@ class Data:
     split: str = "train"
     """TFDS split to train on."""
     test_split: str = ""
-    """TFDS split of the held-out images; empty keeps back part of `split` instead."""
+    """TFDS split, or array of the .npz file, of the held-out images; empty keeps back
+    part of the others instead."""
     tfds_dir: str = ""
     """Folder of prepared TFDS data sets; empty is TFDS's own default."""
     manual_dir: str = ""
@@ -43,7 +44,8 @@ class Data:
     dir: str = ""
     """Folder of images (source folder) or path of the .npz file (npz, vectors)."""
     array: str = ""
-    """Name of the array in the .npz file; empty takes `images`, or the only array."""
+    """Name of the array in the .npz file; empty takes `images`, or the only array. Its
+    labels lie beside it: `train_labels` for `train_images`."""
     classes: tuple[int, ...] = ()
     """Labels of the images to take, for training and held out; empty takes all."""
     dimensions: int = 2

@@ -43,7 +43,13 @@ def _load_digits(data, report):
 
 
 def _load_npz(data, report):
-    path, name, images, labels = _read_npz(data)
+    train = _npz_images(data, "array", data.array)
+    test = _npz_images(data, "test_split", data.test_split) if data.test_split else None
+    return train, test
+
+
+def _npz_images(data, field, name):
+    path, name, images, labels = _read_npz(data, field, name)
     shape_fits = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))
     if not shape_fits or images.dtype != np.uint8:
         raise UserError(
@@ -54,21 +60,21 @@ def _load_npz(data, report):
         labels.shape != images.shape[:1] or labels.dtype.kind not in "iu"
     ):
         raise UserError(
-            f"array 'labels' of data.dir={path} is {labels.dtype}{list(labels.shape)}: "
-            f"it must be one whole number for each of the {len(images)} images"
+            f"array {_labels_of(name)!r} of data.dir={path} is {labels.dtype}"
+            f"{list(labels.shape)}: it must be one whole number for each of the "
+            f"{len(images)} images"
         )
     labels = labels if labels is None else labels.astype(np.int32)
     if images.ndim == 4 and images.shape[1:] == data.sample_shape:
-        return Part(images, labels), None
+        return Part(images, labels)
     if images.ndim == 4 and images.shape[3] == 1:
         images = images[..., 0]
     images = track(images, "resizing", transient=True, disable=len(images) < 5000)
-    images = _fit_all((Image.fromarray(image) for image in images), data)
-    return Part(images, labels), None
+    return Part(_fit_all((Image.fromarray(image) for image in images), data), labels)
 
 
 def _load_vectors(data, report):
-    path, name, vectors, _ = _read_npz(data)
+    path, name, vectors, _ = _read_npz(data, "array", data.array)
     what = f"array {name!r} of data.dir={path}"
     if vectors.ndim != 2 or vectors.dtype.kind != "f":
         raise UserError(
@@ -87,26 +93,32 @@ def _load_vectors(data, report):
     return Part(vectors), None
 
 
-def _read_npz(data):
+def _read_npz(data, field, name):
+    """(path, name, array, its labels or None); field: where the array was named."""
     path = Path(data.dir)
     try:
         # numpy leaves a file open that it opened itself and could not read.
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            name = data.array or ("images" if "images" in file else "")
-            if not name and len(file.files) == 1:
-                name = file.files[0]
-            if name not in file:
+            found = name or ("images" if "images" in file else "")
+            if not found and len(file.files) == 1:
+                found = file.files[0]
+            if found not in file:
+                option = field.replace("_", "-")
                 raise UserError(
-                    f"data.array={data.array!r} is not in data.dir={path}, which has "
-                    f"{', '.join(file.files)}: name one of them with --data.array"
+                    f"data.{field}={name!r} is not in data.dir={path}, which has "
+                    f"{', '.join(file.files)}: name one of them with --data.{option}"
                 )
-            array = file[name]
-            labels = file["labels"] if "labels" in file.files else None
+            labels = _labels_of(found)
+            labels = file[labels] if labels in file.files else None
+            return path, found, file[found], labels
     except UserError:
         raise
     except Exception as error:
         raise UserError(f"data.dir={path} is no readable .npz file: {error}") from error
-    return path, name, array, labels
+
+
+def _labels_of(name):
+    return name.replace("images", "labels") if "images" in name else "labels"
 
 
 def _load_folder(data, report):
