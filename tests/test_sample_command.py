@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from commands import TINY, in_process, python_m
+from commands import TINY, in_process, python_m, records
 from PIL import Image
 
 from wgan_jax import sample, train
@@ -147,3 +147,80 @@ def test_what_is_no_run_is_refused_by_the_real_command(tmp_path):
     assert (
         done.stderr == f"error: {tmp_path} is no run directory: it has no config.json\n"
     )
+
+
+# ----------------------------------------------------------------------------- classes
+
+
+@pytest.fixture(scope="module")
+def told_run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("told") / "run"
+    nets = """--model.kind resnet --model.kernel 3 --model.classes 10
+        --model.generator-widths 1 1 --model.critic-widths 1 1
+        --model.critic-halvings 1 --model.norm-groups 2 --objective.n-critic 1
+        --objective.generator-batch 16 --run.diagnostics --optimizer.generator-lr .05"""
+    code, error = in_process(
+        train, *TINY, *nets.split(), "--run.steps", "10", "--out", out
+    )
+    assert code == 0, error
+    return out
+
+
+def test_a_run_of_classes_logs_what_its_classifier_does(told_run):
+    last = records(told_run)[-1]
+    assert 0 <= last["class_accuracy"] <= 1
+    assert last["class_loss"] > 0
+    assert last["generator_class_loss"] > 0
+    assert (told_run / "samples" / "fixed-0000010.png").is_file()
+
+
+def test_samples_of_classes_come_in_turn_with_their_labels(told_run, tmp_path):
+    draw(told_run, tmp_path / "a.npz", "--num", "12")
+    assert arrays(tmp_path / "a.npz", "labels").tolist() == [*range(10), 0, 1]
+
+
+def test_a_label_gives_that_class_of_each_sample(told_run, tmp_path):
+    draw(told_run, tmp_path / "turn.npz", "--num", "12")
+    draw(told_run, tmp_path / "all.npz", "--num", "12", "--label", "1")
+    assert arrays(tmp_path / "all.npz", "labels").tolist() == [1] * 12
+    turn, same = arrays(tmp_path / "turn.npz"), arrays(tmp_path / "all.npz")
+    np.testing.assert_array_equal(turn[[1, 11]], same[[1, 11]])
+    assert (turn[2] != same[2]).any()
+
+
+@pytest.mark.parametrize("label", ["10", "-2"])
+def test_a_label_that_no_class_has(told_run, label):
+    code, error = in_process(sample, told_run, "--label", label)
+    assert code == 2
+    assert f"--label {label} is not a class of" in error
+    assert "from 0 to 9" in error
+
+
+def test_a_label_of_a_run_without_classes(run):
+    code, error = in_process(sample, run, "--label", "1")
+    assert code == 2
+    assert "which has none at all: leave --label out" in error
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (
+            ("--model.classes", "9"),
+            "model.classes=9 is too few for the labels, which go up to 9: take "
+            "model.classes=10",
+        ),
+        (
+            ("--model.classes", "9", "--data.source", "folder"),
+            "model.classes=9 needs labels, which data.source=folder does not have",
+        ),
+    ],
+)
+def test_classes_that_the_data_does_not_have(tmp_path, more, expected):
+    for i in range(40):
+        Image.new("L", (16, 16), i).save(tmp_path / f"{i}.png")
+    nets = ("--model.kind", "resnet", "--model.kernel", 3, "--model.critic-halvings", 1)
+    out = ("--out", tmp_path / "run", "--data.dir", tmp_path)
+    code, error = in_process(train, *TINY, *nets, *out, *more)
+    assert code == 2
+    assert expected in error

@@ -18,6 +18,7 @@ from wgan_jax.steps import (
     generator_step,
     heldout_estimate,
     metric_names,
+    random_labels,
     split_key,
     train_chunk,
 )
@@ -652,3 +653,128 @@ def test_heldout_estimate_has_the_sign_and_size_of_the_distance():
     # Fewer held-out samples than a batch still give a number.
     few = heldout_estimate(state, heldout[:3], jax.random.key(1), spec=spec)
     assert jnp.isfinite(few)
+
+
+# ----------------------------------------------------------------------------- classes
+
+CLASSES = 3
+WEIGHTS = replace(
+    PENALTY, critic_class_weight=2.0, generator_class_weight=0.5, n_critic=2
+)
+
+
+def _generate_told(params, stats, z, train, labels):
+    return z + params["table"][labels], stats
+
+
+def _classify(params, stats, x, train):
+    scores, stats = _score(params, stats, x, train)
+    return (scores, x @ params["c"]), stats
+
+
+def told_spec():
+    """Spies that know classes: a place a label, and logits linear in the sample."""
+    table = jnp.arange(2.0 * CLASSES).reshape(CLASSES, 2)
+    generator = Network(lambda key: ({"table": table}, {}), _generate_told, [])
+    c = jnp.array([[0.1, -0.2, 0.3], [0.2, 0.1, -0.1]])
+    params = {"q": jnp.array(0.3), "v": jnp.array([0.4, -0.7]), "c": c}
+    critic = Network(lambda key: (params, _recorder()), _score, [], _classify)
+    return replace(
+        spy_spec(WEIGHTS, replace(TF1, decay="constant")),
+        generator=generator,
+        critic=critic,
+        generator_batch=BATCH,
+        classes=CLASSES,
+    )
+
+
+def cross_entropy(logits, labels):
+    """(the mean over samples, its gradient with respect to the logits)."""
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    right = np.eye(CLASSES)[labels]
+    return -np.log((shares * right).sum(1)).mean(), (shares - right) / len(labels)
+
+
+def test_the_classifier_learns_from_real_samples_with_their_labels_alone(new_key):
+    spec, key = told_spec(), new_key()
+    state = init_state(new_key(), spec)
+    real = jax.random.normal(new_key(), (BATCH, 2))
+    labels = jnp.array([0, 2, 1, 2])
+    step = jax.jit(partial(critic_step, spec=spec))
+    after, metrics = step(state, real, key, labels=labels)
+    c = np.asarray(state.critic.params["c"])
+    loss, slope = cross_entropy(np.asarray(real) @ c, np.asarray(labels))
+    np.testing.assert_allclose(metrics["class_loss"], loss, rtol=1e-5)
+    right = (np.asarray(real) @ c).argmax(1) == labels
+    assert metrics["class_accuracy"] == right.mean()
+    direction, _ = tf1_direction(2.0 * np.asarray(real).T @ slope, np.ones_like(c))
+    np.testing.assert_allclose(after.critic.params["c"], c - 0.3 * direction, rtol=1e-4)
+    # The critic's loss has the classifier's part in it, at its weight.
+    expected = metrics["critic_loss"] - 2.0 * loss - 3.0 * metrics["gradient_penalty"]
+    np.testing.assert_allclose(-metrics["wasserstein"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_generated_samples_of_a_critic_update_have_the_labels_of_the_real(new_key):
+    spec, key = told_spec(), new_key()
+    state = init_state(new_key(), spec)
+    labels = jnp.array([0, 2, 1, 2])
+    after, _ = jax.jit(partial(critic_step, spec=spec))(
+        state, jnp.zeros((BATCH, 2)), key, labels=labels
+    )
+    z = jax.random.normal(jax.random.split(key)[0], (BATCH, 2))
+    fake = after.critic.stats["seen"][1]
+    np.testing.assert_allclose(fake, z + state.generator.params["table"][labels])
+
+
+def test_the_generator_is_scored_on_classes_of_its_own_drawing(new_key):
+    spec, key = told_spec(), new_key()
+    state = init_state(new_key(), spec)
+    after, metrics = jax.jit(partial(generator_step, spec=spec))(state, key)
+    key_z, key_labels = jax.random.split(key)
+    labels = random_labels(key_labels, BATCH, spec)
+    fake = np.asarray(after.critic.stats["seen"][0])
+    z = jax.random.normal(key_z, (BATCH, 2))
+    np.testing.assert_allclose(fake, z + state.generator.params["table"][labels])
+    critic = state.critic.params
+    loss, _ = cross_entropy(fake @ np.asarray(critic["c"]), np.asarray(labels))
+    np.testing.assert_allclose(metrics["generator_class_loss"], loss, rtol=1e-5)
+    score = 0.15 * (fake**2).sum(1) + fake @ np.asarray(critic["v"])
+    expected = -score.mean() + 0.5 * loss
+    np.testing.assert_allclose(metrics["generator_loss"], expected, rtol=1e-5)
+
+
+def test_labels_are_drawn_each_as_often(new_key):
+    labels = np.asarray(random_labels(new_key(), 30_000, told_spec()))
+    assert labels.dtype == np.int32
+    # A standard error of 82.
+    assert np.abs(np.bincount(labels, minlength=CLASSES) - 10_000).max() < 400
+    assert random_labels(new_key(), 5, spy_spec(CLIP)) is None
+
+
+def test_a_chunk_of_labelled_batches_tells_all_its_metrics(batches, new_key):
+    spec = told_spec()
+    spec = replace(spec, draw=lambda s, key, i: (s[i], jnp.array([0, 1, 2, 0])))
+    state = init_state(new_key(), spec)
+    run = jax.jit(partial(train_chunk, spec=spec))
+    after, metrics = run(state, batches, 2)
+    assert set(metrics) == set(metric_names(spec))
+    assert after.step == 2
+    assert all(np.isfinite(value) for value in metrics.values())
+
+
+def test_a_generator_update_has_a_batch_of_its_own_size(new_key):
+    spec = replace(spy_spec(CLIP), generator_batch=7)
+    seen = []
+
+    def record(params, stats, z, train):
+        seen.append(z.shape)
+        return z, stats
+
+    spec = replace(
+        spec,
+        generator=replace(GENERATOR, apply=record),
+        critic=replace(CRITIC, apply=lambda p, s, x, train: (x @ p["v"], s)),
+    )
+    state = init_state(new_key(), spec)
+    jax.eval_shape(partial(generator_step, spec=spec), state, new_key())
+    assert seen == [(7, 2)]

@@ -28,6 +28,8 @@ class Arguments:
     out: str = ""
     """NAME.png for one sheet, NAME.npz for an array, or a folder for a PNG each; empty
     writes samples.png into the run directory."""
+    label: int = -1
+    """Draw this class only, of a run with model.classes; -1 takes them in turn."""
     interpolate: bool = False
     """Rows of eight samples whose noise moves from one point to another."""
     checkpoint: int = -1
@@ -140,20 +142,33 @@ def main(argv=None) -> int:
             f"--average: {arguments.run} keeps no averaged weights, for it was trained "
             "with optimizer.average=0"
         )
+    if not -1 <= arguments.label < spec.classes and arguments.label != -1:
+        known = f"from 0 to {spec.classes - 1}" if spec.classes else "none at all"
+        raise UserError(
+            f"--label {arguments.label} is not a class of {arguments.run}, which has "
+            f"{known}: leave --label out, or take one of them"
+        )
     z, columns = noise(arguments.seed, arguments.num, spec.z_dim), 0
     if arguments.interpolate:
         columns = 8
         rows = -(-arguments.num // columns)
         ends = noise(arguments.seed, 2 * rows, spec.z_dim)
         z = images.interpolation(ends[:rows], ends[rows:], columns)
-    samples = make_sampler(config, spec)(*weights(state, arguments.raw), z)
+    labels = np.arange(len(z)) % max(spec.classes, 1)
+    if arguments.label >= 0:
+        labels = np.full(len(z), arguments.label)
+    elif arguments.interpolate:
+        # A row of one class, which only its noise changes.
+        labels = np.arange(len(z)) // columns % max(spec.classes, 1)
+    sampler = make_sampler(config, spec)
+    samples = sampler(*weights(state, arguments.raw), z, labels)
     out = Path(arguments.out or Path(arguments.run) / "samples.png")
-    _write(out, samples, config, columns)
+    _write(out, samples, labels if spec.classes else None, config, columns)
     print(f"{len(samples)} samples of step {int(state.step)}: {out}")
     return 0
 
 
-def _write(out, samples, config, columns):
+def _write(out, samples, labels, config, columns):
     points = config.data.is_points
     if out.suffix not in (".png", ".npz", ""):
         raise UserError(f"--out {out} must end in .png or .npz, or name a folder")
@@ -161,7 +176,8 @@ def _write(out, samples, config, columns):
         raise UserError(f"--out {out}: points have no picture each; take .png or .npz")
     (out if out.suffix == "" else out.parent).mkdir(parents=True, exist_ok=True)
     if out.suffix == ".npz":
-        np.savez(out, **{"points" if points else "images": samples})
+        told = {} if labels is None else {"labels": labels.astype(np.int32)}
+        np.savez(out, **{"points" if points else "images": samples}, **told)
     elif out.suffix == ".png":
         real = np.zeros((0, 2))
         if config.data.is_toy:
