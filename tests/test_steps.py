@@ -748,7 +748,6 @@ def test_labels_are_drawn_each_as_often(new_key):
     assert labels.dtype == np.int32
     # A standard error of 82.
     assert np.abs(np.bincount(labels, minlength=CLASSES) - 10_000).max() < 400
-    assert random_labels(new_key(), 5, spy_spec(CLIP)) is None
 
 
 def test_a_chunk_of_labelled_batches_tells_all_its_metrics(batches, new_key):

@@ -102,12 +102,12 @@ def make_draw(data: Data, count: int, labelled: bool = False) -> Callable:
         which = permute(position, count, key_order)
         images, labels = samples if labelled else (samples, None)
         key_noise = jax.random.fold_in(key_noise, index)
-        real = to_float(images[which], data, key_noise)
+        pixels = images[which]
         if data.flip:
-            # Not the key itself, which dequantisation has used.
-            key_flip = jax.random.fold_in(key_noise, 1)
-            flipped = jax.random.bernoulli(key_flip, shape=(len(real), 1, 1, 1))
-            real = jnp.where(flipped, real[:, :, ::-1], real)
+            key_noise, key_flip = jax.random.split(key_noise)
+            flipped = jax.random.bernoulli(key_flip, shape=(len(pixels), 1, 1, 1))
+            pixels = jnp.where(flipped, pixels[:, :, ::-1], pixels)
+        real = to_float(pixels, data, key_noise)
         return (real, labels[which]) if labelled else real
 
     return draw

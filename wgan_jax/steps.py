@@ -193,9 +193,7 @@ def judge(spec: Spec, params, stats, x):
 
 
 def random_labels(key, count: int, spec: Spec):
-    """Labels int32 [count], each class as likely; None without classes."""
-    if not spec.classes:
-        return None
+    """Labels int32 [count], each class as likely."""
     return jax.random.randint(key, (count,), 0, spec.classes, jnp.int32)
 
 
@@ -235,9 +233,11 @@ def heldout_estimate(state: TrainState, heldout, key, *, spec: Spec):
 
     def score(batch_and_key):
         real, key = batch_and_key
+        labels = None
+        if spec.classes:
+            key, key_labels = jax.random.split(key)
+            labels = random_labels(key_labels, len(real), spec)
         z = jax.random.normal(key, (len(real), spec.z_dim))
-        # Of one key, fold_in draws nothing that normal draws.
-        labels = random_labels(jax.random.fold_in(key, 0), len(real), spec)
         generator = state.generator
         fake, _ = generate(spec, generator.params, generator.stats, z, labels)
         net = state.critic
