@@ -30,6 +30,8 @@ FIGURES = {
     "gradients": "gradients by layer and weights (WGAN-GP, Fig. 1b)",
     "curves": "estimate against sample quality (WGAN, Figs. 3 and 4)",
     "overfitting": "the critic on 1,000 MNIST images (WGAN-GP, Fig. 5b)",
+    "cifar-curves": "CIFAR-10 by four methods (WGAN-GP, Fig. 3)",
+    "cifar-resnet": "CIFAR-10 by ResNets, without and with labels (WGAN-GP, Table 3)",
     "generators": "WGAN against GAN on three generators (WGAN, Figs. 5-7)",
 }
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
@@ -48,7 +50,12 @@ def parse(argv):
     add("--results", type=Path, default=ROOT / "docs" / "results.md", metavar="FILE",
         help="file whose table of figures gets a line")  # fmt: skip
     add("--tfds-dir", default="", metavar="FOLDER",
-        help="prepared TFDS data sets (curves, overfitting, generators)")  # fmt: skip
+        help="prepared TFDS data sets (all figures of images)")  # fmt: skip
+    add("--npz", type=Path, metavar="FILE",
+        help="CIFAR-10 as train_images, train_labels, test_images, test_labels "
+        "instead of TFDS (cifar-*)")  # fmt: skip
+    add("--runs", type=Path, default=ROOT / "runs", metavar="FOLDER",
+        help="run directories that are gone on with (cifar-*)")  # fmt: skip
     options = parser.parse_args(argv)
     if options.full and options.tiny:
         parser.error("--full and --tiny exclude each other: give one of them")
@@ -67,7 +74,7 @@ def main(argv=None) -> int:
     mpl.use("Agg")
     size = "full" if options.full else "tiny" if options.tiny else "quick"
     options.out.mkdir(parents=True, exist_ok=True)
-    figure = importlib.import_module(f"figures.{options.name}")
+    figure = importlib.import_module(f"figures.{options.name.replace('-', '_')}")
     start = time.perf_counter()
     numbers = figure.compute(size, options.seed, options)
     seconds = time.perf_counter() - start
