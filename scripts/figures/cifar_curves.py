@@ -13,7 +13,7 @@ from figures import cifar, training
 SIZES = {
     "tiny": {"steps": 4, "looks": 2, "chunk": 2, "features": 2, "count": 100,
              "seeds": 1, "seed": 0},
-    "quick": {"steps": 1500, "looks": 5, "chunk": 50, "features": 16, "count": 5000,
+    "quick": {"steps": 900, "looks": 3, "chunk": 50, "features": 16, "count": 5000,
               "seeds": 1, "seed": 0},
     "full": {"steps": 200_000, "looks": 20, "chunk": 100, "features": 0,
              "count": 50_000, "seeds": 3, "seed": 0},

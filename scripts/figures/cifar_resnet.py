@@ -11,7 +11,7 @@ from figures import cifar, training
 SIZES = {
     "tiny": {"steps": 4, "looks": 2, "chunk": 2, "features": 2, "count": 100,
              "seeds": 1, "seed": 0},
-    "quick": {"steps": 600, "looks": 4, "chunk": 25, "features": 16, "count": 5000,
+    "quick": {"steps": 400, "looks": 4, "chunk": 25, "features": 16, "count": 5000,
               "seeds": 1, "seed": 0},
     "full": {"steps": 100_000, "looks": 10, "chunk": 100, "features": 0,
              "count": 50_000, "seeds": 3, "seed": 0},
