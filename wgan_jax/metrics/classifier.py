@@ -28,6 +28,7 @@ KERNEL = 4
 PADDING = 1
 BATCH = 128
 STEPS = 1500
+EPOCHS = 30
 RATE = 2e-3
 CHUNK = 20
 
@@ -76,7 +77,7 @@ def load(
             f"{typed} needs images of 8 pixels or more each way, and those of {name} "
             f"have {min(images.shape[1:3])}: take inception"
         )
-    facts = f"{VERSION} {STEPS} {seed} {images.shape} {labels.dtype}".encode()
+    facts = f"{VERSION} {STEPS} {EPOCHS} {seed} {images.shape} {labels.dtype}".encode()
     digest = hashlib.sha256(facts)
     for array in (images, labels):
         digest.update(np.ascontiguousarray(array))
@@ -106,25 +107,27 @@ def accuracy(params, images, labels, classes) -> float:
 def train(images, targets, classes: int, seed: int = 0) -> list:
     """Parameters that read uint8 images [n, h, w, c] as targets [n] below `classes`.
 
-    STEPS batches, without replacement in each epoch, of cross-entropy under Adam, with
-    a rate that falls to zero along a cosine. Shows its progress.
+    STEPS batches, or EPOCHS where these are fewer, without replacement in each epoch,
+    of cross-entropy under Adam with a rate that falls to zero along a cosine. Shows its
+    progress.
     """
     size = min(BATCH, len(images))
     batches = len(images) // size
+    steps = min(STEPS, EPOCHS * batches)
     rng = np.random.default_rng(seed)
     orders = [
         rng.permutation(len(images))[: batches * size].reshape(batches, size)
-        for _ in range(-(-STEPS // batches))
+        for _ in range(-(-steps // batches))
     ]
-    order = np.concatenate(orders)[:STEPS]
+    order = np.concatenate(orders)[:steps]
     images, targets = jax.device_put(images), jax.device_put(targets)
     params = _init(jax.random.key(seed), images.shape, classes)
-    state = params, _optimizer(STEPS).init(params)
+    state = params, _optimizer(steps).init(params)
     with Progress(transient=True) as progress:
-        task = progress.add_task("training the classifier", total=STEPS)
-        for start in range(0, STEPS, CHUNK):
+        task = progress.add_task("training the classifier", total=steps)
+        for start in range(0, steps, CHUNK):
             rows = order[start : start + CHUNK]
-            state = _train_chunk(state, images, targets, rows, steps=STEPS)
+            state = _train_chunk(state, images, targets, rows, steps=steps)
             jax.block_until_ready(state)
             progress.update(task, completed=start + CHUNK)
     return state[0]

@@ -165,7 +165,9 @@ def inception_extractor(path: str = "", report=print) -> Extractor:
 
     params = inception.load(path, report)
     apply = partial(jax.jit(inception.features), params)
-    return Extractor("inception", 2048, apply, _digest(params))
+    image = jax.ShapeDtypeStruct((1, 32, 32, 3), np.uint8)
+    dimension = jax.eval_shape(apply, image)[0].shape[1]
+    return Extractor("inception", dimension, apply, _digest(params))
 
 
 def classifier_extractor(
