@@ -265,7 +265,7 @@ def test_a_run_is_measured_beside_its_floor(run, dataset, extractor, capsys):
 def test_inception_s_numbers_have_the_published_names(run, monkeypatch, capsys):
     # In its place, what has its interface and no weights.
     def features(params, images):
-        rows = images.reshape(len(images), -1).astype(np.float32)[:, ::16]
+        rows = images[:, 4:8, 4:8, 0].reshape(len(images), 16).astype(np.float32)
         return rows * params["scale"], rows[:, :3]
 
     inception = types.SimpleNamespace(
@@ -500,6 +500,26 @@ def test_measuring_changes_nothing_of_the_training_nor_of_a_resumed_one(run, tmp
     assert not (plain / "best.json").exists()
     code, error = in_process(evaluate, plain, "--checkpoint", "best")
     assert (code, "has none, for run.evaluate_every=0" in error) == (2, True)
+
+
+def test_measuring_takes_no_time_of_the_rate_of_training(monkeypatch):
+    moments = iter((0.0, 10.0, 40.0, 50.0))
+    clock = types.SimpleNamespace(perf_counter=lambda: next(moments))
+    monkeypatch.setattr(train, "time", clock)
+    clock = train._Clock(0)
+    assert clock.leave_out(lambda: {"fid": 3.0}) == {"fid": 3.0}
+    # 20 steps in the 50 s without the 30.
+    assert clock.rate(20) == 1
+
+
+def test_a_state_that_is_not_finite_is_not_measured(tmp_path, monkeypatch):
+    def measure(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(watch.Watch, "measure", measure)
+    out, rate = tmp_path / "run", ("--optimizer.critic-lr", "1e30")
+    code, error = in_process(train, *TINY, *WATCHED, *rate, "--out", out)
+    assert (code, "training has diverged" in error) == (2, True), error
 
 
 @pytest.mark.parametrize(

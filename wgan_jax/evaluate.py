@@ -80,7 +80,8 @@ class Arguments:
     """What --metrics compare with: the run's images of training (train) or those held
     out (heldout); with --images the other folder or .npz file."""
     json: str = ""
-    """NAME.json; empty writes evaluation.json into the run directory."""
+    """NAME.json; empty writes evaluation.json into the run directory, where there is
+    one."""
 
 
 def evaluate_points(config, spec, state, arguments, advance) -> dict[str, Measure]:
