@@ -207,7 +207,7 @@ def test_pixels_are_measured_in_units_of_their_range(image_run, monkeypatch):
 def test_seeds_decide_and_repeat_a_run_s_numbers(toy_run, tmp_path):
     a, b, c = tmp_path / "a.json", tmp_path / "deep" / "b.json", tmp_path / "c.json"
     found = [
-        measured(toy_run, "--seed", seed, "--out", out, out=out)["measures"]
+        measured(toy_run, "--seed", seed, "--json", out, out=out)["measures"]
         for seed, out in ((1, a), (1, b), (2, c))
     ]
     assert found[0] == found[1]
@@ -248,23 +248,24 @@ def test_a_later_evaluation_replaces_the_first_and_nothing_else(toy_run, tmp_pat
     for number, text in enumerate(('{"my": "notes"}', "[1, 2]", "7", "no json")):
         mine = tmp_path / f"{number}.json"
         mine.write_text(text)
-        code, error = in_process(evaluate, toy_run, *QUICK, "--out", mine)
+        code, error = in_process(evaluate, toy_run, *QUICK, "--json", mine)
         assert (code, mine.read_text()) == (2, text)
-        assert f"--out {mine} is there and is no evaluation" in error
+        assert f"--json {mine} is there and is no evaluation" in error
     folder = tmp_path / "folder.json"
     folder.mkdir()
-    code, error = in_process(evaluate, toy_run, *QUICK, "--out", folder)
+    code, error = in_process(evaluate, toy_run, *QUICK, "--json", folder)
     assert (code, "is no evaluation" in error) == (2, True)
 
 
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["--num", "0"], "--num 0 must be 1 or more"),
+        (["--num", "-1"], "--num -1 must be 1 or more"),
         (["--repeats", "1"], "--repeats 1 must be 2 or more"),
         (["--seed", "-1"], "--seed -1 must be from 0 to 4294967295"),
         (["--checkpoint", "7"], "--checkpoint 7 is not kept"),
-        (["--out", "table.csv"], "--out table.csv must end in .json"),
+        (["--checkpoint", "newest"], "--checkpoint newest must be a step, best, or"),
+        (["--json", "table.csv"], "--json table.csv must end in .json"),
         (["--sed", "1"], "did you mean --seed?"),
     ],
 )

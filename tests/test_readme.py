@@ -18,7 +18,7 @@ COMMANDS = [line for block in BLOCKS for line in block.splitlines()]
 TINY = """--run.steps 1 --run.chunk 1 --run.log-every 1 --run.sample-every 1
 --run.checkpoint-every 1 --run.grid 4 --model.features 1 --data.batch-size 4
 --data.heldout 8 --objective.n-critic 1""".split()  # noqa: SIM905
-FEW = ["--num", "8", "--repeats", "2"]
+FEW = ["--num", "10", "--repeats", "2"]
 
 
 def commands(start):

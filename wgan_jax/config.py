@@ -228,6 +228,14 @@ class Run:
     diagnostics: bool = False
     """Also log what the critic's next update would be made of: weights at the bound,
     gradients by layer, slopes at the interpolates, step against gradient."""
+    evaluate_every: int = 0
+    """Steps between two Frechet distances of the samples to the training images, the
+    best of which is kept as a checkpoint of its own; 0 computes none."""
+    evaluate_num: int = 10000
+    """Samples of such a distance, which falls as they grow: compare equal numbers."""
+    evaluate_features: Literal["inception", "classifier"] = "inception"
+    """Network behind it: that of the published FID, or one trained once on the data
+    set's own labels."""
     tensorboard: bool = True
     """Write TensorBoard files, where tensorboardX is installed."""
     precision: Literal["float32", "tensorfloat32", "bfloat16"] = "float32"

@@ -2,21 +2,30 @@
 
 import dataclasses
 import functools
-import json
 import math
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import jax
 import numpy as np
 from jax.tree_util import Partial
 from rich.progress import Progress
 
-from wgan_jax import cli, data, sample, steps
+from wgan_jax import cli, data, measures, sample
 from wgan_jax.config import UserError
+from wgan_jax.evaluate_images import (
+    check_finite,
+    heldout_estimates,
+    measure_run,
+    measure_sets,
+    run_facts,
+)
+from wgan_jax.measures import Measure
 from wgan_jax.metrics import critic, mixtures, transport
-from wgan_jax.metrics.transport import Spread, spread
+from wgan_jax.metrics.image_scores import LEAST, Metric
+from wgan_jax.metrics.transport import spread
 
 PIXELS = "pixel distances are no measure of sample quality"
 ITSELF = "truth"
@@ -40,32 +49,39 @@ LABELS = {
 class Arguments:
     """Measures a run against the truth: a table here and a JSON file in the run."""
 
-    run: cli.Positional[str]
-    """Directory of the run."""
-    checkpoint: int = -1
-    """Step of the checkpoint; -1 takes the newest."""
+    run: cli.Positional[str] = ""
+    """Directory of the run; left out with --images."""
+    metrics: tuple[Metric, ...] = ()
+    """Of images, as a network sees them: Frechet distance (fid), Inception score (is),
+    kernel distance (kid), precision, recall, density and coverage (prdc). Empty
+    measures pixels, or points, and the critic."""
+    features: Literal["inception", "classifier"] = "inception"
+    """Network behind --metrics: that of the published FID, or one that is trained once
+    on the data set's own labels."""
+    checkpoint: str = ""
+    """Step of the checkpoint; empty takes the newest, best the one that was best in
+    training, all (with fid among --metrics) every one that is kept."""
     raw: bool = False
     """Take the weights of the last step even where the run keeps averaged ones."""
-    num: int = 2000
-    """Samples on each side of a distance; exact W1 takes about 30 num^2 bytes. At most
-    as many as there are held-out images."""
-    repeats: int = 5
-    """Independent pairs of samples, for the spread."""
+    batch_stats: bool = False
+    """Sample with the statistics of each batch of 100, as the papers' code does,
+    instead of the running ones (with --metrics)."""
+    num: int = 0
+    """Samples on each side of a distance; 0 is 2000, or 50000 with --metrics. Exact W1
+    takes about 30 num^2 bytes. At most as many as there are held-out images without
+    --metrics."""
+    repeats: int = 0
+    """Independent samples, for the spread; 0 is 5, or 1 with --metrics."""
     seed: int = 0
     """Seed of the noise, the true samples and the projections."""
-    out: str = ""
-    """NAME.json; empty writes evaluation.json into the run directory."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Measure:
-    """A number about the samples, beside the one it is to be read against."""
-
-    value: Spread
-    reference: Spread | None = None
-    reference_is: str = ""
-    ratio: float | None = None
-    """Mean value over mean reference, where both are distances."""
+    images: str = ""
+    """Folder of images or .npz file to measure in place of a run."""
+    reference: str = "train"
+    """What --metrics compare with: the run's images of training (train) or those held
+    out (heldout); with --images the other folder or .npz file."""
+    json: str = ""
+    """NAME.json; empty writes evaluation.json into the run directory, where there is
+    one."""
 
 
 def evaluate_points(config, spec, state, arguments, advance) -> dict[str, Measure]:
@@ -140,14 +156,11 @@ def evaluate_data(
         return found
     key = jax.random.key(arguments.seed)
     real = np.asarray(data.to_float(heldout, config.data, key))
-    params, stats = sample.weights(state, arguments.raw)
-    generator = dataclasses.replace(state.generator, params=params, stats=stats)
-    state = dataclasses.replace(state, generator=generator)
     seeds = transport.pair_seeds(arguments.seed, repeats)[:, 0].tolist()
-    estimate = jax.jit(partial(steps.heldout_estimate, spec=spec))
-    estimates = [estimate(state, real, jax.random.key(seed)) for seed in seeds]
-    found["heldout_estimate"] = Measure(spread(estimates))
-    floats = _floats(spec, generator)
+    estimates = heldout_estimates(spec, state, real, seeds, arguments.raw)
+    found["heldout_estimate"] = Measure(estimates)
+    params, stats = sample.weights(state, arguments.raw)
+    floats = _floats(spec, params, stats)
     pairs = ((real, floats(sample.noise(seed, num, spec.z_dim))) for seed in seeds)
     return found | _critic(spec, state, pairs, arguments.seed, advance)
 
@@ -207,7 +220,7 @@ def _generator(config, spec, state, raw):
     return generate
 
 
-def _floats(spec, generator, size=250):
+def _floats(spec, params, stats, size=250):
     """floats(z): images as the critic sees them, not rounded to 8 bits."""
 
     @jax.jit
@@ -216,9 +229,7 @@ def _floats(spec, generator, size=250):
 
     def floats(z):
         parts = np.split(z, range(size, len(z), size))
-        return np.concatenate(
-            [apply(generator.params, generator.stats, part) for part in parts]
-        )
+        return np.concatenate([apply(params, stats, part) for part in parts])
 
     return floats
 
@@ -228,16 +239,79 @@ def main(argv=None) -> int:
     arguments = cli.parse(
         Arguments, sys.argv[1:] if argv is None else argv, "python -m wgan_jax.evaluate"
     )
-    for name, least in (("num", 1), ("repeats", 2)):
+    _check(arguments)
+    standard = (50_000, 1) if arguments.metrics else (2000, 5)
+    arguments = dataclasses.replace(
+        arguments,
+        num=arguments.num or standard[0],
+        repeats=arguments.repeats or standard[1],
+    )
+    out = Path(arguments.json or Path(arguments.run) / "evaluation.json")
+    if arguments.json or arguments.run:
+        measures.check_out(out)
+    if arguments.images:
+        facts, found, more = measure_sets(arguments)
+    elif arguments.metrics:
+        facts, found, more = measure_run(arguments)
+    else:
+        facts, found, more = _measure(arguments)
+    if arguments.json or arguments.run:
+        measures.write(out, facts, found, **more)
+        print(f"written to {out}")
+    return 0
+
+
+def _check(arguments):
+    metrics = arguments.metrics
+    for name, least in (
+        ("num", LEAST if metrics else 1),
+        ("repeats", 2 - bool(metrics)),
+    ):
         value = getattr(arguments, name)
-        if value < least:
+        if value and value < least:
             raise UserError(f"--{name} {value} must be {least} or more")
     if not 0 <= arguments.seed < 2**32:
         raise UserError(f"--seed {arguments.seed} must be from 0 to 4294967295")
-    out = Path(arguments.out or Path(arguments.run) / "evaluation.json")
-    _check_out(out)
+    if bool(arguments.run) == bool(arguments.images):
+        raise UserError("one of a run directory and --images PATH must be given")
+    if arguments.images:
+        if arguments.reference == "train":
+            raise UserError(
+                f"--images {arguments.images} needs --reference with a folder or an "
+                ".npz file to compare it with"
+            )
+        for name in ("checkpoint", "raw", "batch_stats", "num", "repeats"):
+            if getattr(arguments, name):
+                option = name.replace("_", "-")
+                raise UserError(
+                    f"--{option} is of runs: leave it out with --images, which takes "
+                    "every image once"
+                )
+        return
+    if arguments.reference not in ("train", "heldout"):
+        raise UserError(
+            f"--reference {arguments.reference} must be train or heldout for a run"
+        )
+    if not metrics:
+        for name, value in (
+            ("features", arguments.features != "inception"),
+            ("batch-stats", arguments.batch_stats),
+            ("reference", arguments.reference != "train"),
+        ):
+            if value:
+                raise UserError(f"--{name} is of --metrics: add --metrics fid")
+    if arguments.checkpoint == "all" and "fid" not in metrics:
+        raise UserError(
+            "--checkpoint all compares Frechet distances: add --metrics fid"
+        )
+
+
+# ----------------------------------------------------------- pixels, points and critic
+
+
+def _measure(arguments):
     config, spec, state = sample.restore(arguments.run, arguments.checkpoint)
-    _check_finite(arguments.run, state)
+    check_finite(arguments.run, state)
     evaluate, distances = evaluate_points, 4
     if not config.data.is_toy:
         samples = data.load(config.data)
@@ -256,83 +330,18 @@ def main(argv=None) -> int:
         found = evaluate(
             config, spec, state, arguments, advance=lambda: progress.advance(task)
         )
-    facts = _facts(config, state, arguments)
-    _print(facts, found)
-    _write(out, facts, found)
-    print(f"written to {out}")
-    return 0
-
-
-def _check_out(out):
-    if out.suffix != ".json":
-        raise UserError(f"--out {out} must end in .json")
-    if not out.exists():
-        return
-    try:
-        known = {"evaluation", "measures"} <= set(json.loads(out.read_text()))
-    except (OSError, ValueError, TypeError):
-        known = False
-    if not known:
-        raise UserError(f"--out {out} is there and is no evaluation: give another name")
-
-
-def _check_finite(run, state):
-    nets = (state.generator.params, state.critic.params)
-    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(nets)):
-        raise UserError(
-            f"{run} has diverged: its weights of step {int(state.step)} are not all "
-            "finite; take an earlier one with --checkpoint"
-        )
-
-
-def _facts(config, state, arguments):
-    averaged = state.average is not None and not arguments.raw
-    return {
-        "run": arguments.run,
-        "source": config.data.name or config.data.source,
-        "step": int(state.step),
-        "weights": "averaged" if averaged else "raw",
+    facts = run_facts(config, state, arguments) | {
         "samples": arguments.num,
         "repeats": arguments.repeats,
-        "seed": arguments.seed,
-        "training_seed": config.run.seed,
-    } | ({} if config.data.is_points else {"note": PIXELS})
-
-
-def _print(facts, found):
+    }
+    if not config.data.is_points:
+        facts["note"] = PIXELS
     print(f"{facts['run']}, step {facts['step']}, {facts['weights']} weights")
     print(f"{facts['repeats']} x {facts['samples']} samples, mean +- deviation")
-    print(_row("measure", "value", "reference", "ratio", "which is"))
-    for name, measure in found.items():
-        ratio = "" if measure.ratio is None else f"{measure.ratio:.3g}"
-        cells = (_plain(measure.value), _plain(measure.reference), ratio)
-        print(_row(LABELS[name], *cells, measure.reference_is))
+    print(*measures.table(found, LABELS), sep="\n")
     if "note" in facts:
         print(facts["note"])
-
-
-def _row(label, value, reference, ratio, reference_is):
-    return f"{label:26}{value:>17}{reference:>18}{ratio:>8}  {reference_is}".rstrip()
-
-
-def _plain(spread):
-    return f"{spread.mean:.3g} +- {spread.deviation:.2g}" if spread else ""
-
-
-def _write(out, facts, found):
-    measures = {name: dataclasses.asdict(measure) for name, measure in found.items()}
-    whole = _finite({"evaluation": facts, "measures": measures})
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f"{out.name}.tmp")
-    temporary.write_text(json.dumps(whole, indent=2) + "\n")
-    temporary.replace(out)
-
-
-def _finite(value):
-    # JSON has neither infinity nor NaN.
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return facts, found, {}
 
 
 if __name__ == "__main__":

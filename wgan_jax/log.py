@@ -74,6 +74,11 @@ class ProgressLine:
     def __init__(self):
         self.rewrites = sys.stdout.isatty()
 
+    def clear(self) -> None:
+        """Leaves an empty line to what else shows its progress."""
+        if self.rewrites:
+            self.show("")
+
     def show(self, text: str) -> None:
         """Replaces the line."""
         start, end = ("\r\x1b[2K", "") if self.rewrites else ("", "\n")

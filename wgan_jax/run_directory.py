@@ -1,7 +1,7 @@
 """The folder a run leaves behind: how it is begun, gone on with, and read back.
 
-config.json (resolved), versions.json, metrics.jsonl, samples/, checkpoints/ and, with
-the extra, tensorboard/.
+config.json (resolved), versions.json, metrics.jsonl, samples/, checkpoints/, with the
+extra tensorboard/ and, with run.evaluate_every, best.json and checkpoints-best/.
 """
 
 import json
@@ -16,6 +16,7 @@ import jax
 
 from wgan_jax.config import Config, UserError, differences, from_json, to_json
 
+BEST_CHECKPOINTS = "checkpoints-best"
 PACKAGES = (
     *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets"),
     *("numpy", "pillow", "pot"),
@@ -59,6 +60,18 @@ def read_config(run) -> Config:
     if not path.is_file():
         raise UserError(f"{run} is no run directory: it has no config.json")
     return from_json(path.read_text())
+
+
+def read_best(run) -> dict | None:
+    """{step, metric, value} of the best state so far, or None where none was kept."""
+    path = Path(run) / "best.json"
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def write_best(run, step: int, metric: str, value: float) -> None:
+    """Records which state, kept before in BEST_CHECKPOINTS, is the best so far."""
+    told = {"step": step, "metric": metric, "value": value}
+    _write(Path(run) / "best.json", json.dumps(told) + "\n")
 
 
 def environment(config: Config) -> dict:

@@ -11,7 +11,7 @@ import numpy as np
 from wgan_jax import cli, data, images
 from wgan_jax.checkpoint import Checkpoints
 from wgan_jax.config import Config, UserError
-from wgan_jax.run_directory import read_config
+from wgan_jax.run_directory import BEST_CHECKPOINTS, read_best, read_config
 from wgan_jax.state import Spec, TrainState, init_state, make_spec
 
 
@@ -32,44 +32,76 @@ class Arguments:
     """Draw this class only, of a run with model.classes; -1 takes them in turn."""
     interpolate: bool = False
     """Rows of eight samples whose noise moves from one point to another."""
-    checkpoint: int = -1
-    """Step of the checkpoint; -1 takes the newest."""
+    checkpoint: str = ""
+    """Step of the checkpoint; empty takes the newest, best the one that was best in
+    training, where run.evaluate_every was set."""
     raw: bool = False
     """Take the weights of the last step even where the run keeps averaged ones."""
     average: bool = False
     """Take the averaged weights, or fail where the run keeps none."""
 
 
-def restore(run, checkpoint: int = -1) -> tuple[Config, Spec, TrainState]:
-    """Configuration, networks and state of a run at a checkpoint (-1: the newest).
+def restore(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainState]:
+    """Configuration, networks and state of a run at a checkpoint.
 
-    Raises UserError where there is no such run or checkpoint.
+    checkpoint: a step, "best" as training found it by run.evaluate_every, or "" or -1
+    for the newest. Raises UserError where there is no such run or checkpoint.
     """
     config = read_config(run)
+    best = checkpoint == "best"
+    step = -1 if best or checkpoint == "" else _step(checkpoint)
+    if best and not read_best(run):
+        raise UserError(
+            f"--checkpoint best: {run} has none, for run.evaluate_every="
+            f"{config.run.evaluate_every}: give a step, or train with "
+            "--run.evaluate-every N"
+        )
     spec = make_spec(config, draw=None)
     state = jax.jit(partial(init_state, spec=spec))(jax.random.key(0))
-    directory = Path(run) / "checkpoints"
-    if not directory.is_dir():
-        raise UserError(f"{run} has no checkpoints")
-    with Checkpoints(directory, config.run.keep, config.run.keep_every) as checkpoints:
+    with _open(run, config, BEST_CHECKPOINTS if best else "checkpoints") as checkpoints:
         steps = checkpoints.steps()
         if not steps:
             raise UserError(f"{run} has no checkpoint yet")
-        if checkpoint == -1:
+        if step == -1:
             state = checkpoints.restore_newest(state, print, move=False)
             return config, spec, state
-        if checkpoint not in steps:
+        if step not in steps:
             known = ", ".join(map(str, steps))
-            raise UserError(f"--checkpoint {checkpoint} is not kept: {run} has {known}")
+            raise UserError(f"--checkpoint {step} is not kept: {run} has {known}")
         try:
-            return config, spec, checkpoints.restore(state, checkpoint)
+            return config, spec, checkpoints.restore(state, step)
         except UserError:
             raise
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
-            raise UserError(
-                f"--checkpoint {checkpoint} of {run} is damaged: {reason}"
-            ) from error
+            raise UserError(f"--checkpoint {step} of {run} is damaged: {reason}") from (
+                error
+            )
+
+
+def checkpoint_steps(run) -> list[int]:
+    """The steps of a run's checkpoints, oldest first; UserError where it has none."""
+    with _open(run, read_config(run), "checkpoints") as checkpoints:
+        steps = checkpoints.steps()
+    if not steps:
+        raise UserError(f"{run} has no checkpoint yet")
+    return steps
+
+
+def _open(run, config, name):
+    directory = Path(run) / name
+    if not directory.is_dir():
+        raise UserError(f"{run} has no checkpoints")
+    return Checkpoints(directory, config.run.keep, config.run.keep_every)
+
+
+def _step(checkpoint):
+    try:
+        return int(checkpoint)
+    except ValueError:
+        raise UserError(
+            f"--checkpoint {checkpoint} must be a step, best, or empty for the newest"
+        ) from None
 
 
 def make_sampler(config: Config, spec: Spec):

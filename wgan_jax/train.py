@@ -30,6 +30,7 @@ from wgan_jax.log import ProgressLine, RunLog, duration
 from wgan_jax.sample import make_sampler, picture, weights
 from wgan_jax.state import init_state, make_spec
 from wgan_jax.validation import validate
+from wgan_jax.watch import Watch, keep_best
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,13 +87,14 @@ def main(argv=None) -> int:
         describe.print_plan(cfg, spec, run_directory.environment(cfg), flops)
         _compile(state, samples, spec)
         return 0
+    watch = Watch(cfg, spec, dataset) if cfg.run.evaluate_every else None
     run_directory.begin(out, cfg)
     keep = (cfg.run.keep, cfg.run.keep_every)
     with Checkpoints(out / "checkpoints", *keep) as checkpoints:
         saved = checkpoints.restore_newest(state, print, move=True)
         if saved is not None:
             print(f"going on with {out} from step {int(saved.step)}")
-        look = _Look(cfg, spec, dataset, samples, keys[1:], out)
+        look = _Look(cfg, spec, dataset, samples, keys[1:], out, watch)
         return _train(cfg, spec, saved or state, samples, look, checkpoints, out)
 
 
@@ -123,11 +125,12 @@ def _train(cfg, spec, state, samples, look, checkpoints, out):
             done = step == run.steps or stop.requested
             draw = done or (run.sample_every and step % run.sample_every == 0)
             save = done or step % run.checkpoint_every == 0
-            if draw or save or step % run.log_every == 0:
+            judge = run.evaluate_every and step % run.evaluate_every == 0
+            if draw or save or judge or step % run.log_every == 0:
                 waiting = (step, metrics | look.critic(state, step))
-            if draw or save:
+            if draw or save or judge:
                 # Nothing is kept of a state that is not known to be finite.
-                record(*waiting, saved)
+                record(*waiting, saved, judge and partial(look.judge, state))
                 waiting = None
             if draw:
                 sheet = look.draw(state, step, log)
@@ -169,10 +172,11 @@ def _compile(state, samples, spec):
     return compiled
 
 
-def _record(clock, cfg, log, line, step, metrics, saved):
+def _record(clock, cfg, log, line, step, metrics, saved, judge=None):
     """Reads one record from the device, writes it, and shows it.
 
-    Raises UserError where a number in it is not finite; `saved` is the last step kept.
+    judge() -> more of it, once the rest is known to be finite. Raises UserError where
+    it is not; `saved` is the last step kept.
     """
     values = {name: float(value) for name, value in metrics.items()}
     bad = [name for name, value in values.items() if not math.isfinite(value)]
@@ -183,7 +187,11 @@ def _record(clock, cfg, log, line, step, metrics, saved):
             f"has diverged; {kept}, and a lower learning rate is the first thing to try"
         )
     rate = clock.rate(step)
-    values |= {"cycles_per_second": rate, "seconds": clock.elapsed()}
+    judged = {}
+    if judge:
+        line.clear()
+        judged = clock.leave_out(judge)
+    values |= judged | {"cycles_per_second": rate, "seconds": clock.elapsed()}
     log.write(step, values)
     estimate = losses.ESTIMATES[cfg.objective.kind]
     images_per_second = rate * cfg.objective.n_critic * cfg.data.batch_size
@@ -197,6 +205,7 @@ def _record(clock, cfg, log, line, step, metrics, saved):
         text.append(f"held-out {values[f'heldout_{estimate}']:.4g}")
     if "gradient_penalty" in values:
         text.append(f"penalty {values['gradient_penalty']:.3g}")
+    text += [f"{name} {value:.4g}" for name, value in judged.items()]
     text.append(f"generator loss {values['generator_loss']:.4g}")
     text.append(f"{duration((cfg.run.steps - step) / rate)} left")
     line.show("  ".join(text))
@@ -205,8 +214,9 @@ def _record(clock, cfg, log, line, step, metrics, saved):
 class _Look:
     """All that is seen of a run while it goes on."""
 
-    def __init__(self, cfg, spec, dataset, samples, keys, out):
+    def __init__(self, cfg, spec, dataset, samples, keys, out, watch):
         self.cfg, self.spec, self.samples, self.out = cfg, spec, samples, out
+        self.watch = watch
         self.train = dataset.train
         key_fixed, self.key_fresh, key_heldout = keys
         self.count = 2000 if cfg.data.is_points else cfg.run.grid
@@ -258,6 +268,12 @@ class _Look:
             metrics |= self.diagnose(state, self.samples, key_real, key_diagnose)
         return metrics
 
+    def judge(self, state):
+        """The Frechet distance as a metric; the state is kept if it is the best."""
+        metric, value = self.watch.metric, self.watch.measure(state)
+        keep_best(self.out, state, metric, value)
+        return {metric: value}
+
     def draw(self, state, step, log):
         """Writes the two grids of a step; returns the path of the fixed-noise one."""
         fresh = self._noise(jax.random.fold_in(self.key_fresh, step))
@@ -293,6 +309,13 @@ class _Clock:
         rate = (step - self.step) / (now - self.last)
         self.step, self.last = step, now
         return rate
+
+    def leave_out(self, function):
+        """function(), whose time is no part of the next rate."""
+        start = time.perf_counter()
+        found = function()
+        self.last += time.perf_counter() - start
+        return found
 
 
 class _StopRequest:

@@ -74,7 +74,8 @@ def _check_ranges(config):
     require("optimizer", "critic_lr generator_lr", *positive)
     require("optimizer", "beta1 beta2 average", *fraction)
     require("run", "steps chunk log_every checkpoint_every keep grid", *positive)
-    require("run", "sample_every keep_every", *not_negative)
+    require("run", "sample_every keep_every evaluate_every", *not_negative)
+    require("run", "evaluate_num", lambda v: v >= 2, "2 or more, to have a covariance")
     require("run", "seed", lambda v: 0 <= v < 2**32, "from 0 to 4294967295")
 
 
@@ -84,6 +85,7 @@ def _check_pairs(config):
         ("log_every", "metrics leave the device once a chunk"),
         ("sample_every", "samples are drawn between chunks"),
         ("checkpoint_every", "checkpoints are written between chunks"),
+        ("evaluate_every", "samples are measured between chunks"),
     ):
         value = getattr(run, name)
         if value % run.chunk:
@@ -124,6 +126,11 @@ def _check_pairs(config):
             "layer or none"
         )
     if data.is_points:
+        if run.evaluate_every:
+            raise UserError(
+                f"run.evaluate_every={run.evaluate_every} needs images: data.source="
+                f"{data.source} gives points, so leave it at 0"
+            )
         if data.flip or data.classes:
             name = "flip" if data.flip else "classes"
             raise UserError(
