@@ -1,6 +1,7 @@
 """Which images a run's generator cannot explain: `python -m wgan_jax.anomaly RUN`."""
 
 import dataclasses
+import functools
 import math
 import sys
 import time
@@ -127,12 +128,11 @@ def make_score(nets, arguments):
         combine = partial(anomaly.f_anogan_score, kappa=arguments.kappa)
         power = 2
 
-    @jax.jit
-    def score(nets, x, z):
+    def score(x, z):
         parts = anomaly.distances(*nets, x, z, power)
         return combine(parts), parts
 
-    return partial(score, nets)
+    return score
 
 
 def main(argv=None) -> int:
@@ -236,10 +236,14 @@ def _nets(arguments, spec, state):
             "not all finite; take an earlier one with --checkpoint"
         )
 
-    def generate(params, stats, z):
-        return spec.generator.apply(params, stats, z, train=False)[0]
-
+    generate = _by_running_statistics(spec.generator.apply)
     return Partial(generate, *generator), Partial(spec.critic.hidden, *weights[1])
+
+
+@functools.cache
+def _by_running_statistics(apply):
+    # One function for one network: what is compiled with it is found again.
+    return lambda params, stats, z: apply(params, stats, z, train=False)[0]
 
 
 def _facts(arguments, state, shown, result):

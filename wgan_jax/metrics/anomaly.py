@@ -5,6 +5,7 @@ features(x) images to the critic's hidden features [n, k], both one sample at a 
 jax.tree_util.Partial over their weights they are compiled once for all batches.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -23,6 +24,7 @@ class Parts(NamedTuple):
     """Distance of their hidden features, a mean over features."""
 
 
+@partial(jax.jit, static_argnames="power")
 def distances(generate, features, x, z, power: int) -> Parts:
     """Mean |x - G(z)|^power over pixels, and mean |f(x) - f(G(z))|^power over features.
 
