@@ -18,11 +18,18 @@ COMMANDS = [line for block in BLOCKS for line in block.splitlines()]
 TINY = """--run.steps 1 --run.chunk 1 --run.log-every 1 --run.sample-every 1
 --run.checkpoint-every 1 --run.grid 4 --model.features 1 --data.batch-size 4
 --data.heldout 8 --objective.n-critic 1""".split()  # noqa: SIM905
-FEW = ["--num", "10", "--repeats", "2"]
+FEW = {
+    ".evaluate": ["--num", "10", "--repeats", "2"],
+    ".anomaly": ["--num", "8"],
+}
 
 
 def commands(start):
     return [line for line in COMMANDS if line.startswith(start)]
+
+
+def few(line):
+    return [word for name, words in FEW.items() if name in line for word in words]
 
 
 def offline(line):
@@ -71,7 +78,7 @@ def test_train_and_sample_commands_run(clone):
         lines = [line for line in lines if ".convert" not in line]
     for line in lines:
         # What was trained at the tiny size must be converted at it.
-        tiny = TINY if "--config" in line else FEW if ".evaluate" in line else ()
+        tiny = TINY if "--config" in line else few(line)
         stdout = run(clone, line, *tiny)
         assert stdout
     for line in lines:

@@ -56,9 +56,12 @@ def make_stream(config: Config, spec: Spec, batch_stats: bool = False):
     """
     sampler = sample.make_sampler(config, spec)
 
+    # In turn, so that a batch has all classes, as many samples of each.
+    labels = np.arange(BATCH, dtype=np.int32) % spec.classes if spec.classes else None
+
     @jax.jit
     def generate(params, stats, z):
-        return spec.generator.apply(params, stats, z, train=True)[0]
+        return steps.generate(spec, params, stats, z, labels)[0]
 
     def by_batch(params, stats, z):
         return images.to_uint8(generate(params, stats, z), config.data.scale)

@@ -72,3 +72,31 @@ def interpolation(start: np.ndarray, end: np.ndarray, columns: int) -> np.ndarra
     weights = np.where(straight, 1 - t, np.sin((1 - t) * angle) / sine)
     path = weights * a + np.where(straight, t, np.sin(t * angle) / sine) * b
     return path.reshape(-1, start.shape[-1]).astype(np.float32)
+
+
+def heat(values: np.ndarray) -> np.ndarray:
+    """Numbers [..., h, w] in [0, 1] as colours [..., h, w, 3]: black, red, yellow,
+    white."""
+    channels = np.stack([3 * values, 3 * values - 1, 3 * values - 2], -1)
+    return np.round(np.clip(channels, 0, 1) * 255).astype(np.uint8)
+
+
+def curve(x, y, title: str, x_label: str, y_label: str) -> np.ndarray:
+    """A line through the points (x, y) of the unit square, [512, 512, 3]."""
+    # Drawn large and made small, which smooths the line.
+    size, left, top, side = 1024, 110, 120, 800
+    picture = Image.new("RGB", (size, size), "white")
+    draw = ImageDraw.Draw(picture)
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        across, down = left + side * share, top + side * (1 - share)
+        draw.line((across, top, across, top + side), (225, 225, 225), 2)
+        draw.line((left, down, left + side, down), (225, 225, 225), 2)
+        text = {"fill": "black", "font_size": 28}
+        draw.text((across, top + side + 10), f"{share:g}", anchor="ma", **text)
+        draw.text((left - 10, down), f"{share:g}", anchor="rm", **text)
+    draw.text((left + side, size - 12), x_label, anchor="rd", **text)
+    draw.text((left, top - 15), y_label, anchor="ld", **text)
+    draw.text((size / 2, 20), title, fill="black", font_size=36, anchor="ma")
+    points = zip(left + side * np.asarray(x), top + side * (1 - np.asarray(y)))
+    draw.line([tuple(point) for point in points], (200, 30, 30), 6, joint="curve")
+    return np.asarray(picture.resize((size // 2, size // 2), Image.Resampling.BOX))
