@@ -75,10 +75,11 @@ def main(argv=None) -> int:
     size = "full" if options.full else "tiny" if options.tiny else "quick"
     options.out.mkdir(parents=True, exist_ok=True)
     figure = importlib.import_module(f"figures.{options.name.replace('-', '_')}")
+    # Before the training: a commit made during it has no part in the numbers.
+    facts = provenance(options)
     start = time.perf_counter()
     numbers = figure.compute(size, options.seed, options)
-    seconds = time.perf_counter() - start
-    facts = provenance(options, seconds)
+    facts["seconds"] = round(time.perf_counter() - start, 1)
     picture = options.out / f"{options.name}.png"
     figure.draw(numbers).savefig(picture, dpi=120)
     # 256 colours are enough for plots, at a third of the size.
@@ -89,13 +90,15 @@ def main(argv=None) -> int:
     sentence = figure.finding(numbers)
     print(sentence)
     record(options.results, options.name, facts, sentence)
-    print(f"{options.name} in {duration(seconds)}: {picture}")
+    print(f"{options.name} in {duration(facts['seconds'])}: {picture}")
     return 0
 
 
-def provenance(options, seconds) -> dict:
-    """What stands beside every number: command, commit, machine, time, date."""
+def provenance(options) -> dict:
+    """What stands beside every number: command, commit, machine, date."""
     environment = run_directory.environment(Config())
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count()
     command = f"python scripts/reproduce.py {options.name}"
     for flag in ("full", "tiny"):
         command += f" --{flag}" if getattr(options, flag) else ""
@@ -103,11 +106,8 @@ def provenance(options, seconds) -> dict:
         "command": command + (f" --seed {options.seed}" if options.seed else ""),
         "commit": environment["git_commit"],
         "device": environment["device"],
-        "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores"
-        if hasattr(os, "sched_getaffinity")
-        else f"{platform.machine()}, {os.cpu_count()} cores",
+        "machine": f"{platform.machine()}, {cores} core{'s' if cores > 1 else ''}",
         "jax": jax.__version__,
-        "seconds": round(seconds, 1),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
 

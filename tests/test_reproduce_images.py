@@ -110,7 +110,28 @@ def test_overfitting(scripts, tmp_path):
                     assert (estimate > loss).all()
                 else:
                     np.testing.assert_array_equal(estimate, loss)
-    assert "2 seeds: penalty " in line
+        gaps = numbers["relative_gap"][constraint]
+        shown = scripts("figures.training").mean_and_deviation(gaps)
+        assert f"relative gap {shown}" in line
+    assert "the second half: penalty " in line
+
+
+def test_relative_gap_is_that_of_the_second_half(scripts):
+    curves = {"training_loss": [9, 9, 4, 6], "heldout_loss": [0, 0, 2, 4]}
+    assert scripts("figures.overfitting").relative_gap(curves) == pytest.approx(0.4)
+
+
+def test_clipped_critics_have_the_norm_that_penalised_ones_may_not(scripts):
+    overfitting = scripts("figures.overfitting")
+    for size, form in overfitting.SIZES.items():
+        for constraint, (depth, norm, _) in overfitting.CRITICS.items():
+            source = Data(image_size=form["image_size"])
+            config = overfitting.make_config(constraint, source, form)
+            validate(config)
+            assert config.objective.constraint == constraint
+            assert config.model.critic_norm == norm
+            unit = form["units"] // form["features"]
+            assert config.model.critic_widths == (unit,) * depth, size
 
 
 def test_generators(scripts, tmp_path, monkeypatch):
@@ -275,7 +296,7 @@ def test_costs_are_the_heldout_estimate_and_the_penalty(scripts, new_key):
     """With a generator that always makes one image, so that no noise is left."""
     overfitting, critics = scripts("figures.overfitting"), scripts("figures.critics")
     source = Data(image_size=8, batch_size=4)
-    form = {"features": 2, "units": 4, "image_size": 8, "faster": (1, 1), "clip": 0.1}
+    form = {"features": 2, "units": 4, "image_size": 8, "faster": (1, 1)}
     config = overfitting.make_config("penalty", source, form)
     spec = make_spec(config, draw=None)
     spec = dataclasses.replace(

@@ -3,7 +3,6 @@
 import json
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -14,7 +13,6 @@ import pytest
 from wgan_jax import data
 from wgan_jax.config import TOYS
 from wgan_jax.metrics.divergences import Gaussian
-from wgan_jax.state import init_state
 
 pytest.importorskip("matplotlib")
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
@@ -94,8 +92,12 @@ def test_gradients(tiny):
         numbers[n]["trained"]["at_bound"]["mean"] for n in list(gradients.BOUNDS)[:3]
     ]
     assert 0 < held[0] < held[1] < held[2] <= 1
-    share = numbers["clip 0.01"]["trained"]["share"]
-    np.testing.assert_allclose(sum(share), 1, rtol=1e-6)
+    clipped, penalised = (numbers[n]["weights"] for n in gradients.SHOWN)
+    np.testing.assert_allclose(sum(clipped["trained"]["share"]), 1, rtol=1e-6)
+    # Born uniform; clipped far below that, most are at one of two values.
+    assert penalised["born"]["kurtosis"]["mean"] == pytest.approx(1.8, abs=0.3)
+    assert 1 <= clipped["born"]["kurtosis"]["mean"] < 1.2
+    assert f"{penalised['trained']['kurtosis']['mean']:.2f} +- " in line
 
 
 def test_log_odds_are_those_of_unequal_gaussians():
@@ -226,12 +228,45 @@ def test_shares_leave_out_what_lies_beyond():
     assert found == [0.5, 0.25]
 
 
+def test_kurtosis_of_known_distributions():
+    rng = np.random.default_rng(7)
+    assert gradients.kurtosis([3, -1, 3, -1]) == 1
+    assert gradients.kurtosis(np.linspace(2, 5, 10_001)) == pytest.approx(1.8, rel=1e-3)
+    # 5 deviations of the estimate, which are sqrt(24 / n) each.
+    bell = rng.normal(7, 0.1, 100_000).astype(np.float32)
+    assert gradients.kurtosis(bell) == pytest.approx(3, abs=5 * np.sqrt(24e-5))
+
+
+def test_kurtosis_is_that_of_the_layers_between_hidden_ones():
+    square = np.array([[1.0, 2.0], [2.0, 1.0]])
+    mixed = [np.ones((3, 2)), square, 10 * square, np.ones((2, 1))]
+    found = gradients.weights([mixed, mixed], [0, 5, 10])
+    assert found["kurtosis"]["mean"] == pytest.approx(1)
+    assert found["share"] == [12 / 16, 2 / 16]
+
+
+def test_seeds_are_trained_as_if_alone():
+    size = gradients.Size(depth=2, features=4, seeds=2, steps=1)
+    spec = gradients.make(0.1, size, gradients.Long(4, 1, 10.0, 8))
+    assert spec.batch_size == 8
+    np.testing.assert_allclose(spec.optimizer.critic_lr, 5e-4, rtol=1e-12)
+    keys = jax.random.split(jax.random.key(0), 2)
+    both = gradients.train(spec, keys, 1)[1]
+    for i in range(2):
+        alone = gradients.train(spec, keys[i : i + 1], 1)[1]
+        for a, b in zip(
+            jax.tree.leaves(both.critic.params),
+            jax.tree.leaves(alone.critic.params),
+            strict=True,
+        ):
+            np.testing.assert_allclose(a[i], b[0], rtol=1e-5, atol=1e-7)
+
+
 def test_norms_reach_below_what_float32_can_square():
     """A chain of layers with one positive weight w each: layer l has w^(L - l)."""
     size = gradients.Size(depth=3, features=1, seeds=1, steps=1)
     spec = gradients.make(None, size)
-    born = jax.jit(jax.vmap(partial(init_state, spec=spec)))
-    state = born(jax.random.split(jax.random.key(0), 1))
+    _, state = gradients.train(spec, jax.random.split(jax.random.key(0), 1), 0)
     tiny = jax.tree.map(lambda a: jnp.full_like(a, 1e-10), state.critic.params)
     # Biases that keep every unit on.
     layers = {

@@ -9,6 +9,9 @@ batches 256, five critic updates a step, Adam 1e-4 (0.5, 0.9) for the penalty wi
 lambda 10, RMSprop 5e-5 (TensorFlow's) for clipping. Layer 13 is the score, whose own
 gradient is that of a mean. The gain of a layer is 10 to the slope of log10 of the norm
 against the layer, going back, so that above 1 gradients explode.
+
+The weights are of other runs: narrower, longer, and at thirty times the rates (--full:
+as the others). At 1e-4 and in few steps they would still be the uniform draw of birth.
 """
 
 import dataclasses
@@ -21,7 +24,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from rich.progress import track
 
-from figures.critics import CLIP, PENALTY, nth, toy_spec
+from figures.critics import CLIP, PENALTY, toy_spec
 from wgan_jax.config import Objective
 from wgan_jax.data import toy_sample
 from wgan_jax.diagnostics import layer_gradients, share_at_bound
@@ -40,10 +43,20 @@ class Size(NamedTuple):
     steps: int
 
 
+class Long(NamedTuple):
+    """The runs whose weights are shown, long enough for them to leave their birth."""
+
+    features: int
+    steps: int
+    rate: float
+    """Learning rates over those of the gradients' runs."""
+    batch_size: int
+
+
 SIZES = {
-    "tiny": Size(2, 16, 2, 2),
-    "quick": Size(12, 128, 3, 200),
-    "full": Size(12, 512, 3, 10_000),
+    "tiny": (Size(2, 16, 2, 2), Long(8, 2, 1.0, 32)),
+    "quick": (Size(12, 128, 3, 200), Long(32, 3000, 30.0, 64)),
+    "full": (Size(12, 512, 3, 10_000), Long(512, 50_000, 1.0, 256)),
 }
 TOY, BINS = "swiss_roll", 81
 BOUNDS = {"clip 0.1": 0.1, "clip 0.01": 0.01, "clip 0.001": 0.001, "penalty": None}
@@ -53,14 +66,16 @@ SHOWN = {"clip 0.01": 0.02, "penalty": 0.5}
 
 def compute(size, seed, options):
     """Norms by layer of every critic and seed, and histograms of the weights."""
-    size = SIZES[size]
-    numbers = {"size": size._asdict(), "layers": list(range(size.depth + 1, 0, -1))}
+    size, long = SIZES[size]
+    numbers = {
+        "size": size._asdict(),
+        "long": long._asdict(),
+        "layers": list(range(size.depth + 1, 0, -1)),
+    }
     keys = jax.random.split(jax.random.key(seed), size.seeds)
     norms = make_norms(make(None, size), seed)
     for name, bound in track(BOUNDS.items(), description="training critics"):
-        spec = make(bound, size)
-        run = jax.jit(jax.vmap(partial(train, spec), in_axes=(0, None)))
-        born, states = run(keys, jnp.int32(size.steps))
+        born, states = train(make(bound, size), keys, size.steps)
         logs = np.log10(norms(states))
         if not np.isfinite(logs).all():
             raise RuntimeError(f"{name}: a gradient is zero or not finite: {logs}")
@@ -68,33 +83,68 @@ def compute(size, seed, options):
             "log10_norms": logs.tolist(),
             "gain": dataclasses.asdict(spread([gain(row) for row in logs])),
         }
-        for when, params in (("born", born), ("trained", states.critic.params)):
-            kernels = [a for a in jax.tree.leaves(params) if a.ndim == 3]
-            told = {}
-            if bound is not None:
-                each = [nth(kernels, i) for i in range(size.seeds)]
-                held = spread([share_at_bound(k, bound) for k in each])
-                told["at_bound"] = dataclasses.asdict(held)
-            if name in SHOWN:
-                edges = np.linspace(-SHOWN[name], SHOWN[name], BINS + 1)
-                told |= {"edges": edges.tolist(), "share": shares(kernels, edges)}
-            numbers[name][when] = told
+        if bound is not None:
+            for when, params in (("born", born), ("trained", states.critic.params)):
+                held = spread([share_at_bound(k, bound) for k in kernels(params)])
+                numbers[name][when] = {"at_bound": dataclasses.asdict(held)}
+    for name, reach in track(SHOWN.items(), description="training for long"):
+        born, states = train(make(BOUNDS[name], size, long), keys, long.steps)
+        edges = np.linspace(-reach, reach, BINS + 1)
+        numbers[name]["weights"] = {"edges": edges.tolist()} | {
+            when: weights(kernels(params), edges)
+            for when, params in (("born", born), ("trained", states.critic.params))
+        }
     return numbers
 
 
-def make(bound, size):
+def kernels(params) -> list:
+    """Lists of weights [in, out] without biases, one a seed, of params of all seeds."""
+    arrays = [np.asarray(a) for a in jax.tree.leaves(params) if a.ndim == 3]
+    return [[a[i] for a in arrays] for i in range(len(arrays[0]))]
+
+
+def weights(seeds, edges) -> dict:
+    """Histogram of all weights, and kurtosis of those between hidden layers by seed.
+
+    The other two layers have bounds of their own at birth, which would mix.
+    """
+    told = [
+        np.mean([kurtosis(a) for a in arrays if a.shape[0] == a.shape[1]])
+        for arrays in seeds
+    ]
+    return {
+        "share": shares([a for arrays in seeds for a in arrays], edges),
+        "kurtosis": dataclasses.asdict(spread(told)),
+    }
+
+
+def kurtosis(array) -> float:
+    """E[(x - m)^4] / E[(x - m)^2]^2: 1 at two values, 1.8 uniform, 3 Gaussian."""
+    squares = np.square(np.asarray(array, np.float64) - np.mean(array, dtype=float))
+    return float(np.square(squares).mean() / squares.mean() ** 2)
+
+
+def make(bound, size, long=None):
     """The spec of a run with this bound, or with the penalty where it is None."""
     objective, optimizer = Objective(gp_weight=10.0), PENALTY
     if bound is not None:
         objective, optimizer = Objective(constraint="clip", clip=bound), CLIP
-    optimizer = dataclasses.replace(optimizer, generator_lr=optimizer.critic_lr)
-    return toy_spec(TOY, objective, optimizer, size.features, size.depth)
+    features, _, faster, batch_size = long or (size.features, 0, 1.0, 256)
+    rate = faster * optimizer.critic_lr
+    optimizer = dataclasses.replace(optimizer, critic_lr=rate, generator_lr=rate)
+    return toy_spec(TOY, objective, optimizer, features, size.depth, batch_size)
 
 
-def train(spec, key, steps):
-    """The critic's parameters before the first step, and the state after the last."""
-    state = init_state(key, spec)
-    return state.critic.params, train_chunk(state, None, steps, spec=spec)[0]
+def train(spec, keys, steps):
+    """The critics' parameters before the first step, and the states after the last."""
+
+    def one(key, steps):
+        state = init_state(key, spec)
+        return state.critic.params, train_chunk(state, None, steps, spec=spec)[0]
+
+    # Not by vmap, under which small products take several times as long on a CPU.
+    run = jax.jit(lambda keys, steps: jax.lax.map(lambda key: one(key, steps), keys))
+    return run(keys, jnp.int32(steps))
 
 
 def make_norms(spec, seed):
@@ -165,15 +215,16 @@ def draw(numbers):
     )
     axes[0].legend(fontsize=8)
     for panel, name in zip(axes[1:], SHOWN, strict=True):
-        born, trained = (numbers[name][when] for when in ("born", "trained"))
-        panel.stairs(
-            trained["share"], trained["edges"], fill=True, alpha=0.5, label="trained"
-        )
-        panel.stairs(born["share"], born["edges"], color="k", lw=0.8, label="at first")
+        found = numbers[name]["weights"]
+        edges, styles = found["edges"], ({"fill": True, "alpha": 0.5}, {"color": "k"})
+        for when, style in zip(("trained", "born"), styles, strict=True):
+            told = found[when]["kurtosis"]["mean"]
+            label = f"{when}: kurtosis {told:.2f}"
+            panel.stairs(found[when]["share"], edges, lw=0.8, label=label, **style)
         panel.set(title=f"Weights, {name}", xlabel="weight", ylabel="share in a bin")
         panel.margins(y=0.25)
         panel.set_ylim(bottom=0)
-        panel.legend(fontsize=8, loc="upper center", ncols=2)
+        panel.legend(fontsize=8, loc="upper center")
     return figure
 
 
@@ -190,7 +241,13 @@ def finding(numbers):
         for name in BOUNDS
         if BOUNDS[name] is not None
     )
+    told = ", ".join(
+        f"{numbers[name]['weights']['trained']['kurtosis']['mean']:.2f} +- "
+        f"{numbers[name]['weights']['trained']['kurtosis']['deviation']:.2f} ({name})"
+        for name in SHOWN
+    )
     return (
         f"gain of the gradient a layer back, {numbers['size']['seeds']} seeds: "
-        f"{gains}; weights at the bound: {held}"
+        f"{gains}; weights at the bound: {held}; kurtosis of the weights after "
+        f"{numbers['long']['steps']:,} steps (uniform 1.8, Gaussian 3): {told}"
     )
