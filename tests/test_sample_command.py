@@ -5,7 +5,7 @@ import pytest
 from commands import TINY, in_process, python_m, records
 from PIL import Image
 
-from wgan_jax import sample, train
+from wgan_jax import anomaly, evaluate, sample, train
 
 
 @pytest.fixture(scope="module")
@@ -224,3 +224,15 @@ def test_classes_that_the_data_does_not_have(tmp_path, more, expected):
     code, error = in_process(train, *TINY, *nets, *out, *more)
     assert code == 2
     assert expected in error
+
+
+def test_a_run_of_classes_is_evaluated_and_scores_no_anomalies(told_run):
+    few = ("--num", "20", "--repeats", "2")
+    code, error = in_process(evaluate, told_run, *few)
+    assert code == 0, error
+    more = ("--metrics", "fid", "--features", "classifier", "--batch-stats")
+    code, error = in_process(evaluate, told_run, *few, *more)
+    assert code == 0, error
+    code, error = in_process(anomaly, told_run)
+    assert code == 2
+    assert "is told classes (model.classes=10)" in error

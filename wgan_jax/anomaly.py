@@ -147,6 +147,11 @@ def main(argv=None) -> int:
             f"{arguments.run} is a run on points (data.source={config.data.source}), "
             "and anomalies are told in images: give a run on images"
         )
+    if spec.classes:
+        raise UserError(
+            f"{arguments.run} is told classes (model.classes={spec.classes}), and that "
+            "of an anomaly is not known: give a run of model.classes=0"
+        )
     out = Path(arguments.out or Path(arguments.run) / "anomaly" / arguments.method)
     _check_out(out)
     nets = _nets(arguments, spec, state)

@@ -13,7 +13,7 @@ import numpy as np
 from jax.tree_util import Partial
 from rich.progress import Progress
 
-from wgan_jax import cli, data, measures, sample
+from wgan_jax import cli, data, measures, sample, steps
 from wgan_jax.config import UserError
 from wgan_jax.evaluate_images import (
     check_finite,
@@ -224,12 +224,15 @@ def _floats(spec, params, stats, size=250):
     """floats(z): images as the critic sees them, not rounded to 8 bits."""
 
     @jax.jit
-    def apply(params, stats, z):
-        return spec.generator.apply(params, stats, z, train=False)[0]
+    def apply(params, stats, z, labels):
+        return steps.generate(spec, params, stats, z, labels, train=False)[0]
 
     def floats(z):
-        parts = np.split(z, range(size, len(z), size))
-        return np.concatenate([apply(params, stats, part) for part in parts])
+        # Classes in turn, as samples are drawn.
+        labels = np.arange(len(z), dtype=np.int32) % max(spec.classes, 1)
+        cuts = range(size, len(z), size)
+        pairs = zip(np.split(z, cuts), np.split(labels, cuts), strict=True)
+        return np.concatenate([apply(params, stats, *pair) for pair in pairs])
 
     return floats
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from wgan_jax import cli, data, images
+from wgan_jax import cli, data, images, steps
 from wgan_jax.checkpoint import Checkpoints
 from wgan_jax.config import Config, UserError
 from wgan_jax.run_directory import BEST_CHECKPOINTS, read_best, read_config
@@ -59,14 +59,14 @@ def restore(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainState]:
     spec = make_spec(config, draw=None)
     state = jax.jit(partial(init_state, spec=spec))(jax.random.key(0))
     with _open(run, config, BEST_CHECKPOINTS if best else "checkpoints") as checkpoints:
-        steps = checkpoints.steps()
-        if not steps:
+        saved = checkpoints.steps()
+        if not saved:
             raise UserError(f"{run} has no checkpoint yet")
         if step == -1:
             state = checkpoints.restore_newest(state, print, move=False)
             return config, spec, state
-        if step not in steps:
-            known = ", ".join(map(str, steps))
+        if step not in saved:
+            known = ", ".join(map(str, saved))
             raise UserError(f"--checkpoint {step} is not kept: {run} has {known}")
         try:
             return config, spec, checkpoints.restore(state, step)
@@ -82,10 +82,10 @@ def restore(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainState]:
 def checkpoint_steps(run) -> list[int]:
     """The steps of a run's checkpoints, oldest first; UserError where it has none."""
     with _open(run, read_config(run), "checkpoints") as checkpoints:
-        steps = checkpoints.steps()
-    if not steps:
+        saved = checkpoints.steps()
+    if not saved:
         raise UserError(f"{run} has no checkpoint yet")
-    return steps
+    return saved
 
 
 def _open(run, config, name):
@@ -114,8 +114,7 @@ def make_sampler(config: Config, spec: Spec):
 
     @jax.jit
     def generate(params, stats, z, labels):
-        told = {"labels": labels} if spec.classes else {}
-        return spec.generator.apply(params, stats, z, train=False, **told)[0]
+        return steps.generate(spec, params, stats, z, labels, train=False)[0]
 
     def sampler(params, stats, z, labels=None):
         size = min(len(z), 256)

@@ -177,10 +177,10 @@ def train_chunk(state: TrainState, samples, steps, *, spec: Spec):
     return state, jax.tree.map(lambda t: t / steps, total)
 
 
-def generate(spec: Spec, params, stats, z, labels=None):
-    """(samples, statistics) of the generator in training, told labels where it can."""
-    told = {} if labels is None else {"labels": labels}
-    return spec.generator.apply(params, stats, z, train=True, **told)
+def generate(spec: Spec, params, stats, z, labels=None, train=True):
+    """(samples, statistics) of the generator, told labels int32 [n] with classes."""
+    told = {"labels": labels} if spec.classes else {}
+    return spec.generator.apply(params, stats, z, train=train, **told)
 
 
 def judge(spec: Spec, params, stats, x):
