@@ -1,5 +1,7 @@
 import itertools
 import os
+import sys
+import types
 
 import jax
 import pytest
@@ -36,3 +38,31 @@ def new_key():
 def x64():
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(scope="session")
+def fidelity():
+    """torch_fidelity beside a stand-in for torchvision, whose parts are not called."""
+    pytest.importorskip("torch")
+
+    def anything(name):
+        module = types.ModuleType(name)
+        module.__getattr__ = lambda attribute: type(attribute, (), {})
+        module.__path__ = []
+        return module
+
+    root, *below = "torchvision", "datasets", "models", "transforms"
+    with pytest.MonkeyPatch.context() as patch:
+        top = anything(root)
+        patch.setitem(sys.modules, root, top)
+        for name in below:
+            setattr(top, name, anything(f"{root}.{name}"))
+            patch.setitem(sys.modules, f"{root}.{name}", getattr(top, name))
+        functional = top.transforms.functional = anything("functional")
+        patch.setitem(sys.modules, f"{root}.transforms.functional", functional)
+        pytest.importorskip("torch_fidelity")
+        from torch_fidelity import metric_fid, metric_isc, metric_kid, metric_prc
+
+        yield types.SimpleNamespace(
+            fid=metric_fid, isc=metric_isc, kid=metric_kid, prc=metric_prc
+        )

@@ -23,9 +23,10 @@ from jax import lax
 from PIL import Image
 
 from wgan_jax.config import UserError
-from wgan_jax.data import cache_directory
-from wgan_jax.metrics import inception, inception_weights
+from wgan_jax.metrics import inception, inception_weights, scores
 from wgan_jax.metrics.inception_weights import WEIGHTS
+from wgan_jax.metrics.scores import Moments
+from wgan_jax.sources import cache_directory
 
 # -------------------------------------------------------------------- resize and pools
 
@@ -134,18 +135,18 @@ def digits():
     return scans.repeat(4, 1).repeat(4, 2)[:, 2:30, 2:30, None]
 
 
-def mnist():
+def mnist(count=4):
     path = Path(os.environ["WGAN_JAX_DATA"]) / "mnist" / "t10k-images-idx3-ubyte.gz"
     pixels = np.frombuffer(gzip.decompress(path.read_bytes())[16:], np.uint8)
-    return pixels.reshape(-1, 28, 28, 1)[:4]
+    return pixels.reshape(-1, 28, 28, 1)[:count]
 
 
-def cifar10():
+def cifar10(count=4):
     path = Path(os.environ["WGAN_JAX_DATA"]) / "cifar10" / "cifar10_sheets_b.zip"
     with zipfile.ZipFile(path) as archive:
         name = next(n for n in sorted(archive.namelist()) if n.startswith("test_"))
         sheet = Image.open(io.BytesIO(archive.read(name))).convert("RGB")
-    return np.asarray(sheet)[:32, :128].reshape(32, 4, 32, 3).swapaxes(0, 1)
+    return np.asarray(sheet)[:32].reshape(32, -1, 32, 3).swapaxes(0, 1)[:count]
 
 
 def whole_photograph():
@@ -193,6 +194,44 @@ def test_features_are_torch_fidelity_s(torch_inception, reference, features, ima
     assert [array.shape for array in expected] == [(4, 2048), (4, 1008)]
     # Found: at most 8e-7 of the largest.
     require_close(features(images), expected, 1e-5)
+
+
+@pytest.mark.data
+@pytest.mark.torch
+@pytest.mark.parametrize("images", [cifar10, mnist])
+def test_scores_of_images_are_torch_fidelity_s(
+    torch_inception, reference, features, fidelity, images
+):
+    """FID, Inception score and KID of real images, through both from pixels on."""
+    import torch
+
+    images = images(24)
+    batches = np.split(images, 6)
+    theirs = [torch_inception.extract(reference[0], batch) for batch in batches]
+    ours = [features(batch) for batch in batches]
+    theirs, ours = (
+        [np.concatenate(arrays) for arrays in zip(*found, strict=True)]
+        for found in (theirs, ours)
+    )
+    halves = [torch.tensor(half.astype(np.float64)) for half in np.split(theirs[0], 2)]
+    statistics = map(fidelity.fid.fid_features_to_statistics, halves)
+    fid = fidelity.fid.fid_statistics_to_metric(*statistics, verbose=False)
+    kid = fidelity.kid.kid_features_to_metric(
+        *halves, kid_subsets=1, kid_subset_size=12, verbose=False
+    )
+    score = fidelity.isc.isc_features_to_metric(
+        torch.tensor(theirs[1]), splits=3, shuffle=False
+    )
+    half, other = np.split(ours[0], 2)
+    moments = Moments.of(half), Moments.of(other)
+    # The features differ by 1e-6 of the largest.
+    expected = fid[fidelity.fid.KEY_METRIC_FID]
+    assert scores.frechet_distance(*moments) == pytest.approx(expected, rel=1e-4)
+    found = scores.kernel_distance(half, other, subsets=1, size=12).mean
+    expected = kid[fidelity.kid.KEY_METRIC_KID_MEAN]
+    assert found == pytest.approx(expected, rel=1e-4)
+    expected = tuple(score.values())
+    assert scores.inception_score(ours[1], 3) == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.torch

@@ -1,8 +1,5 @@
 """Scores of features: closed forms, independent references, torch-fidelity's own."""
 
-import sys
-import types
-
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -344,34 +341,6 @@ def test_frechet_distance_falls_with_the_number_of_samples(digits):
 
 
 # --------------------------------------------------------------- torch-fidelity's own
-
-
-@pytest.fixture(scope="module")
-def fidelity():
-    """torch_fidelity beside a stand-in for torchvision, whose parts are not called."""
-    pytest.importorskip("torch")
-
-    def anything(name):
-        module = types.ModuleType(name)
-        module.__getattr__ = lambda attribute: type(attribute, (), {})
-        module.__path__ = []
-        return module
-
-    root, *below = "torchvision", "datasets", "models", "transforms"
-    with pytest.MonkeyPatch.context() as patch:
-        top = anything(root)
-        patch.setitem(sys.modules, root, top)
-        for name in below:
-            setattr(top, name, anything(f"{root}.{name}"))
-            patch.setitem(sys.modules, f"{root}.{name}", getattr(top, name))
-        functional = top.transforms.functional = anything("functional")
-        patch.setitem(sys.modules, f"{root}.transforms.functional", functional)
-        pytest.importorskip("torch_fidelity")
-        from torch_fidelity import metric_fid, metric_isc, metric_kid, metric_prc
-
-        yield types.SimpleNamespace(
-            fid=metric_fid, isc=metric_isc, kid=metric_kid, prc=metric_prc
-        )
 
 
 @pytest.fixture(scope="module")
