@@ -107,6 +107,7 @@ def test_anogan_separates_what_the_generator_makes_from_noise(run, made, tmp_pat
     assert facts["auroc"] == facts["average_precision"] == 1.0
     assert (facts["normal"], facts["anomalous"], facts["images"]) == (6, 6, 12)
     assert (facts["step"], facts["steps"], facts["method"]) == (5, 20, "anogan")
+    assert (facts["normal_class"], facts["labels"]) == ([3], None)
     assert facts["seconds_an_image"] > 0
     header = ["index", "score", "residual", "feature", "label", "anomalous"]
     assert list(rows[0]) == header

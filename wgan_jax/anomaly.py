@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 import sys
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Literal, NamedTuple
 import jax
 import numpy as np
 from jax.tree_util import Partial
-from rich.progress import track
+from rich.progress import Progress, TimeElapsedColumn
 
 from wgan_jax import anomaly_data, anomaly_report, cli, data, encoder, sample
 from wgan_jax.config import UserError
@@ -49,7 +50,7 @@ class Arguments:
     """Images scored at a time."""
     steps: int = 300
     """Steps of a search (anogan)."""
-    lr: float = 0.05
+    lr: float = 0.1
     """Learning rate of a search, falling linearly to 0 (anogan)."""
     restarts: int = 2
     """Searches for each image, of which the best is kept (anogan)."""
@@ -87,22 +88,24 @@ def score_images(explain, score, samples, places, settings, size) -> Result:
     explain(x, places) -> latent points; score(x, z) -> (scores, parts).
     """
     settings = dataclasses.replace(settings, dequantize=False)
-    size, rows = min(size, len(samples)), []
+    count, size, rows = len(samples), min(size, len(samples)), []
     begun = time.perf_counter()
-    for start in track(
-        range(0, len(samples), size), "scoring", transient=True, update_period=0.5
-    ):
-        # One shape is compiled once; the last batch is filled up and cut.
-        which = np.arange(start, start + size) % len(samples)
-        kept = min(size, len(samples) - start)
-        x = data.to_float(samples[which], settings, None)
-        z = explain(x, places[which])
-        found = (*score(x, z), z)
-        rows.append(jax.tree.map(lambda a, n=kept: np.asarray(a)[:n], found))
-        if start == 0 and size < len(samples):
-            begun = time.perf_counter()
+    columns = (*Progress.get_default_columns(), TimeElapsedColumn())
+    with Progress(*columns, transient=True) as progress:
+        task = progress.add_task(f"scoring {count} images", total=count)
+        for start in range(0, count, size):
+            # One shape is compiled once; the last batch is filled up and cut.
+            which = np.arange(start, start + size) % count
+            kept = min(size, count - start)
+            x = data.to_float(samples[which], settings, None)
+            z = explain(x, places[which])
+            found = (*score(x, z), z)
+            rows.append(jax.tree.map(lambda a, n=kept: np.asarray(a)[:n], found))
+            progress.advance(task, kept)
+            if start == 0 and size < count:
+                begun = time.perf_counter()
     seconds = time.perf_counter() - begun
-    timed = len(samples) - size or size
+    timed = count - size or size
     scores, parts, z = jax.tree.map(lambda *a: np.concatenate(a), *rows)
     return Result(scores, parts, z, seconds / timed)
 
@@ -163,6 +166,9 @@ def main(argv=None) -> int:
         order = rng.permutation(len(shown.samples))[: arguments.num]
         shown = shown.rows(np.sort(order))
     out.mkdir(parents=True, exist_ok=True)
+    # Rather now than after hours of searches.
+    with tempfile.TemporaryFile(dir=out):
+        pass
     if arguments.method == "anogan":
         explain = make_search(nets, arguments, spec.z_dim)
     else:
@@ -175,7 +181,7 @@ def main(argv=None) -> int:
         config.data,
         arguments.batch,
     )
-    facts = _facts(arguments, state, shown, result)
+    facts = _facts(arguments, config.data, state, shown, result)
     curves = None
     if facts["normal"] and facts["anomalous"]:
         curves = anomaly.separation(result.scores, shown.anomalous)
@@ -251,8 +257,10 @@ def _by_running_statistics(apply):
     return lambda params, stats, z: apply(params, stats, z, train=False)[0]
 
 
-def _facts(arguments, state, shown, result):
+def _facts(arguments, settings, state, shown, result):
     known = shown.anomalous is not None
+    by_class = known and not arguments.labels
+    own = f"{settings.name}:{settings.test_split}" if settings.test_split else ""
     averaged = state.average is not None and not arguments.raw
     return {
         "run": arguments.run,
@@ -262,7 +270,11 @@ def _facts(arguments, state, shown, result):
         **{name: getattr(arguments, name) for name in OF_METHOD[arguments.method]},
         "seed": arguments.seed,
         "batch": arguments.batch,
-        "source": arguments.images or "held out",
+        "source": arguments.images or own or "held out",
+        "normal_class": (
+            arguments.normal_class or settings.classes if by_class else None
+        ),
+        "labels": arguments.labels or None,
         "images": len(shown.samples),
         "normal": int((~shown.anomalous).sum()) if known else None,
         "anomalous": int(shown.anomalous.sum()) if known else None,

@@ -46,7 +46,7 @@ def _distances(generate, features, target, z, power):
 
 
 def anogan_score(parts: Parts, weight: float):
-    """(1 - weight) residual + weight feature: eq. 5 and 6 of Schlegl et al. 2017."""
+    """(1 - weight) residual + weight feature: A(x) of Schlegl et al. 2017, AnoGAN."""
     return (1 - weight) * parts.residual + weight * parts.feature
 
 
@@ -98,7 +98,7 @@ def search(generate, features, x, starts, steps, lr, weight):
 
 
 def f_anogan_score(parts: Parts, kappa: float):
-    """residual + kappa feature, of squared distances: the score of Schlegl et al. 2019.
+    """residual + kappa feature, of squares: A(x) of Schlegl et al. 2019, f-AnoGAN.
 
     Its mean is the loss izi_f, by which the encoder is trained.
     """
