@@ -53,8 +53,8 @@ def test_curves(scripts, reproduce, monkeypatch, tmp_path, capsys):
         assert len(curve[name]) == 2
         assert np.isfinite(curve[name]).all()
     assert min(curve["frechet"]) > real["frechet"]
-    assert f"DCGAN {curve['score'][-1]:.2f} ({curve['frechet'][-1]:.3f})" in line
-    assert "classifier_score and classifier_frechet after 4 generator updates" in line
+    assert f"DCGAN {curve['frechet'][-1]:.1f} ({curve['score'][-1]:.2f})" in line
+    assert "classifier_frechet (classifier_score) after 4 generator updates" in line
     capsys.readouterr()
     again, _ = reproduce("cifar-curves")
     assert "is trained to the end" in capsys.readouterr().out

@@ -100,7 +100,7 @@ def measured(run, extractor, reference, form) -> dict:
         curve["frechet"].append(distance)
         print(f"{run.name}, step {step}: score {found.score[0]:.3f}, Frechet distance "
               f"{distance:.4g}", flush=True)  # fmt: skip
-    z = sample.noise(form["seed"], 80, spec.z_dim)
+    z = sample.noise(form["seed"], 40, spec.z_dim)
     sampler = sample.make_sampler(config, spec)
     sheet = images.grid(sampler(*sample.weights(state), z), 10)
     return curve | {"sheet": training.to_text(sheet)}

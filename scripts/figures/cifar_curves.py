@@ -34,8 +34,8 @@ def compute(size, seed, options):
 
 def draw(numbers):
     """Score and distance against generator updates, and each method's last samples."""
-    figure = plt.figure(figsize=(13, 8.5), layout="constrained")
-    grid = figure.add_gridspec(2, 4, height_ratios=(1.2, 1))
+    figure = plt.figure(figsize=(13, 7), layout="constrained")
+    grid = figure.add_gridspec(2, 4, height_ratios=(1.8, 1))
     axes = figure.add_subplot(grid[0, :2]), figure.add_subplot(grid[0, 2:])
     real = numbers["real"]
     for i, (name, curves) in enumerate(numbers["curves"].items()):
@@ -65,19 +65,19 @@ def finding(numbers):
     real, form = numbers["real"], numbers["form"]
     ranked = sorted(
         numbers["curves"].items(),
-        key=lambda item: -cifar.mean_over(item[1], "score")[0],
+        key=lambda item: cifar.mean_over(item[1], "frechet")[0],
     )
     parts = [
-        f"{METHODS[name]} {cifar.told(curves, 'score')} "
-        f"({cifar.told(curves, 'frechet', 3)})"
+        f"{METHODS[name]} {cifar.told(curves, 'frechet', 1)} "
+        f"({cifar.told(curves, 'score')})"
         for name, curves in ranked
     ]
     width = f"base width {form['features']}, " if form["features"] else ""
     return (
-        f"{real['score_is']} and {real['frechet_is']} after {form['steps']:,} "
+        f"{real['frechet_is']} ({real['score_is']}) after {form['steps']:,} "
         f"generator updates, {width}{form['count']:,} samples, {form['seeds']} "
         "seed(s): "
-        f"{'; '.join(parts)}; real images {real['score']:.2f} ({real['frechet']:.3f}). "
+        f"{'; '.join(parts)}; real images {real['frechet']:.2f} ({real['score']:.2f}). "
         "Paper, Inception score at 200,000: Adam and DCGAN about 6, RMSprop below, "
         "clipping lowest"
     )
