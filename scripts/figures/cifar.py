@@ -9,13 +9,13 @@ their score and Frechet distance are of Inception features where its weights can
 from pathlib import Path
 
 import numpy as np
-from wgan_jax.metrics.features import extract, extract_array, inception_extractor
-from wgan_jax.metrics.image_scores import names
 
 from figures import training
 from wgan_jax import data, evaluate_images, images, sample, train
 from wgan_jax.config import UserError
 from wgan_jax.metrics import scores
+from wgan_jax.metrics.features import extract, extract_array, inception_extractor
+from wgan_jax.metrics.image_scores import names
 
 ROOT = Path(__file__).parents[2]
 
