@@ -20,7 +20,7 @@ TINY = """--run.steps 1 --run.chunk 1 --run.log-every 1 --run.sample-every 1
 --data.heldout 8 --objective.n-critic 1""".split()  # noqa: SIM905
 FEW = {
     ".evaluate": ["--num", "10", "--repeats", "2"],
-    ".anomaly": ["--num", "8"],
+    ".anomaly": ["--num", "8", "--encoder-steps", "50"],
 }
 
 
