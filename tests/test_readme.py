@@ -44,6 +44,13 @@ def clone(tmp_path_factory):
         (folder / name).symlink_to(ROOT / name)
     (folder / "FOLDER").mkdir()
     rng = np.random.default_rng(0)
+    splits = {"train": 40, "test": 10}
+    arrays = {
+        f"{name}_images": rng.integers(0, 256, (count, 32, 32, 3), np.uint8)
+        for name, count in splits.items()
+    }
+    labels = {f"{name}_labels": np.arange(n) % 10 for name, n in splits.items()}
+    np.savez(folder / "cifar10.npz", **arrays, **labels)
     for i in range(20):
         image = Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8))
         image.save(folder / "FOLDER" / f"{i}.png")
