@@ -1,25 +1,27 @@
-"""Full training cycles of this library against the eager PyTorch loop of tutorials.
+"""Full training cycles of this library against PyTorch.
 
 A cycle is n_critic critic updates, each on a fresh real batch and fresh noise, then one
-generator update. Both sides train the same nets with the same batch size, n_critic,
-optimizer, precision and number of threads. PyTorch: an eager loop over a DataLoader.
-Ours: `steps.train_chunk`, compiled, with the images on the device. They take turns
-(A B A B); the figure is the median over the rounds, with the slowest and the fastest.
+generator update. All sides train the same nets with the same batch size, n_critic,
+optimizer, precision and number of threads. eager: PyTorch as tutorials write it, with a
+DataLoader. tuned: PyTorch with the images on the device and no work for nothing.
+compiled: the same by torch.compile. ours: `steps.train_chunk`. They take turns
+(A B C D A B C D); a figure is the median over the rounds, with the slowest and fastest.
 """
 
 import argparse
 import datetime
 import json
 import math
+import multiprocessing
 import os
 import platform
 import re
+import resource
 import statistics
 import subprocess
 import sys
 import time
 from functools import partial
-from itertools import chain, pairwise, repeat
 from pathlib import Path
 
 import jax
@@ -32,13 +34,31 @@ from wgan_jax.data import make_draw
 
 try:
     import torch
-    from torch import nn
+    import torch_loops
 except ImportError:  # main says so in one sentence.
     torch = None
 
-# One row a width. The tiny widths are for the test.
-FEATURES = {"fashion_mnist_mlp": (128,), "mnist_dcgan": (64,), "cat_faces": (16, 64)}
-TINY_FEATURES = {"fashion_mnist_mlp": (4,), "mnist_dcgan": (4,), "cat_faces": (2, 4)}
+# One row a width; a GPU takes the last one only. The tiny widths are for the test.
+FEATURES = {
+    "fashion_mnist_mlp": (128,),
+    "mnist_dcgan": (64,),
+    "cat_faces": (16, 64),
+    "cifar10_resnet": (16, 64),
+}
+GPU_FEATURES = {name: widths[-1:] for name, widths in FEATURES.items()}
+GPU_FEATURES["cifar10_resnet"] = (128,)
+TINY_FEATURES = {
+    "fashion_mnist_mlp": (4,),
+    "mnist_dcgan": (4,),
+    "cat_faces": (2, 4),
+    "cifar10_resnet": (4,),
+}
+SIDES = {
+    "eager": "PyTorch eager",
+    "tuned": "PyTorch tuned",
+    "compiled": "PyTorch compiled",
+    "ours": "ours",
+}
 
 
 def make_config(name, features, batch_size=None, n_critic=None) -> Config:
@@ -54,6 +74,24 @@ def make_config(name, features, batch_size=None, n_critic=None) -> Config:
         )
         # Penalty and Adam(1e-4, (0, 0.9)) are the defaults.
         return Config(data, model, Objective(n_critic=n_critic or 2))
+    if name == "cifar10_resnet":
+        data = Data(batch_size=batch_size or 64, image_size=32, channels=3)
+        model = Model(
+            kind="resnet",
+            z_dim=128,
+            features=features,
+            generator_widths=(1, 1, 1),
+            critic_widths=(1, 1, 1, 1),
+            kernel=3,
+            critic_activation="relu",
+            bias="all",
+            init="tflib",
+        )
+        # Of the paper's; its BatchNorm in halves of a batch came from its two GPUs.
+        objective = Objective(
+            n_critic=n_critic or 5, generator_batch=2 * data.batch_size
+        )
+        return Config(data, model, objective, Optimizer("adam", 2e-4, 2e-4))
     data = Data(batch_size=batch_size or 64, image_size=32, channels=1)
     if name == "mnist_dcgan":
         model = Model(features=features, critic_norm="batch", init="dcgan")
@@ -73,120 +111,95 @@ def make_config(name, features, batch_size=None, n_critic=None) -> Config:
     return Config(data, model, objective, Optimizer("rmsprop", 5e-5, 5e-5))
 
 
-# ----------------------------------------------------------------------------- PyTorch
+# ------------------------------------------------------------------------------ sides
 
 
-def torch_nets(config):
-    """Generator: noise -> images [batch, c, h, w]; critic: those -> scores [batch]."""
-    model, (size, _, channels) = config.model, config.data.sample_shape
-    pixels = channels * size**2
-    up = [model.z_dim, *(m * model.features for m in model.generator_widths)]
-    down = [m * model.features for m in model.critic_widths]
-    eps, leaky = model.norm_epsilon, partial(nn.LeakyReLU, model.leaky_slope, True)
-    if model.kind == "mlp":
-        generator, critic = [nn.Linear(up[0], up[1]), leaky()], [nn.Flatten()]
-        for a, b in pairwise(up[1:]):
-            generator += [nn.Linear(a, b), nn.BatchNorm1d(b, eps), leaky()]
-        generator += [nn.Linear(up[-1], pixels), nn.Tanh()]
-        generator += [nn.Unflatten(1, (channels, size, size))]
-        for a, b in zip([pixels, *down], down):
-            critic += [nn.Linear(a, b), leaky()]
-        critic.append(nn.Linear(down[-1], 1))
-    else:
-        generator = [nn.Unflatten(1, (up[0], 1, 1))]
-        geometry = (size >> len(up) - 1, 1, 0)
-        for a, b in pairwise(up):
-            generator.append(nn.ConvTranspose2d(a, b, *geometry, bias=False))
-            generator += [nn.BatchNorm2d(b, eps), nn.ReLU(True)]
-            geometry = (4, 2, 1)
-        generator += [nn.ConvTranspose2d(up[-1], channels, 4, 2, 1), nn.Tanh()]
-        critic = [nn.Conv2d(channels, down[0], 4, 2, 1), leaky()]
-        for a, b in pairwise(down):
-            instance = partial(nn.InstanceNorm2d, affine=True)
-            norm = nn.BatchNorm2d if model.critic_norm == "batch" else instance
-            critic += [nn.Conv2d(a, b, 4, 2, 1, bias=False), norm(b, eps), leaky()]
-        critic.append(nn.Conv2d(down[-1], 1, size >> len(down)))
-    return nn.Sequential(*generator), nn.Sequential(*critic, nn.Flatten(0))
-
-
-def torch_side(config, images, device):
-    """Trains as tutorials do on uint8 [n, h, w, c]. Returns run(cycles) -> loss."""
-    torch.manual_seed(0)
-    objective, batch = config.objective, config.data.batch_size
-    generator, critic = (net.to(device) for net in torch_nets(config))
-    kind, options = torch.optim.RMSprop, {}
-    if config.optimizer.kind == "adam":
-        kind = torch.optim.Adam
-        options = {"betas": (config.optimizer.beta1, config.optimizer.beta2)}
-    generator_optimizer = kind(
-        generator.parameters(), config.optimizer.generator_lr, **options
-    )
-    critic_optimizer = kind(critic.parameters(), config.optimizer.critic_lr, **options)
-    samples = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
-    dataset = torch.utils.data.TensorDataset(samples)
-    loader = torch.utils.data.DataLoader(dataset, batch, shuffle=True, drop_last=True)
-    batches = chain.from_iterable(repeat(loader))
-
-    def noise():
-        return torch.randn(batch, config.model.z_dim, device=device)
-
-    def penalty(real, fake):
-        epsilon = torch.rand(batch, 1, 1, 1, device=device)
-        x = (epsilon * real + (1 - epsilon) * fake).requires_grad_(True)
-        score = critic(x)
-        ones = torch.ones_like(score)
-        (gradient,) = torch.autograd.grad(score, x, ones, create_graph=True)
-        return ((gradient.flatten(1).norm(2, dim=1) - objective.gp_target) ** 2).mean()
-
-    def cycle():
-        for _ in range(objective.n_critic):
-            (real,) = next(batches)
-            real = real.to(device).float() / 127.5 - 1
-            fake = generator(noise()).detach()
-            loss = critic(fake).mean() - critic(real).mean()
-            if objective.constraint == "penalty":
-                loss = loss + objective.gp_weight * penalty(real, fake)
-            critic_optimizer.zero_grad()
-            loss.backward()
-            critic_optimizer.step()
-            if objective.constraint == "clip":
-                for parameter in critic.parameters():
-                    parameter.data.clamp_(-objective.clip, objective.clip)
-        # As in the tutorials, this also computes gradients of the critic, for nothing.
-        generator_optimizer.zero_grad()
-        (-critic(generator(noise())).mean()).backward()
-        generator_optimizer.step()
-        return loss
-
-    def run(cycles):
-        for _ in range(cycles):
-            loss = cycle()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        return loss.item()
-
-    return run
-
-
-# -------------------------------------------------------------------------------- ours
-
-
-def our_side(config, images):
-    """The same with this library. Returns (run(cycles) -> loss, seconds to compile)."""
+def our_loop(config, images):
+    """Trains with this library on uint8 [n, h, w, c]. Returns run(cycles) -> loss."""
     spec = state.make_spec(config, make_draw(config.data, len(images)))
     now = jax.jit(partial(state.init_state, spec=spec))(jax.random.key(0))
     samples = jax.device_put(images)
     chunk = jax.jit(partial(steps.train_chunk, spec=spec), donate_argnums=0)
-    start = time.perf_counter()
-    program = chunk.lower(now, samples, 1).compile()
-    compile_s = time.perf_counter() - start
 
     def run(cycles):
         nonlocal now
-        now, metrics = jax.block_until_ready(program(now, samples, cycles))
+        now, metrics = jax.block_until_ready(chunk(now, samples, cycles))
         return float(metrics["critic_loss"])
 
-    return run, compile_s
+    return run
+
+
+def serve(pipe, side, config, images, precision):
+    """A side in a process of its own, with memory and threads of its own.
+
+    Answers "start" with the seconds to the end of the first cycle, with compilation,
+    a number of cycles with the seconds they took, and "peak" with megabytes.
+    """
+    device, _ = prepare(precision)
+    samples = np.random.default_rng(0).integers(
+        0, 256, (images, *config.data.sample_shape), np.uint8
+    )
+    before = _resident_mb()
+    run = None
+    while (order := pipe.recv()) != "end":
+        start = time.perf_counter()
+        if order == "peak":
+            pipe.send(_peak_mb(side, device, before))
+            continue
+        if run is None:
+            if side == "ours":
+                run = our_loop(config, samples)
+            elif side == "eager":
+                run = torch_loops.eager_loop(config, samples, device)
+            else:
+                compiled = side == "compiled"
+                run = torch_loops.tuned_loop(config, samples, device, compiled)
+            order = 1
+        loss = run(order)
+        seconds = time.perf_counter() - start
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"critic loss {loss}: it measures nothing")
+        pipe.send(seconds)
+
+
+def _resident_mb():
+    pages = Path("/proc/self/statm")
+    if not pages.exists():
+        return 0.0
+    return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _peak_mb(side, device, before):
+    """The most memory that was held for training: of the GPU, or of this process."""
+    if device == "cpu":
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak * (1 if sys.platform == "darwin" else 1024) / 1e6 - before
+    if side == "ours":
+        return jax.local_devices()[0].memory_stats()["peak_bytes_in_use"] / 1e6
+    return torch.cuda.max_memory_allocated() / 1e6
+
+
+class Side:
+    """The other end of `serve`."""
+
+    def __init__(self, name, config, images, precision):
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        arguments = (theirs, name, config, images, precision)
+        self.process = context.Process(target=serve, args=arguments, daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def ask(self, order):
+        """What the side answers; EOFError where it has died."""
+        self.pipe.send(order)
+        return self.pipe.recv()
+
+    def end(self):
+        """Lets the process go."""
+        if self.process.is_alive():
+            self.pipe.send("end")
+        self.process.join()
 
 
 def gflop_per_cycle(config) -> float:
@@ -209,64 +222,78 @@ def gflop_per_cycle(config) -> float:
     return (config.objective.n_critic * critic + generator) / 1e9
 
 
-# ----------------------------------------------------------------------------- measure
+def matrix_gflop_per_s(size=2048, rounds=10) -> float:
+    """The rate of a large product of float32 matrices, the better of both libraries."""
+
+    def best(product, a):
+        times = []
+        for _ in range(rounds):
+            start = time.perf_counter()
+            product(a)
+            times.append(time.perf_counter() - start)
+        return 2 * size**3 / min(times[1:]) / 1e9
+
+    device = "cuda" if jax.default_backend() == "gpu" else "cpu"
+    ours = jax.jit(lambda a: a @ a)
+
+    def theirs(a):
+        a = a @ a
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return max(
+        best(lambda a: ours(a).block_until_ready(), jnp.ones((size, size))),
+        best(theirs, torch.ones(size, size, device=device)),
+    )
+
+
+# ---------------------------------------------------------------------------- measure
 
 
 def measure(sides, rounds, seconds):
-    """Cycles per second {side: [one a round]} of {side: run}, the sides taking turns.
+    """Cycles per second {side: [one a round]} of {name: Side}, which take turns.
 
     seconds: how long a turn is meant to last. Everything before the rounds is warm-up.
     """
-    # In one process, as an idle side does not disturb the other: in the 0.3 s after
-    # a turn XLA's threads took 0.1 ms of CPU time in all, PyTorch's 10 ms.
     cycles = {}
-    for name, run in sides.items():
-        run(1)
-        cycles[name], elapsed = 1, _timed(run, 1)
+    for name, side in sides.items():
+        cycles[name], elapsed = 1, side.ask(1)
         while elapsed < seconds / 4:
             cycles[name] *= 2
-            elapsed = _timed(run, cycles[name])
+            elapsed = side.ask(cycles[name])
         cycles[name] = math.ceil(seconds / elapsed * cycles[name])
     rates = {name: [] for name in sides}
     for i in range(rounds):
-        for name, run in sides.items():
-            rates[name].append(cycles[name] / _timed(run, cycles[name]))
+        for name, side in sides.items():
+            rates[name].append(cycles[name] / side.ask(cycles[name]))
         turns = ", ".join(f"{name} {rates[name][-1]:.3g}" for name in sides)
         progress(f"  round {i + 1} of {rounds}, cycles/s: {turns}")
     return rates
 
 
-def _timed(run, cycles):
-    start = time.perf_counter()
-    loss = run(cycles)
-    if not math.isfinite(loss):
-        raise FloatingPointError(f"critic loss {loss}: such a run measures nothing")
-    return time.perf_counter() - start
-
-
-def _busy_elsewhere():
-    """Core-seconds that all other processes have taken so far; 0 where unknown.
-
-    On shared cores PyTorch's OpenMP threads spin while they wait for each other: a busy
-    neighbour slows them many times more than ours, and the ratio means nothing.
-    """
+def _busy_seconds():
+    """Core-seconds that all processes have taken so far; 0 where unknown."""
     if not os.path.exists("/proc/stat"):
         return 0.0
     user, nice, system = Path("/proc/stat").read_text().split(None, 4)[1:4]
-    ticks = int(user) + int(nice) + int(system)
-    return ticks / os.sysconf("SC_CLK_TCK") - time.process_time()
+    return (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
-def benchmark(name, config, device, images, rounds, seconds):
+def _own_seconds(sides):
+    """Core-seconds of this process and its sides."""
+    total = time.process_time()
+    for side in sides.values():
+        stat = Path(f"/proc/{side.process.pid}/stat")
+        if stat.exists():
+            user, system = stat.read_text().rpartition(")")[2].split()[11:13]
+            total += (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
+def benchmark(name, config, which, images, precision, rounds, seconds):
     """The row of one configuration as a dict of what was run and what was measured."""
     batch, n_critic = config.data.batch_size, config.objective.n_critic
-    shape = config.data.sample_shape
-    progress(f"{name}, features {config.model.features}: compiling ours")
-    samples = np.random.default_rng(0).integers(0, 256, (images, *shape), np.uint8)
-    ours, compile_s = our_side(config, samples)
-    progress(f"  compiled in {compile_s:.1f} s; warming up both")
-    sides = {"pytorch": torch_side(config, samples, device), "ours": ours}
-    what = (config.model.kind, "x".join(map(str, shape)))
+    what = (config.model.kind, "x".join(map(str, config.data.sample_shape)))
     row = {
         "config": name,
         "work": " ".join((*what, config.objective.constraint, config.optimizer.kind)),
@@ -274,15 +301,27 @@ def benchmark(name, config, device, images, rounds, seconds):
         "batch": batch,
         "n_critic": n_critic,
         "gflop_per_cycle": gflop_per_cycle(config),
-        "compile_s": compile_s,
     }
-    before, start = _busy_elsewhere(), time.perf_counter()
-    measured = measure(sides, rounds, seconds)
-    row["cores_busy_elsewhere"] = (_busy_elsewhere() - before) / (
-        time.perf_counter() - start
-    )
-    if (busy := row["cores_busy_elsewhere"]) > 0.1:
-        progress(f"  DISTURBED: other processes kept {busy:.1f} cores busy")
+    sides, starts = {}, {}
+    try:
+        for side in which:
+            progress(f"{name}, features {config.model.features}: starting {side}")
+            sides[side] = Side(side, config, images, precision)
+            starts[side] = sides[side].ask("start")
+            progress(f"  first cycle behind {starts[side]:.1f} s")
+        busy, own, start = _busy_seconds(), _own_seconds(sides), time.perf_counter()
+        measured = measure(sides, rounds, seconds)
+        # PyTorch's OpenMP threads spin while they wait for each other: a busy neighbour
+        # slows them many times more than ours, and the ratio means nothing.
+        elsewhere = _busy_seconds() - busy - (_own_seconds(sides) - own)
+        elsewhere /= time.perf_counter() - start
+        peaks = {side: sides[side].ask("peak") for side in sides}
+    finally:
+        for side in sides.values():
+            side.end()
+    row["cores_busy_elsewhere"] = elsewhere
+    if elsewhere > 0.1:
+        progress(f"  DISTURBED: other processes kept {elsewhere:.1f} cores busy")
     for side, rates in measured.items():
         median = statistics.median(rates)
         row[side] = {
@@ -290,9 +329,17 @@ def benchmark(name, config, device, images, rounds, seconds):
             "min_max": [min(rates), max(rates)],
             "critic_updates_per_s": median * n_critic,
             "images_per_s": median * n_critic * batch,
+            "gflop_per_s": median * row["gflop_per_cycle"],
+            "start_s": starts[side],
+            "peak_mb": peaks[side],
         }
-    row["ratio"] = row["ours"]["cycles_per_s"] / row["pytorch"]["cycles_per_s"]
     return row
+
+
+def times_as_fast(row, other):
+    """Our speed over that of the side `other`, or of the best of several."""
+    rates = [row[side]["cycles_per_s"] for side in other if side in row]
+    return row["ours"]["cycles_per_s"] / max(rates) if rates and "ours" in row else None
 
 
 # ------------------------------------------------------------------------------ report
@@ -328,32 +375,35 @@ def _git(*command):
 
 
 def markdown(report) -> str:
-    """The report as a table, two lines a row, under the sentence of what it is."""
+    """The report as a table, a line a side, under the sentence of what it is."""
     versions = ", ".join(f"{k} {v}" for k, v in report["versions"].items())
     head = ["config", "work", "features", "batch", "n_critic", "GFLOP/cycle", "side"]
-    head += ["cycles/s: median (min-max)", "critic updates/s", "images/s"]
-    head += ["times PyTorch", "compile s", "cores busy elsewhere"]
+    head += ["cycles/s: median (min-max)", "images/s", "ours / this"]
+    head += ["share of matrix rate", "first cycle s", "peak MB", "cores busy elsewhere"]
     lines = [
-        f"Training cycles in float32, median of {report['rounds']} turns of about "
-        f"{report['seconds']:g} s each. {report['device']}; {report['cpu']}, "
-        f"{report['cores']} cores, {report['threads']} threads; {versions}; commit "
+        f"Training cycles in {report['precision']}, median of {report['rounds']} turns "
+        f"of about {report['seconds']:g} s each. {report['device']}; {report['cpu']}, "
+        f"{report['cores']} cores, {report['threads']} threads; a product of matrices "
+        f"has {report['matrix_gflop_per_s']:.0f} GFLOP/s; {versions}; commit "
         f"{report['commit']}; {report['date']}.\n",
         f"| {' | '.join(head)} |",
         "|---" * len(head) + "|",
     ]
     for row in report["rows"]:
         work = [str(row[k]) for k in head[:5]] + [f"{row['gflop_per_cycle']:.3g}"]
-        for side, label in (("pytorch", "PyTorch eager"), ("ours", "ours")):
-            rates, (low, high) = row[side], row[side]["min_max"]
+        for side in filter(row.__contains__, SIDES):
+            measured, (low, high) = row[side], row[side]["min_max"]
+            ratio = times_as_fast(row, [side])
             cells = [
-                f"{rates['cycles_per_s']:.3g} ({low:.3g}-{high:.3g})",
-                f"{rates['critic_updates_per_s']:.3g}",
-                f"{rates['images_per_s']:.0f}",
-                f"{row['ratio']:.2f}" if side == "ours" else "1",
-                f"{row['compile_s']:.1f}" if side == "ours" else "",
+                f"{measured['cycles_per_s']:.3g} ({low:.3g}-{high:.3g})",
+                f"{measured['images_per_s']:.0f}",
+                f"{ratio:.2f}" if ratio and side != "ours" else "",
+                f"{measured['gflop_per_s'] / report['matrix_gflop_per_s']:.2f}",
+                f"{measured['start_s']:.1f}",
+                f"{measured['peak_mb']:.0f}",
                 f"{row['cores_busy_elsewhere']:.1f}",
             ]
-            lines.append(f"| {' | '.join([*work, label, *cells])} |")
+            lines.append(f"| {' | '.join([*work, SIDES[side], *cells])} |")
     return "\n".join(lines) + "\n"
 
 
@@ -366,31 +416,42 @@ def parse(arguments):
     add, names = parser.add_argument, list(FEATURES)
     which = f"rows to run, of {', '.join(names)}; default all"
     add("--config", nargs="+", choices=names, default=names, metavar="NAME", help=which)
+    which = f"sides to run, of {', '.join(SIDES)}; default all"
+    add(
+        "--side", nargs="+", choices=SIDES, default=[*SIDES], metavar="NAME", help=which
+    )
     add("--features", type=int, help="base width of every row instead of its own")
+    add("--batch-size", type=int, help="batch size instead of each row's own")
     add("--n-critic", type=int, help="critic updates a cycle instead of each row's own")
+    add("--images", type=int, default=2048, help="images to train on (default 2048)")
     add("--rounds", type=int, default=5, help="turns of each side (default 5)")
     add("--seconds", type=float, default=3, help="length of a turn (default 3)")
+    add("--precision", choices=("float32", "tensorfloat32"), default="float32",
+        help="of products on a GPU (default float32)")  # fmt: skip
     add("--tiny", action="store_true", help="minimal nets, batch 4, one round: a test")
     add("--out", type=Path, metavar="FILE.json", help="write all figures here too")
     add("--markdown", type=Path, metavar="FILE.md", help="write the table here too")
     options = parser.parse_args(arguments)
-    for name in ("features", "n_critic", "rounds", "seconds"):
+    counts = ("features", "batch_size", "n_critic", "images", "rounds", "seconds")
+    for name in counts:
         value = getattr(options, name)
         if value is not None and value <= 0:
             parser.error(f"--{name.replace('_', '-')} {value} must be greater than 0")
     return options
 
 
-def prepare():
-    """Gives both sides the same device, threads and precision: (device, threads)."""
+def prepare(precision):
+    """Gives all sides the same device, threads and precision: (device, threads)."""
     if not torch.cuda.is_available():
         jax.config.update("jax_platforms", "cpu")
-    # Both share one GPU, and a compile time from a cache would not be one.
+    # All share one GPU, and a compile time from a cache would not be one.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    os.environ.setdefault("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1")
     jax.config.update("jax_enable_compilation_cache", False)
     # Left alone, both would round to TensorFloat-32 on a GPU, and in different places.
-    jax.config.update("jax_default_matmul_precision", "float32")
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    jax.config.update("jax_default_matmul_precision", precision)
+    rough = precision == "tensorfloat32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = rough
     # XLA takes every core this process may use; PyTorch would take half of them where
     # cores come in pairs.
     affinity = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count()))
@@ -404,17 +465,25 @@ def main(arguments=None):
     if torch is None:
         progress("The benchmark needs PyTorch: pip install torch, or wgan-jax[torch].")
         return 2
-    widths, batch, images = FEATURES, None, 2048
+    device, threads = prepare(options.precision)
+    widths = GPU_FEATURES if device == "cuda" else FEATURES
+    batch, images, size = options.batch_size, options.images, 2048
     turns = options.rounds, options.seconds
     if options.tiny:
-        widths, batch, images, turns = TINY_FEATURES, 4, 64, (1, 0.02)
-    device, threads = prepare()
-    report = machine(device, threads)
-    report |= {"rounds": turns[0], "seconds": turns[1], "rows": []}
+        widths, batch, images, size = TINY_FEATURES, 4, 64, 64
+        turns = (1, 0.02)
+    report = machine(device, threads) | {
+        "precision": options.precision,
+        "matrix_gflop_per_s": matrix_gflop_per_s(size),
+        "rounds": turns[0],
+        "seconds": turns[1],
+        "rows": [],
+    }
     for name in options.config:
         for features in [options.features] if options.features else widths[name]:
             config = make_config(name, features, batch, options.n_critic)
-            row = benchmark(name, config, device, images, *turns)
+            what = options.side, images, options.precision
+            row = benchmark(name, config, *what, *turns)
             report["rows"].append(row)
             # After every row, so that a long run cut short leaves what it measured.
             if options.out:
