@@ -1,3 +1,4 @@
+import functools
 import itertools
 import os
 import sys
@@ -37,6 +38,16 @@ def new_key():
 @pytest.fixture
 def x64():
     with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="module")
+def restore_each_once():
+    """Reading a checkpoint takes longer than all that is done with it in some tests."""
+    from wgan_jax import sample
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sample, "restore", functools.cache(sample.restore))
         yield
 
 

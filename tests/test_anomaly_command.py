@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import functools
 import json
 from functools import partial
 
@@ -16,6 +15,8 @@ from wgan_jax import anomaly, anomaly_data, data, encoder, run_directory, sample
 from wgan_jax.checkpoint import Checkpoints
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer, UserError
 from wgan_jax.state import init_state, make_spec
+
+pytestmark = pytest.mark.usefixtures("restore_each_once")
 
 ANOGAN = ("--method", "anogan", "--steps", "20", "--lr", "0.2")
 ENCODER = ("--encoder-steps", "15")
@@ -65,14 +66,6 @@ def folder(made, tmp_path_factory):
             path.parent.mkdir(exist_ok=True)
             Image.fromarray(image).save(path)
     return out
-
-
-@pytest.fixture(autouse=True, scope="module")
-def restore_each_once():
-    """Reading a checkpoint takes longer than all that is done with it here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sample, "restore", functools.cache(sample.restore))
-        yield
 
 
 def told(run, out, *more):

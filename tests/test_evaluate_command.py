@@ -1,7 +1,6 @@
 """`python -m wgan_jax.evaluate` as users run it."""
 
 import dataclasses
-import functools
 import json
 import math
 import shutil
@@ -14,6 +13,8 @@ from commands import TINY, in_process, python_m
 
 from wgan_jax import data, evaluate, sample, train
 from wgan_jax.metrics import transport
+
+pytestmark = pytest.mark.usefixtures("restore_each_once")
 
 QUICK = ("--num", "60", "--repeats", "2")
 CRITIC = {
@@ -48,14 +49,6 @@ def toy_run(tmp_path_factory):
     )
     assert code == 0, error
     return out
-
-
-@pytest.fixture(autouse=True, scope="module")
-def restore_each_once():
-    """Reading a checkpoint takes longer than all that is done with it here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sample, "restore", functools.cache(sample.restore))
-        yield
 
 
 def measured(run, *more, out=None):

@@ -413,7 +413,7 @@ def test_images_that_cannot_be_compared_are_refused(tmp_path, dataset):
     for name, part in (
         ("small.npz", "bring both to one size and number of channels"),
         ("few.npz", "has 9 images: give 10 or more"),
-        ("floats.npz", "has float64[20, 16, 16, 1] under images: it must be uint8"),
+        ("floats.npz", "floats.npz is float64[20, 16, 16, 1]: it must be uint8"),
         ("bad.npz", "is no .npz file with `images`"),
         ("mixed", "has images of different sizes, 16.png and 8.png"),
         ("empty", "has no image files"),

@@ -8,7 +8,7 @@ from rich.progress import track
 
 from wgan_jax.config import UserError
 from wgan_jax.data import Dataset
-from wgan_jax.sources import SUFFIXES
+from wgan_jax.sources import SUFFIXES, check_images
 
 
 def load_pair(images: str, reference: str) -> tuple[np.ndarray, Dataset]:
@@ -87,17 +87,5 @@ def _load_npz(path, typed):
             labels = file.get("labels")
     except Exception as error:
         raise UserError(f"{typed} is no .npz file with `images`: {error}") from error
-    fits = array.ndim == 3 or (array.ndim == 4 and array.shape[3] in (1, 3))
-    if not fits or array.dtype != np.uint8:
-        raise UserError(
-            f"{typed} has {array.dtype}{list(array.shape)} under {name}: it must be "
-            "uint8 [n, height, width] or [n, height, width, 1 or 3]"
-        )
-    if labels is not None and (
-        labels.shape != array.shape[:1] or labels.dtype.kind not in "iu"
-    ):
-        raise UserError(
-            f"{typed} has {labels.dtype}{list(labels.shape)} under labels: it must be "
-            f"one whole number for each of the {len(array)} images"
-        )
+    check_images(array, labels, f"{name} of {typed}", f"labels of {typed}")
     return (array[..., None] if array.ndim == 3 else array), labels

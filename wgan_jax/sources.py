@@ -50,20 +50,8 @@ def _load_npz(data, report):
 
 def _npz_images(data, field, name):
     path, name, images, labels = _read_npz(data, field, name)
-    shape_fits = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))
-    if not shape_fits or images.dtype != np.uint8:
-        raise UserError(
-            f"array {name!r} of data.dir={path} is {images.dtype}{list(images.shape)}: "
-            "it must be uint8 [n, height, width] or [n, height, width, 1 or 3]"
-        )
-    if labels is not None and (
-        labels.shape != images.shape[:1] or labels.dtype.kind not in "iu"
-    ):
-        raise UserError(
-            f"array {_labels_of(name)!r} of data.dir={path} is {labels.dtype}"
-            f"{list(labels.shape)}: it must be one whole number for each of the "
-            f"{len(images)} images"
-        )
+    arrays = (f"array {n!r} of data.dir={path}" for n in (name, _labels_of(name)))
+    check_images(images, labels, *arrays)
     labels = labels if labels is None else labels.astype(np.int32)
     if images.ndim == 4 and images.shape[1:] == data.sample_shape:
         return Part(images, labels)
@@ -91,6 +79,26 @@ def _load_vectors(data, report):
     if not np.isfinite(vectors).all():
         raise UserError(f"{what} has numbers that are not finite: leave them out")
     return Part(vectors), None
+
+
+def check_images(images, labels, images_are, labels_are):
+    """Raises UserError unless these are images and, if any, a label for each.
+
+    images_are, labels_are: how the user knows the arrays.
+    """
+    fits = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))
+    if not fits or images.dtype != np.uint8:
+        raise UserError(
+            f"{images_are} is {images.dtype}{list(images.shape)}: it must be uint8 "
+            "[n, height, width] or [n, height, width, 1 or 3]"
+        )
+    if labels is None:
+        return
+    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
+        raise UserError(
+            f"{labels_are} is {labels.dtype}{list(labels.shape)}: it must be one whole "
+            f"number for each of the {len(images)} images"
+        )
 
 
 def _read_npz(data, field, name):

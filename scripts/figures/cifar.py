@@ -55,6 +55,16 @@ def trained(name, form, seed, size, options) -> Path:
     return run
 
 
+def sizes(quick, full):
+    """The three forms of a figure; features 0 is the configuration's own width."""
+    common = {"seeds": 1, "seed": 0}
+    tiny = {"steps": 4, "looks": 2, "chunk": 2, "features": 2, "count": 100}
+    quick = {"features": 16, "count": 5000} | quick
+    full = {"chunk": 100, "features": 0, "count": 50_000, "seeds": 3} | full
+    forms = {"tiny": tiny, "quick": quick, "full": full}
+    return {name: common | form for name, form in forms.items()}
+
+
 def compute(names_of_runs, form, size, options) -> dict:
     """Trains or goes on with each configuration and seed, then measures checkpoints.
 

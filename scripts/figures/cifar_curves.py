@@ -10,14 +10,10 @@ import matplotlib.pyplot as plt
 
 from figures import cifar, training
 
-SIZES = {
-    "tiny": {"steps": 4, "looks": 2, "chunk": 2, "features": 2, "count": 100,
-             "seeds": 1, "seed": 0},
-    "quick": {"steps": 900, "looks": 3, "chunk": 50, "features": 16, "count": 5000,
-              "seeds": 1, "seed": 0},
-    "full": {"steps": 200_000, "looks": 20, "chunk": 100, "features": 0,
-             "count": 50_000, "seeds": 3, "seed": 0},
-}  # fmt: skip
+SIZES = cifar.sizes(
+    quick={"steps": 900, "looks": 3, "chunk": 50},
+    full={"steps": 200_000, "looks": 20},
+)
 METHODS = {
     "cifar10_dcgan_gp_adam": "penalty, Adam",
     "cifar10_dcgan_gp_rmsprop": "penalty, RMSprop",

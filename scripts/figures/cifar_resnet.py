@@ -8,14 +8,10 @@ import matplotlib.pyplot as plt
 
 from figures import cifar, training
 
-SIZES = {
-    "tiny": {"steps": 4, "looks": 2, "chunk": 2, "features": 2, "count": 100,
-             "seeds": 1, "seed": 0},
-    "quick": {"steps": 400, "looks": 4, "chunk": 25, "features": 16, "count": 5000,
-              "seeds": 1, "seed": 0},
-    "full": {"steps": 100_000, "looks": 10, "chunk": 100, "features": 0,
-             "count": 50_000, "seeds": 3, "seed": 0},
-}  # fmt: skip
+SIZES = cifar.sizes(
+    quick={"steps": 400, "looks": 4, "chunk": 25},
+    full={"steps": 100_000, "looks": 10},
+)
 NETS = {
     "cifar10_resnet": ("without labels", "7.86 +- 0.07"),
     "cifar10_resnet_acgan": ("with labels", "8.42 +- 0.10"),
