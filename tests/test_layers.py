@@ -22,6 +22,9 @@ CONVS = {
     "k2s3p0 holes": ((9, 8), 2, 3, 0),
     "k5s2 SAME": ((8, 6), 5, 2, (1, 2)),
     "k3s2 uneven": ((7, 8), 3, 2, (2, 0)),
+    "k4s2p1 large": ((18, 16), 4, 2, 1),
+    "k3s1p1 narrow": ((5, 6), 3, 1, 1),
+    "k3s1 uneven narrow": ((5, 4), 3, 1, (2, 0)),
 }
 TRANSPOSES = {
     "k4s2p1": ((4, 3), 4, 2, 1, 0),
@@ -33,7 +36,7 @@ TRANSPOSES = {
     "k5s2 SAME": ((4, 3), 5, 2, (1, 2), 0),
 }
 CASES = [("conv", n) for n in CONVS] + [("conv_transpose", n) for n in TRANSPOSES]
-FORMS = ("products", "library")
+FORMS = ("winograd", "products", "library")
 QUANTITIES = ("value", "d x", "d kernel", "d2 x", "d2 kernel")
 
 each_case = pytest.mark.parametrize(("kind", "name"), CASES)
@@ -80,12 +83,13 @@ def operands(kind, name):
     rng = np.random.default_rng(len(name))
     if kind == "conv":
         size, k, stride, padding = CONVS[name]
-        channels, options = (3, 2), {"stride": stride, "padding": padding}
+        channels = (8, 2) if "narrow" in name else (3, 2)
+        options = {"stride": stride, "padding": padding}
     else:
         size, k, stride, padding, extra = TRANSPOSES[name]
         channels = (2, 3)
         options = {"stride": stride, "padding": padding, "output_padding": extra}
-    x = rng.normal(size=(2, *size, 3))
+    x = rng.normal(size=(2, *size, channels[kind != "conv"]))
     return x, rng.normal(size=(k, k, *channels)), options
 
 

@@ -4,19 +4,23 @@ A convolution ``y = F(x, k)``, its input gradient ``B(y, k)`` and its kernel gra
 ``W(x, y)`` are three bilinear maps, and every derivative of each is another of the
 three. They are defined here once, with rules that name each other, so the second
 derivatives a gradient penalty needs run on the same three fast kernels; ``B`` is also
-the transposed convolution. Each has two forms: a few matrix products (CPU, where XLA's
-convolutions crawl inside a loop) and the library's convolution (GPU and TPU).
+the transposed convolution. Each has three forms: a few matrix products, these with
+fewer multiplications by `winograd` (both for the CPU, where XLA's convolutions crawl
+inside a loop), and the library's convolution (GPU and TPU).
 
 The rules are reverse-mode ones (`jax.custom_vjp`): `jax.jvp` of a convolution raises.
 """
 
 import dataclasses
+import math
 from functools import partial
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from wgan_jax import winograd
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Geometry:
     stride: int
     padding: tuple[int, int]
     """Zeros before and after the image, in both directions."""
-    form: Literal["products", "library"]
+    form: Literal["winograd", "products", "library"]
 
     @property
     def output(self) -> tuple[int, int]:
@@ -44,9 +48,9 @@ class Geometry:
         return tuple(-(-k // self.stride) for k in self.kernel)
 
 
-def default_form() -> Literal["products", "library"]:
+def default_form() -> Literal["winograd", "library"]:
     """The faster form on this process's backend."""
-    return "products" if jax.default_backend() == "cpu" else "library"
+    return "winograd" if jax.default_backend() == "cpu" else "library"
 
 
 def conv(x, kernel, *, stride=1, padding=0, form=None):
@@ -229,7 +233,68 @@ def _kernel_gradient_products(x, y, g):
     return _kernel_from_blocks(kernel.reshape(*g.blocks, -1, y.shape[-1]), g)
 
 
-# --------------------------------------------------- form 2: the library's convolution
+# ------------------------------------- form 2: fewer products, where that is supported
+
+
+def _forward_winograd(x, kernel, g):
+    if _is_narrow(g, *kernel.shape[2:]):
+        kernel = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
+        return _input_gradient_products(x, kernel, _mirrored(g))
+    if not winograd.supports(g.blocks) or g.output == (1, 1):
+        return _forward_products(x, kernel, g)
+    return winograd.correlate(_to_blocks(x, g), _kernel_to_blocks(kernel, g))
+
+
+def _input_gradient_winograd(y, kernel, g):
+    if g.stride == 1:
+        # Only what is left of the padded image.
+        before = [b - 1 - g.padding[0] for b in g.blocks]
+        sizes = g.size
+    else:
+        before = [b - 1 for b in g.blocks]
+        sizes = [n + b for n, b in zip(g.output, before, strict=True)]
+    tiles = math.prod((size + 1) // 2 for size in sizes)
+    saved = math.prod(b + 1 for b in g.blocks) * tiles < math.prod(g.blocks + g.output)
+    if not (saved and _sums_pay(g, *kernel.shape[2:])):
+        return _input_gradient_products(y, kernel, g)
+    edges = [
+        (first, size + b - 1 - n - first, 0)
+        for first, size, b, n in zip(before, sizes, g.blocks, g.output, strict=True)
+    ]
+    y = lax.pad(y, jnp.zeros((), y.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
+    kernel = jnp.flip(_kernel_to_blocks(kernel, g), (0, 1)).swapaxes(2, 3)
+    blocks = winograd.correlate(y, kernel)
+    return blocks if g.stride == 1 else _from_blocks(blocks, g)
+
+
+def _kernel_gradient_winograd(x, y, g):
+    if _is_narrow(g, x.shape[-1], y.shape[-1]):
+        kernel = _kernel_gradient_products(y, x, _mirrored(g))
+        return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
+    if not _sums_pay(g, x.shape[-1], y.shape[-1]):
+        return _kernel_gradient_products(x, y, g)
+    kernel = winograd.kernel_gradient(_to_blocks(x, g), y, g.blocks)
+    return _kernel_from_blocks(kernel, g)
+
+
+def _is_narrow(g, ins, outs):
+    """Whether it is cheaper to shift what comes out of a convolution than its input."""
+    return g.stride == 1 and 4 * outs <= ins and g.output != (1, 1)
+
+
+def _mirrored(g):
+    """A convolution with stride 1 seen from its output: `g` is its transpose."""
+    padding = tuple(g.kernel[0] - 1 - p for p in g.padding)
+    return dataclasses.replace(g, size=g.output, padding=padding)
+
+
+def _sums_pay(g, ins, outs):
+    """Whether the sums over `outs` channels are cheap beside the products they save."""
+    fits = winograd.supports(g.blocks) and g.output != (1, 1)
+    return fits and g.stride**2 * ins >= outs
+
+
+# --------------------------------------------------- form 3: the library's convolution
 
 
 def _forward_library(x, kernel, g):
@@ -275,6 +340,11 @@ def _kernel_gradient_library(x, y, g):
 
 
 _FORMS = {
+    "winograd": (
+        _forward_winograd,
+        _input_gradient_winograd,
+        _kernel_gradient_winograd,
+    ),
     "products": (
         _forward_products,
         _input_gradient_products,
