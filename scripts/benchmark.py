@@ -219,7 +219,7 @@ def gflop_per_cycle(config) -> float:
         lowered = jax.jit(partial(step, spec=spec)).lower(*arguments)
         return lowered.cost_analysis()["flops"]
 
-    with mock.patch.object(layers, "default_form", lambda: "products"):
+    with mock.patch.object(layers, "default_form", return_value="products"):
         critic = flops(steps.critic_step, now, real, key)
         generator = flops(steps.generator_step, now, key)
     return (config.objective.n_critic * critic + generator) / 1e9
