@@ -354,13 +354,13 @@ def machine(device, threads):
     cpu = re.search(r"model name\s*: (.*)", info.read_text() if info.exists() else "")
     commit = _git("rev-parse", "--short=12", "HEAD") or "unknown"
     return {
-        "device": torch.cuda.get_device_name() if device == "cuda" else "CPU",
+        "device": jax.devices()[0].device_kind if device == "cuda" else "CPU",
         "cpu": cpu[1] if cpu else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "threads": threads,
         "versions": {
             "jax": jax.__version__,
-            "torch": torch.__version__,
+            **({"torch": torch.__version__} if torch else {}),
             "python": platform.python_version(),
             "numpy": np.__version__,
         },
@@ -445,7 +445,7 @@ def parse(arguments):
 
 def prepare(precision):
     """Gives all sides the same device, threads and precision: (device, threads)."""
-    if not torch.cuda.is_available():
+    if torch is not None and not torch.cuda.is_available():
         jax.config.update("jax_platforms", "cpu")
     # All share one GPU, and a compile time from a cache would not be one.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -453,14 +453,16 @@ def prepare(precision):
     jax.config.update("jax_enable_compilation_cache", False)
     # Left alone, both would round to TensorFloat-32 on a GPU, and in different places.
     jax.config.update("jax_default_matmul_precision", precision)
-    rough = precision == "tensorfloat32"
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = rough
+    device = "cuda" if jax.default_backend() == "gpu" else "cpu"
     # XLA takes every core this process may use; PyTorch would take half of them where
     # cores come in pairs.
     affinity = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count()))
-    torch.set_num_threads(len(affinity(0)))
-    device = "cuda" if jax.default_backend() == "gpu" else "cpu"
-    return device, torch.get_num_threads()
+    threads = len(affinity(0))
+    if torch is not None:
+        rough = precision == "tensorfloat32"
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = rough
+        torch.set_num_threads(threads)
+    return device, threads
 
 
 def main(arguments=None):

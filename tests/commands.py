@@ -37,8 +37,8 @@ def environment(cached=True, optimised=True):
     if optimised:
         kept.pop("XLA_FLAGS", None)
     kept |= {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": CACHE.name}
-    if cached:
-        kept["JAX_COMPILATION_CACHE_DIR"] = f"{CACHE.name}/xla"
+    if not cached:
+        kept["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     return kept
 
 

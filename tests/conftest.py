@@ -17,6 +17,8 @@ os.environ.setdefault(
 # can be mistaken for data.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_legacy_prng_key", "error")
+# Commands that run in this process would fill the cache of whoever runs the tests.
+jax.config.update("jax_enable_compilation_cache", False)
 
 
 def pytest_collection_modifyitems(items):

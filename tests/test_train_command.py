@@ -4,13 +4,17 @@ import dataclasses
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 from commands import (
+    ROOT,
     TINY,
     configuration_names,
+    environment,
     final_arrays,
     in_process,
     launch,
@@ -375,3 +379,29 @@ def _fields():
 def _without_times(lines):
     timed = {"cycles_per_second", "seconds"}
     return [{k: v for k, v in line.items() if k not in timed} for line in lines]
+
+
+def test_compiled_programs_are_kept_for_the_next_run(tmp_path):
+    kept = tmp_path / "cache" / "wgan_jax" / "programs"
+    env = environment() | {
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    toy = ["--config", "configs/toy_8gaussians.py", "--dry-run"]
+    command = [sys.executable, "-m", "wgan_jax.train", *toy]
+
+    def run(**more):
+        done = subprocess.run(
+            command, env=env | more, cwd=ROOT, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return {path.name: path.read_bytes() for path in kept.glob("*-cache")}
+
+    assert run(JAX_ENABLE_COMPILATION_CACHE="false") == {}
+    first = run()
+    assert any(name.startswith("jit_train_chunk") for name in first)
+    # Found again, so nothing is added.
+    assert run() == first
+    elsewhere = tmp_path / "elsewhere"
+    assert run(JAX_COMPILATION_CACHE_DIR=str(elsewhere)) == first
+    assert any(elsewhere.iterdir())

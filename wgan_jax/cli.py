@@ -15,7 +15,7 @@ import sys
 
 import tyro
 
-from wgan_jax import config
+from wgan_jax import config, programs
 from wgan_jax.config import UserError
 
 Positional = tyro.conf.Positional
@@ -27,6 +27,7 @@ def run(command) -> None:
     # traceback, before they raise it.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     sys.unraisablehook = _unraisable
+    programs.keep()
     try:
         code = command()
     except UserError as error:
