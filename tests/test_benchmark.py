@@ -44,10 +44,10 @@ def benchmark():
         yield module
 
 
-def run_script(*arguments, before=()):
+def run_script(*arguments, before=(), script=SCRIPT):
     paths = [*map(str, before), str(ROOT), os.environ.get("PYTHONPATH", "")]
     return subprocess.run(
-        [sys.executable, SCRIPT, *map(str, arguments)],
+        [sys.executable, script, *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
         capture_output=True,
         text=True,
@@ -267,6 +267,32 @@ def test_ratios_are_of_our_speed(benchmark):
     del row["compiled"]
     assert benchmark.times_as_fast(row, ["tuned", "compiled"]) == 1.5
     assert benchmark.times_as_fast(row, ["compiled"]) is None
+
+
+def test_growth_is_measured_point_by_point(tmp_path):
+    out = tmp_path / "growth.json"
+    done = run_script("--tiny", "--out", out, script=SCRIPT.with_name("growth.py"))
+    assert done.returncode == 0, done.stderr
+    points = json.loads(out.read_text())["points"]
+    assert [(p["axis"], p["value"]) for p in points] == [
+        ("batch size", 4),
+        ("images", 64),
+    ]
+    assert all(p["cycles_per_s"] > 0 and p["gflop_per_cycle"] > 0 for p in points)
+    assert done.stdout.count("\n| ") == 1 + len(points)
+
+
+def test_time_is_told_by_operation(tmp_path):
+    out = tmp_path / "where.json"
+    script = SCRIPT.with_name("where_time_goes.py")
+    tiny = ("--tiny", "--config", "fashion_mnist_mlp", "--out", out)
+    done = run_script(*tiny, script=script)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(out.read_text())["rows"]
+    assert row["products_s"] > 0
+    assert row["others_s"] > 0
+    assert row["gb"] > 0
+    assert "| fashion_mnist_mlp | 4 |" in done.stdout
 
 
 def test_without_torch_one_sentence_and_exit_2(tmp_path):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from wgan_jax import layers
-from wgan_jax.layers import batch_norm, conv, conv_transpose, instance_norm, layer_norm
+from wgan_jax.layers import conv, conv_transpose
+from wgan_jax.norms import batch_norm, instance_norm, layer_norm, stored_norm
 
 # (height, width), kernel, stride, padding, output padding
 CONVS = {
@@ -300,7 +300,7 @@ def test_batch_norm_is_its_definition_with_unbiased_variance(shape, x64):
 def test_stored_norm_uses_the_given_statistics(x64):
     x, scale, bias = image_batch()
     mean, variance = np.array([1.0, -2.0]), np.array([4.0, 0.25])
-    y = layers.stored_norm(x, scale, bias, mean, variance, epsilon=0.3)
+    y = stored_norm(x, scale, bias, mean, variance, epsilon=0.3)
     expected = (x - mean) / np.sqrt(variance + 0.3) * scale + bias
     np.testing.assert_allclose(y, expected, rtol=1e-12)
 

@@ -1,4 +1,4 @@
-"""Convolution, transposed convolution and norms with PyTorch's meaning, channels last.
+"""Convolution and transposed convolution with PyTorch's meaning, channels last.
 
 A convolution ``y = F(x, k)``, its input gradient ``B(y, k)`` and its kernel gradient
 ``W(x, y)`` are three bilinear maps, and every derivative of each is another of the
@@ -11,6 +11,8 @@ inside a loop), and the library's convolution (GPU and TPU).
 The rules are reverse-mode ones (`jax.custom_vjp`): `jax.jvp` of a convolution raises.
 """
 
+import contextlib
+import contextvars
 import dataclasses
 import math
 from functools import partial
@@ -48,9 +50,23 @@ class Geometry:
         return tuple(-(-k // self.stride) for k in self.kernel)
 
 
-def default_form() -> Literal["winograd", "library"]:
-    """The faster form on this process's backend."""
-    return "winograd" if jax.default_backend() == "cpu" else "library"
+_FORM = contextvars.ContextVar("form", default="")
+
+
+def default_form() -> Literal["winograd", "products", "library"]:
+    """The fastest form on this process's backend, or that of `in_form`."""
+    fastest = "winograd" if jax.default_backend() == "cpu" else "library"
+    return _FORM.get() or fastest
+
+
+@contextlib.contextmanager
+def in_form(form: Literal["winograd", "products", "library"]):
+    """Within it, convolutions are traced in this form."""
+    token = _FORM.set(form)
+    try:
+        yield
+    finally:
+        _FORM.reset(token)
 
 
 def conv(x, kernel, *, stride=1, padding=0, form=None):
@@ -279,7 +295,8 @@ def _kernel_gradient_winograd(x, y, g):
 
 def _is_narrow(g, ins, outs):
     """Whether it is cheaper to shift what comes out of a convolution than its input."""
-    return g.stride == 1 and 4 * outs <= ins and g.output != (1, 1)
+    square = g.kernel[0] == g.kernel[1]
+    return g.stride == 1 and square and 4 * outs <= ins and g.output != (1, 1)
 
 
 def _mirrored(g):
@@ -352,69 +369,3 @@ _FORMS = {
     ),
     "library": (_forward_library, _input_gradient_library, _kernel_gradient_library),
 }
-
-
-# ------------------------------------------------------------------------------- norms
-
-
-def batch_norm(x, scale, bias, *, epsilon, groups=1):
-    """Normalises each channel over all other axes with this batch's statistics.
-
-    x: [batch, ..., channels]; scale, bias: [channels], or [batch, channels]. groups:
-    into how many equal parts the batch is cut, each with statistics of its own, as on
-    as many devices. Returns (y, mean, variance): the statistics have the shape
-    [channels], are means over the groups, and the variance is the unbiased one, which
-    PyTorch averages into its running variance while it normalises by the biased one.
-    """
-    parts = x.reshape(groups, -1, *x.shape[1:])
-    count = x.size // (x.shape[-1] * groups)
-    mean, variance = _moments(parts, tuple(range(1, parts.ndim - 1)))
-    y = _normalise(parts, mean, variance, epsilon).reshape(x.shape)
-    y = _scale(y, scale, bias, x.dtype)
-    unbiased = variance * (count / max(count - 1, 1))
-    return y, *(s.reshape(groups, -1).mean(0) for s in (mean, unbiased))
-
-
-def stored_norm(x, scale, bias, mean, variance, *, epsilon):
-    """Batch normalisation by running statistics, as used when sampling."""
-    mean, variance = (_spread(s, x.ndim) for s in (mean, variance))
-    return _scale(_normalise(x, mean, variance, epsilon), scale, bias, x.dtype)
-
-
-def instance_norm(x, scale, bias, *, epsilon):
-    """Normalises each channel of each image over height and width.
-
-    As torch.nn.InstanceNorm2d(affine=True, track_running_stats=False).
-    """
-    y = _normalise(x, *_moments(x, (1, 2)), epsilon)
-    return _scale(y, scale, bias, x.dtype)
-
-
-def layer_norm(x, scale, bias, *, epsilon):
-    """Normalises each sample over all its axes, with an affine map per channel.
-
-    The layer norm of the WGAN-GP code; torch.nn.LayerNorm has an affine map per unit.
-    """
-    y = _normalise(x, *_moments(x, tuple(range(1, x.ndim))), epsilon)
-    return _scale(y, scale, bias, x.dtype)
-
-
-def _moments(x, axes):
-    # Two passes in at least float32: E[x^2] - E[x]^2 cancels, in bfloat16 wholly.
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    mean = x.mean(axes, keepdims=True)
-    return mean, jnp.square(x - mean).mean(axes, keepdims=True)
-
-
-def _normalise(x, mean, variance, epsilon):
-    return (x - mean) * lax.rsqrt(variance + epsilon)
-
-
-def _scale(y, scale, bias, dtype):
-    return (y * _spread(scale, y.ndim) + _spread(bias, y.ndim)).astype(dtype)
-
-
-def _spread(a, ndim):
-    """[channels] or [batch, channels] with axes of size 1 for all that lies between."""
-    batch = a.shape[:-1] or (1,)
-    return a.reshape(*batch, *(1,) * (ndim - 2), a.shape[-1])

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from wgan_jax import layers
+from wgan_jax import layers, norms
 
 HEADS = "dense, score and classes"
 
@@ -266,10 +266,10 @@ class BatchNorm(nnx.Module):
             scale, bias = scale[labels], bias[labels]
         if not train:
             stored = self.mean[...], self.variance[...]
-            return layers.stored_norm(x, scale, bias, *stored, epsilon=self.epsilon)
+            return norms.stored_norm(x, scale, bias, *stored, epsilon=self.epsilon)
         # A lone sample, or what a picture needs, cannot be cut into groups.
         groups = self.groups if len(x) % self.groups == 0 else 1
-        y, mean, variance = layers.batch_norm(
+        y, mean, variance = norms.batch_norm(
             x, scale, bias, epsilon=self.epsilon, groups=groups
         )
         for running, new in ((self.mean, mean), (self.variance, variance)):
@@ -289,7 +289,7 @@ class SampleNorm(nnx.Module):
         self.name, self.epsilon = name, epsilon
 
     def __call__(self, x, train, labels=None):
-        norm = {"instance": layers.instance_norm, "layer": layers.layer_norm}[self.name]
+        norm = {"instance": norms.instance_norm, "layer": norms.layer_norm}[self.name]
         return norm(x, self.scale[...], self.bias[...], epsilon=self.epsilon)
 
     def __str__(self):
