@@ -1,9 +1,10 @@
 """Where the time of a training cycle goes, for the rows of scripts/benchmark.py.
 
 By the profiler's events: the seconds that all cores spent in products of matrices and
-in everything else, the share of the time in which they had nothing to do, and the
-operations that took most. Beside it the least time that the arithmetic and the memory
-traffic of the compiled program would take at this machine's measured rates.
+in everything else, and the operations that took most. An event is of one thread: what
+is left of the cores' time was idle, or other threads of the same product. Beside it the
+least time that the arithmetic and the memory traffic of the compiled program would take
+at this machine's measured rates.
 """
 
 import argparse
@@ -112,7 +113,7 @@ def markdown(report) -> str:
         f"{report['cpu']}, {report['cores']} cores; products of matrices "
         f"{rate:.0f} GFLOP/s, memory {speed:.1f} GB/s; jax "
         f"{report['versions']['jax']}; commit {report['commit']}; {report['date']}.\n",
-        "| config | features | s/cycle | in products | in all else | idle "
+        "| config | features | s/cycle | in products | in all else | in no event "
         "| GFLOP: least s | GB: least s | most of all else |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
