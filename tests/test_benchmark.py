@@ -295,6 +295,16 @@ def test_time_is_told_by_operation(tmp_path):
     assert "| fashion_mnist_mlp | 4 |" in done.stdout
 
 
+def test_every_form_of_a_convolution_is_timed():
+    done = run_script("--tiny", script=SCRIPT.with_name("convolutions.py"))
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" | ") for line in done.stdout.splitlines() if "tiny" in line]
+    assert [row[1] for row in rows] == ["winograd", "products", "PyTorch"]
+    times = [float(t.strip("| ")) for row in rows for t in row[2:]]
+    assert len(times) == 9
+    assert min(times) > 0
+
+
 def test_without_torch_one_sentence_and_exit_2(tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('no torch here')\n")
     done = run_script("--tiny", before=[tmp_path])
