@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from wgan_jax.layers import conv, conv_transpose
+from wgan_jax.layers import (
+    conv,
+    conv_mean_pool,
+    conv_transpose,
+    in_form,
+    mean_pool,
+    upsample,
+    upsample_conv,
+)
 from wgan_jax.norms import batch_norm, instance_norm, layer_norm, stored_norm
 
 # (height, width), kernel, stride, padding, output padding
@@ -182,6 +190,65 @@ def test_derivatives_of_a_convolution_are_those_of_finite_differences(form, x64)
     x, kernel = rng.normal(size=(1, 5, 4, 1)), rng.normal(size=(4, 4, 1, 2))
     function = jax.jit(partial(conv, stride=2, padding=1, form=form))
     check_grads(function, (x, kernel), order=2, modes=["rev"], eps=1e-4, rtol=1e-6)
+
+
+@pytest.mark.parametrize("resample", ["up", "down"])
+@pytest.mark.parametrize(
+    ("kernel", "padding"), [(3, 1), (1, 0), (5, 2), (3, (2, 0)), (2, (1, 0))]
+)
+def test_a_change_of_size_beside_a_convolution_may_be_part_of_it(
+    resample, kernel, padding, x64
+):
+    draw = np.random.default_rng(0)
+    x, weights = (
+        draw.normal(size=(2, 6, 4, 3)),
+        draw.normal(size=(kernel, kernel, 3, 5)),
+    )
+    direct = partial(direct_conv, stride=1, padding=padding)
+
+    def definition(x, weights):
+        if resample == "up":
+            return direct(jnp.kron(x, jnp.ones((1, 2, 2, 1))), weights)
+        y = direct(x, weights)
+        corners = (y[:, i::2, j::2] for i in (0, 1) for j in (0, 1))
+        return sum(corners) / 4
+
+    joined = {"up": upsample_conv, "down": conv_mean_pool}[resample]
+    joined = partial(joined, padding=padding)
+
+    def slopes(function):
+        def penalised(x, weights):
+            slope = jax.grad(lambda x: jnp.sin(function(x, weights)).sum())(x)
+            return jnp.square(slope).sum()
+
+        return [function(x, weights), *jax.grad(penalised, (0, 1))(x, weights)]
+
+    expected = slopes(definition)
+    for form in FORMS:
+        with in_form(form):
+            found = slopes(joined)
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11 * np.abs(b).max())
+
+
+def test_joined_changes_of_size_take_fewer_products():
+    x, kernel = jnp.zeros((2, 32, 32, 16)), jnp.zeros((3, 3, 16, 16))
+    for joined in (conv_mean_pool, upsample_conv):
+
+        def flops(form, joined=joined):
+            with in_form(form):
+                program = jax.jit(lambda x, k: joined(x, k, padding=1))
+                return program.lower(x, kernel).cost_analysis()["flops"]
+
+        assert flops("library") < 0.5 * flops("products")
+
+
+def test_upsampling_copies_and_pooling_averages():
+    x = np.arange(8.0, dtype="f4").reshape(1, 2, 2, 2)
+    up = np.asarray(upsample(x))
+    np.testing.assert_array_equal(up[0, :2, :2], np.tile(x[0, 0, 0], (2, 2, 1)))
+    assert up.shape == (1, 4, 4, 2)
+    np.testing.assert_array_equal(mean_pool(up), x)
 
 
 @each_form

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from wgan_jax.config import UserError
 from wgan_jax.state import TrainState
@@ -22,6 +21,7 @@ class Checkpoints:
 
     def __init__(self, directory, keep: int, keep_every: int = 0):
         """keep: newest ones kept; keep_every: multiples of it are kept for good."""
+        ocp = _orbax()
         self.directory = Path(directory).resolve()
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
@@ -53,7 +53,7 @@ class Checkpoints:
 
         What is written is copied first, so the state may be donated at once.
         """
-        arrays = _flatten(state)
+        ocp, arrays = _orbax(), _flatten(state)
         with self._writing():
             self.manager.save(
                 int(state.step),
@@ -88,7 +88,7 @@ class Checkpoints:
         Raises UserError where it is of another network, and whatever reading or the
         checksum raises where it is damaged.
         """
-        wanted = _flatten(like)
+        ocp, wanted = _orbax(), _flatten(like)
         saved = self.manager.item_metadata(step).state
         _check_shapes(wanted, saved, self.directory / str(step))
         restored = self.manager.restore(
@@ -139,6 +139,13 @@ class Checkpoints:
             number += 1
         (self.directory / str(step)).rename(place)
         self.manager.reload()
+
+
+def _orbax():
+    # Imported late: it takes a third of a second, which what keeps nothing is spared.
+    import orbax.checkpoint
+
+    return orbax.checkpoint
 
 
 def _flatten(state):

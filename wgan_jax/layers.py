@@ -101,6 +101,48 @@ def conv_transpose(y, kernel, *, stride=1, padding=0, output_padding=0, form=Non
     return _input_gradient(y, kernel, geometry)
 
 
+def conv_mean_pool(x, kernel, *, padding=0):
+    """`conv` with stride 1, then the mean of every 2x2 pixels.
+
+    As one convolution with stride 2, whose kernel is larger by one: the mean of
+    `kernel` at four places. For 3x3 that is 16 products a pixel instead of 36. The form
+    "products" does what is said here, in this order. The convolution has to give an
+    even height and width.
+    """
+    if default_form() == "products":
+        return mean_pool(conv(x, kernel, padding=padding))
+    return conv(x, _at_four_places(kernel) / 4, stride=2, padding=padding)
+
+
+def upsample_conv(x, kernel, *, padding=0):
+    """Each pixel four times, as 2x2, then `conv` with stride 1.
+
+    As one transposed convolution with stride 2, for the same reason.
+    """
+    if default_form() == "products":
+        return conv(upsample(x), kernel, padding=padding)
+    before, after = (kernel.shape[0] - 1 - p for p in _pair(padding))
+    kernel = _at_four_places(jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
+    return conv_transpose(x, kernel, stride=2, padding=(before, after))
+
+
+def upsample(x):
+    """[n, h, w, c] to [n, 2h, 2w, c], each pixel four times."""
+    return x.repeat(2, 1).repeat(2, 2)
+
+
+def mean_pool(x):
+    """[n, h, w, c] to [n, h/2, w/2, c], the mean of four pixels each."""
+    n, h, w, c = x.shape
+    return x.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
+
+
+def _at_four_places(kernel):
+    """The sum of a kernel [k, k, ...] shifted by 0 or 1 in both directions."""
+    places = [((i, 1 - i), (j, 1 - j), (0, 0), (0, 0)) for i in (0, 1) for j in (0, 1)]
+    return sum(jnp.pad(kernel, place) for place in places)
+
+
 def _pair(padding):
     return (padding, padding) if isinstance(padding, int) else tuple(padding)
 

@@ -161,10 +161,12 @@ def _residual_block(model, side, before, after, rngs, resample="", first=False):
     classes = model.classes if side == "generator" else 0
     normed = norm != "none" and not first
 
-    def conv(ins, outs, kernel, normed, init):
+    def conv(ins, outs, kernel, normed, init, change=""):
         padding = (kernel - 1) // 2
-        how = (kernel, 1, padding, _has_bias(model, normed), init, rngs)
+        how = (kernel, 1, padding, _has_bias(model, normed), init, rngs, change)
         return modules.Conv(ins, outs, *how)
+
+    up, down = (resample if resample == name else "" for name in ("up", "down"))
 
     def ready(channels):
         norms = [modules.norm(norm, channels, model, True, rngs, classes)]
@@ -173,11 +175,9 @@ def _residual_block(model, side, before, after, rngs, resample="", first=False):
     # A critic's block widens behind its activation, where it also halves the image.
     middle = before if resample == "down" and not first else after
     main = [] if first else ready(before)
-    main += [modules.upsample()] if resample == "up" else []
-    main += [conv(before, middle, model.kernel, normed, _conv_init(model))]
+    main += [conv(before, middle, model.kernel, normed, _conv_init(model), up)]
     main += ready(middle)
-    main += [conv(middle, after, model.kernel, False, _conv_init(model))]
-    main += [modules.mean_pool()] if resample == "down" else []
+    main += [conv(middle, after, model.kernel, False, _conv_init(model), down)]
     if before == after and not resample:
         return modules.ResidualBlock(main, [])
     init = "glorot" if model.init == "tflib" else model.init

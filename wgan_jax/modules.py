@@ -166,18 +166,28 @@ class Dense(Weighted):
 
 
 class Conv(Weighted):
-    """See `layers.conv`."""
+    """See `layers.conv`.
 
-    def __init__(self, channels, width, kernel, stride, padding, bias, init, rngs):
+    resample: up doubles the image before it, down halves it behind it; then the stride
+    is 1.
+    """
+
+    def __init__(
+        self, channels, width, kernel, stride, padding, bias, init, rngs, resample=""
+    ):
         ins, outs = channels * kernel**2, width * kernel**2 / stride**2
         shape = (kernel, kernel, channels, width)
         super().__init__(shape, ins, ins, outs, width if bias else 0, init, rngs)
         self.stride, self.padding, self.size = stride, padding, kernel
+        self.resample = resample
 
     def __call__(self, x, train, labels=None):
-        kernel = self.kernel[...]
-        y = layers.conv(x, kernel, stride=self.stride, padding=self.padding)
-        return self.add_bias(y)
+        conv = {
+            "": partial(layers.conv, stride=self.stride),
+            "up": layers.upsample_conv,
+            "down": layers.conv_mean_pool,
+        }[self.resample]
+        return self.add_bias(conv(x, self.kernel[...], padding=self.padding))
 
     def __str__(self):
         return f"conv {self.size}x{self.size} stride {self.stride}"
@@ -223,9 +233,8 @@ class ResidualBlock(nnx.Module):
         return x + y
 
     def __str__(self):
-        names = [str(layer) for layer in self.main]
-        sizes = [name for name in names if name in ("upsample", "mean pool")]
-        return " ".join(["residual block", *sizes])
+        changes = (getattr(layer, "resample", "") for layer in self.main)
+        return " ".join(["residual block", *filter(None, changes)])
 
 
 class Heads(nnx.Module):
@@ -327,18 +336,13 @@ def reshape(*shape):
 
 
 def upsample():
-    """[n, h, w, c] to [n, 2h, 2w, c], each pixel four times."""
-    return Function("upsample", lambda x: x.repeat(2, 1).repeat(2, 2))
+    """See `layers.upsample`."""
+    return Function("upsample", layers.upsample)
 
 
 def mean_pool():
-    """[n, h, w, c] to [n, h/2, w/2, c], the mean of four pixels each."""
-
-    def pool(x):
-        n, h, w, c = x.shape
-        return x.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
-
-    return Function("mean pool", pool)
+    """See `layers.mean_pool`."""
+    return Function("mean pool", layers.mean_pool)
 
 
 def global_mean_pool():
