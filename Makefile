@@ -9,7 +9,7 @@ train: $(VENV)/train.stamp
 	$(VENV)/bin/python -m wgan_jax.train --config configs/digits.py
 
 test: $(VENV)/test-$(EXTRAS).stamp
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile $(PYTEST)
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 lint: $(VENV)/test-$(EXTRAS).stamp
 	$(VENV)/bin/ruff check .

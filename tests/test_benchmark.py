@@ -301,6 +301,20 @@ def test_time_is_told_by_operation(tmp_path):
     assert "| fashion_mnist_mlp | 4 |" in done.stdout
 
 
+def test_what_a_start_takes_is_timed(tmp_path):
+    out, script = tmp_path / "start.json", SCRIPT.with_name("start_up.py")
+    few = ("--rounds", "1", "--config", "toy_8gaussians")
+    done = run_script(*few, "--out", out, script=script)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(out.read_text())
+    assert report["import_s"][0] > 0
+    assert report["compile_s"]["toy_8gaussians"] > 0
+    assert done.stdout.count("\n| ") == 2
+    done = run_script("--config", "mnist", script=script)
+    assert done.returncode == 2
+    assert "--config mnist is none of cat_faces_1," in done.stderr
+
+
 def test_every_form_of_a_convolution_is_timed():
     done = run_script("--tiny", script=SCRIPT.with_name("convolutions.py"))
     assert done.returncode == 0, done.stderr

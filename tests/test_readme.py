@@ -107,6 +107,7 @@ def test_mnist_and_fashion_mnist_commands_run(clone):
         tfds = ["--tfds-dir", "tfds", "--manual-dir", f"{originals}/{name}"]
         if ".train" in line:
             tfds = [word.replace("--", "--data.") for word in tfds] + TINY
+            tfds += ["--data.split", "train[:200]"]
         run(clone, line.replace(" --manual-dir FOLDER", ""), *tfds)
     assert (clone / "runs" / "mnist_wgan_gp" / "checkpoints" / "1").is_dir()
 
