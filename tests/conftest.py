@@ -23,7 +23,7 @@ jax.config.update("jax_legacy_prng_key", "error")
 jax.config.update("jax_enable_compilation_cache", False)
 
 
-# Files of few but long tests: begun last, one of them would keep one process busy alone.
+# Files of few but long tests: begun last, they would keep one process busy alone.
 LONG = ("readme", "train_command", "parity", "sample_command", "tfds", "benchmark")
 
 
