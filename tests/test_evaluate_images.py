@@ -505,8 +505,8 @@ def test_measuring_changes_nothing_of_the_training_nor_of_a_resumed_one(run, tmp
 def test_measuring_takes_no_time_of_the_rate_of_training(monkeypatch):
     moments = iter((0.0, 10.0, 40.0, 50.0))
     clock = types.SimpleNamespace(perf_counter=lambda: next(moments))
-    monkeypatch.setattr(train, "time", clock)
-    clock = train._Clock(0)
+    monkeypatch.setattr(loop, "time", clock)
+    clock = loop.Clock(0)
     assert clock.leave_out(lambda: {"fid": 3.0}) == {"fid": 3.0}
     # 20 steps in the 50 s without the 30.
     assert clock.rate(20) == 1

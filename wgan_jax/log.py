@@ -20,10 +20,12 @@ class RunLog:
         temporary.write_text("".join(line + "\n" for line in kept))
         temporary.replace(self.path)
         self.file = self.path.open("a")
+        self.last = (step, {})
         self.board = _open_board(directory, step) if tensorboard else None
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
-        """Appends one record."""
+        """Appends one record, which is also kept as `last`."""
+        self.last = (step, metrics)
         self.file.write(json.dumps({"step": step, **metrics}) + "\n")
         self.file.flush()
         for name, value in metrics.items() if self.board else ():

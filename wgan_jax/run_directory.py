@@ -32,7 +32,7 @@ def claim(out, config: Config, *, fresh: bool = False, extend: bool = False) -> 
     """
     out = Path(out)
     if fresh and out.exists():
-        _move_aside(out)
+        move_aside(out)
     if (out / "config.json").exists():
         _refuse_another(out, read_config(out), config, extend)
     elif out.is_dir() and any(p.name != "config.tmp" for p in out.iterdir()):
@@ -103,7 +103,8 @@ def _refuse_another(out, old, new, extend):
         )
 
 
-def _move_aside(out):
+def move_aside(out: Path) -> None:
+    """Renames OUT to the first of OUT.1, OUT.2 and so on that is free, and says so."""
     number = 1
     while (place := out.with_name(f"{out.name}.{number}")).exists():
         number += 1

@@ -67,6 +67,17 @@ class Spec:
     """draw(samples, key, index) -> the real batch number `index`, [batch, ...], or with
     classes the pair of it and its labels."""
 
+    def with_numbers(self, numbers: dict) -> "Spec":
+        """The same with other numbers, which may be traced.
+
+        numbers: by field, {"objective.clip": 0.01}, of objective or optimizer.
+        """
+        sections = {"objective": self.objective, "optimizer": self.optimizer}
+        for name, value in numbers.items():
+            section, field = name.split(".")
+            sections[section] = dataclasses.replace(sections[section], **{field: value})
+        return dataclasses.replace(self, **sections)
+
     def learning_rate(self, base, step):
         """The learning rate at a generator step; both nets decay by that clock."""
         if self.optimizer.decay == "linear":

@@ -1,0 +1,457 @@
+"""Trains seeds and settings: `python -m wgan_jax.sweep --config configs/digits.py`.
+
+Runs that differ in numbers only are one program by `jax.vmap`, where that is faster.
+"""
+
+import contextlib
+import dataclasses
+import difflib
+import itertools
+import math
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
+
+import jax
+import jax.numpy as jnp
+
+from wgan_jax import cli, losses, run_directory, steps, sweep_report
+from wgan_jax.checkpoint import Checkpoints
+from wgan_jax.config import Config, UserError, to_json
+from wgan_jax.log import ProgressLine, RunLog, duration
+from wgan_jax.loop import (
+    Clock,
+    Diverged,
+    Look,
+    Programs,
+    StopRequest,
+    drive,
+    follow,
+    prepare,
+)
+from wgan_jax.state import TrainState, init_state
+from wgan_jax.sweep_report import Member
+from wgan_jax.validation import validate
+from wgan_jax.watch import Watch
+
+# Fields that no shape and no branch depends on: they can be arguments of a program.
+NUMBERS = (
+    *("objective.clip", "objective.gp_weight", "objective.gp_target"),
+    *("objective.critic_class_weight", "objective.generator_class_weight"),
+    *("optimizer.critic_lr", "optimizer.generator_lr"),
+    *("optimizer.beta1", "optimizer.beta2", "optimizer.average"),
+)
+# All of a run has its own entry in a stack but its step, which all runs share: what
+# depends on it alone, as the number of critic updates, then stays one for all.
+AXES = TrainState(step=None, key=0, generator=0, critic=0, average=0)
+# Seconds that each way of training is tried for, once compiled.
+TRIAL = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments(Config):
+    """Trains a configuration with several seeds and settings, and compares them."""
+
+    config: str = ""
+    """Python file whose get_config() gives the configuration."""
+    out: str = ""
+    """Directory of the sweep; empty is runs/NAME-sweep for configs/NAME.py."""
+    seeds: int = 4
+    """Seeds of each setting: run.seed and those that follow it."""
+    vary: tuple[str, ...] = ()
+    """Fields and their values, FIELD=VALUE,VALUE: every combination is a setting."""
+    mode: Literal["auto", "together", "in-turn"] = "auto"
+    """Runs that differ in seed and numbers only in one program, or one after another;
+    auto tries both for a moment and takes the faster."""
+    fresh: bool = False
+    """Move a sweep that is in --out aside, to OUT.1, and start again."""
+    extend: bool = False
+    """Go on with runs that had fewer run.steps."""
+
+
+def main(argv=None) -> int:
+    """Trains all that is not trained yet, and compares; returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    _, arguments = cli.parse_config(Arguments, argv, "python -m wgan_jax.sweep")
+    if not arguments.config:
+        raise UserError("--config is missing: name a file, as in configs/digits.py")
+    if arguments.seeds < 1:
+        raise UserError(f"--seeds {arguments.seeds} must be 1 or more")
+    sections = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config)}
+    base = Config(**sections)
+    jax.config.update("jax_default_matmul_precision", base.run.precision)
+    out = Path(arguments.out or f"runs/{Path(arguments.config).stem}-sweep")
+    members = make_members(base, out, arguments.seeds, arguments.vary)
+    _claim(out, members, arguments)
+    groups = shape_groups(members)
+    settings = len({member.setting for member in members})
+    print(f"{len(members)} runs: {settings} setting{'s' * (settings > 1)}, "
+          f"{arguments.seeds} seed{'s' * (arguments.seeds > 1)} of each, "
+          f"{len(groups)} program{'s' * (len(groups) > 1)}")  # fmt: skip
+    stop, diverged = StopRequest(), {}
+    for group in groups:
+        diverged |= _train_group(group, arguments.mode, stop)
+        if stop.requested:
+            print("\nstopped, all saved; the same command goes on from it")
+            return 0
+    for name, reason in diverged.items():
+        print(f"{name}: {reason}")
+    sweep_report.write(out, members, diverged)
+    return 0
+
+
+# ----------------------------------------------------------------------------- members
+
+
+def make_members(base: Config, out: Path, seeds: int, vary) -> list[Member]:
+    """All runs of a sweep. Raises UserError for a field or value that makes no sense.
+
+    vary: FIELD=VALUE,VALUE for each varied field. The seeds are base.run.seed and those
+    that follow it.
+    """
+    axes = [_axis(word) for word in vary]
+    names = [name for name, _ in axes]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(
+                f"--vary {name} is given twice: give all its values at once"
+            )
+    fields = [name.split(".")[1] for name in names]
+    short = [f if fields.count(f) == 1 else n for f, n in zip(fields, names)]
+    members = []
+    for values in itertools.product(*(values for _, values in axes)):
+        cfg = base
+        for name, value in zip(names, values, strict=True):
+            cfg = _with(cfg, name, value)
+        pairs = zip(short, values, strict=True)
+        setting = ",".join(f"{name}={value}" for name, value in pairs)
+        for seed in range(base.run.seed, base.run.seed + seeds):
+            run = dataclasses.replace(cfg.run, seed=seed)
+            member = dataclasses.replace(cfg, run=run)
+            validate(member)
+            folder = out / setting.replace("/", "_") / f"seed-{seed}"
+            members.append(Member(setting, seed, member, folder))
+    return members
+
+
+def _with(cfg, name, value):
+    section, field = name.split(".")
+    changed = dataclasses.replace(getattr(cfg, section), **{field: value})
+    return dataclasses.replace(cfg, **{section: changed})
+
+
+def _axis(word):
+    """A word of --vary as (field, values)."""
+    name, _, listed = word.partition("=")
+    name = name.replace("-", "_")
+    if not listed:
+        raise UserError(
+            f"--vary {word} must be FIELD=VALUE,VALUE, as in "
+            "optimizer.critic_lr=1e-4,5e-5"
+        )
+    kinds = {
+        f"{section}.{field}": kind
+        for section, part in get_type_hints(Config).items()
+        for field, kind in get_type_hints(part).items()
+    }
+    if name not in kinds:
+        tail = [k for k in kinds if k.split(".")[1] == name.split(".")[-1]]
+        near = tail or difflib.get_close_matches(name, kinds, 1)
+        hint = f"did you mean {near[0]}?" if near else "see --help for all fields"
+        raise UserError(f"--vary {name} is no field: {hint}")
+    if name == "run.seed":
+        raise UserError("--vary run.seed: the seeds of a sweep are given by --seeds N")
+    values = [_value(name, kinds[name], text) for text in listed.split(",")]
+    for value in values:
+        if values.count(value) > 1:
+            raise UserError(f"--vary {name} has {value} twice: give each value once")
+    return name, values
+
+
+def _value(name, kind, text):
+    """The text of one value as its field has it."""
+    if get_origin(kind) is Literal:
+        if text not in get_args(kind):
+            known = ", ".join(get_args(kind))
+            raise UserError(f"--vary {name}={text} must be one of {known}")
+        return text
+    if kind is bool:
+        if text not in ("true", "false"):
+            raise UserError(f"--vary {name}={text} must be true or false")
+        return text == "true"
+    if kind not in (int, float, str):
+        raise UserError(f"--vary {name}: a field of several values cannot be varied")
+    try:
+        return kind(text)
+    except ValueError:
+        what = {int: "a whole number", float: "a number"}[kind]
+        raise UserError(f"--vary {name}={text} must be {what}") from None
+
+
+def shape_groups(members: list[Member]) -> list[list[Member]]:
+    """The members by program: those of one group differ in seed and NUMBERS only."""
+    groups = {}
+    for member in members:
+        neutral = _with(member.cfg, "run.seed", 0)
+        for name in NUMBERS:
+            neutral = _with(neutral, name, 0.0)
+        averaged = bool(member.cfg.optimizer.average)
+        groups.setdefault((to_json(neutral), averaged), []).append(member)
+    return list(groups.values())
+
+
+def varied_numbers(members: list[Member]) -> list[dict]:
+    """{field: float32 scalar} of each member, of the NUMBERS in which they differ."""
+    found = {
+        name: [getattr(getattr(m.cfg, section), field) for m in members]
+        for name in NUMBERS
+        for section, field in [name.split(".")]
+    }
+    differ = {name: values for name, values in found.items() if len(set(values)) > 1}
+    return [
+        {name: jnp.float32(values[i]) for name, values in differ.items()}
+        for i in range(len(members))
+    ]
+
+
+def _claim(out, members, arguments):
+    if (out / "config.json").exists():
+        raise UserError(
+            f"--out {out} holds a single run: give another --out for the sweep"
+        )
+    if arguments.fresh and out.exists():
+        run_directory.move_aside(out)
+    for member in members:
+        run_directory.claim(member.out, member.cfg, extend=arguments.extend)
+
+
+# ---------------------------------------------------------------------------- training
+
+
+@dataclasses.dataclass
+class _Open:
+    """A member in training: where it stands and what keeps it."""
+
+    member: Member
+    state: TrainState
+    numbers: dict
+    look: Look
+    checkpoints: Checkpoints
+    log: RunLog
+
+    def follow(self, line, stopped):
+        """See `loop.follow`."""
+        kept = (self.look, self.checkpoints, self.log, line, stopped)
+        return follow(self.member.cfg, int(self.state.step), *kept)
+
+
+def _train_group(members, mode, stop):
+    """Trains members of one program to the end; returns {name: why it diverged}."""
+    cfg = members[0].cfg
+    dataset, samples, spec = prepare(cfg)
+    programs, numbers = Programs(cfg, spec), varied_numbers(members)
+    watch = Watch(cfg, spec, dataset) if cfg.run.evaluate_every else None
+    init = jax.jit(lambda key, n: init_state(key, spec.with_numbers(n)))
+
+    def chunk(state, numbers, samples, count):
+        own = spec.with_numbers(numbers)
+        return steps.train_chunk(state, samples, count, spec=own)
+
+    diverged = {}
+    with contextlib.ExitStack() as stack:
+        by_step = {}
+        for member, own in zip(members, numbers, strict=True):
+            keys = jax.random.split(jax.random.key(member.seed), 4)
+            state = init(keys[0], own)
+            run_directory.begin(member.out, member.cfg)
+            keep = (cfg.run.keep, cfg.run.keep_every)
+            checkpoints = stack.enter_context(
+                Checkpoints(member.out / "checkpoints", *keep)
+            )
+            state = checkpoints.restore_newest(state, print, move=True) or state
+            step = int(state.step)
+            if step >= cfg.run.steps:
+                continue
+            log = RunLog(member.out, step, cfg.run.tensorboard)
+            stack.enter_context(log)
+            places = (dataset, samples, keys[1:], member.out, watch)
+            look = Look(member.cfg, programs, *places, numbers=own)
+            run = _Open(member, state, own, look, checkpoints, log)
+            by_step.setdefault(step, []).append(run)
+        if len(members) > sum(map(len, by_step.values())):
+            trained = len(members) - sum(map(len, by_step.values()))
+            print(f"{trained} of {len(members)} are trained to the end already")
+        # One number each, but for a sweep that was killed between two of its saves.
+        for runs in by_step.values():
+            if not stop.requested:
+                diverged |= _train_runs(runs, chunk, samples, mode, stop)
+    return diverged
+
+
+def _train_runs(runs, chunk, samples, mode, stop):
+    print("compiling ...", flush=True)
+    start = time.perf_counter()
+    one = jax.jit(chunk, donate_argnums=0)
+    first = runs[0]
+    arguments = (first.state, first.numbers, samples, jnp.int32(1))
+    one = one.lower(*arguments).compile()
+    size = min(len(runs), _how_many_fit(one, samples))
+    many = jax.vmap(chunk, in_axes=(AXES, 0, None, None), out_axes=(AXES, 0))
+    many = jax.jit(many, donate_argnums=0)
+    together = mode == "together"
+    if mode == "auto" and size > 1:
+        together = _is_faster(many, one, runs[:size], samples)
+    first.look.warm_up(first.state)
+    print(f"compiled in {time.perf_counter() - start:.1f} s", flush=True)
+    diverged = {}
+    if together:
+        for batch in (runs[i : i + size] for i in range(0, len(runs), size)):
+            if not stop.requested:
+                diverged |= _run_together(batch, many, samples, stop)
+        return diverged
+    for run in runs:
+        if stop.requested:
+            break
+        print(f"\n{run.member.name}", flush=True)
+
+        def advance(state, count, own=run.numbers):
+            return one(state, own, samples, count)
+
+        follower = run.follow(ProgressLine(), lambda: stop.requested)
+        try:
+            drive(follower, run.state, advance)
+        except Diverged as error:
+            diverged[run.member.name] = str(error)
+    print()
+    return diverged
+
+
+def _how_many_fit(one, samples):
+    """Runs that the memory holds beside the samples, by what the program of one needs.
+
+    With a tenth to spare; without a limit where the system does not tell.
+    """
+    device = jax.local_devices()[0]
+    limit = (device.memory_stats() or {}).get("bytes_limit")
+    if limit is None:
+        try:
+            limit = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        except (ValueError, OSError):
+            return 2**30
+    sizes, shared = (
+        one.memory_analysis(),
+        sum(a.nbytes for a in jax.tree.leaves(samples)),
+    )
+    # A state is there twice while many of them are stacked.
+    own = sizes.argument_size_in_bytes - shared
+    needed = 2 * own + sizes.temp_size_in_bytes
+    return max(1, int((0.9 * limit - shared) / needed))
+
+
+def _is_faster(many, one, runs, samples):
+    """Whether a program of all runs takes less time than theirs in turn; tells both."""
+    stacked, numbers = _stack(runs)
+    first = runs[0]
+    in_turn = len(runs) * _seconds_per_step(
+        lambda state, count: one(state, first.numbers, samples, count), first.state
+    )
+    together = _seconds_per_step(
+        lambda state, count: many(state, numbers, samples, count), stacked
+    )
+    faster = together < in_turn
+    print(f"a step of {len(runs)} runs takes {1000 * together:.3g} ms in one program "
+          f"and {1000 * in_turn:.3g} ms one after another: training them "
+          f"{'together' if faster else 'in turn'}", flush=True)  # fmt: skip
+    return faster
+
+
+def _seconds_per_step(advance, state):
+    """Of training from a copy of the state, for about TRIAL seconds."""
+    state = jax.tree.map(jnp.copy, state)
+    state, _ = jax.block_until_ready(advance(state, jnp.int32(1)))
+    count = 1
+    while True:
+        start = time.perf_counter()
+        state, _ = jax.block_until_ready(advance(state, jnp.int32(count)))
+        taken = time.perf_counter() - start
+        if taken > TRIAL / 2:
+            return taken / count
+        count = min(4 * count, math.ceil(TRIAL * count / taken))
+
+
+def _stack(runs):
+    states, numbers = [run.state for run in runs], [run.numbers for run in runs]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    stacked = dataclasses.replace(stacked, step=jnp.array(states[0].step))
+    return stacked, jax.tree.map(lambda *leaves: jnp.stack(leaves), *numbers)
+
+
+@jax.jit
+def _pick(stacked, metrics, i):
+    """State and metrics of run number i."""
+    state, metrics = jax.tree.map(lambda a: a[i] if a.ndim else a, (stacked, metrics))
+    return state, metrics
+
+
+class _Silent:
+    """In the place of a progress line, where one is shown for many runs."""
+
+    def show(self, text):
+        """Shows nothing."""
+
+    def clear(self):
+        """There is nothing to clear."""
+
+
+def _run_together(runs, many, samples, stop):
+    """Trains runs of equal steps in one program; returns {name: why it diverged}."""
+    cfg, stopped, diverged = runs[0].member.cfg, False, {}
+    stacked, numbers = _stack(runs)
+    line, shown = ProgressLine(), int(stacked.step)
+    clock, live = Clock(shown), {}
+    for i, run in enumerate(runs):
+        follower = run.follow(_Silent(), lambda: stopped)
+        live[i] = follower, next(follower)
+        # It is in the stack now.
+        run.state = None
+    while live:
+        count = next(iter(live.values()))[1]
+        stacked, metrics = many(stacked, numbers, samples, jnp.int32(count))
+        # Asked once for all, so that they end at the same step.
+        stopped = stop.requested
+        for i, (follower, _) in list(live.items()):
+            try:
+                live[i] = follower, follower.send(_pick(stacked, metrics, i))
+            except StopIteration:
+                del live[i]
+            except Diverged as error:
+                diverged[runs[i].member.name] = str(error)
+                del live[i]
+        logged = max(run.log.last[0] for run in runs)
+        if logged > shown:
+            shown = logged
+            line.show(_together_line(cfg, runs, shown, clock.rate(shown)))
+    print()
+    return diverged
+
+
+def _together_line(cfg, runs, step, rate):
+    estimate = losses.ESTIMATES[cfg.objective.kind]
+    values = [run.log.last[1][estimate] for run in runs if run.log.last[0] == step]
+    spread = f" +- {statistics.stdev(values):.2g}" if len(values) > 1 else ""
+    return "  ".join(
+        [
+            f"step {step}/{cfg.run.steps}",
+            f"{len(values)} runs",
+            f"{rate:.3g} cycles/s each",
+            f"{estimate} {statistics.mean(values):.4g}{spread}",
+            f"{duration((cfg.run.steps - step) / rate)} left",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)
