@@ -16,6 +16,7 @@ import numpy as np
 
 from wgan_jax import config, data, diagnostics, images, losses, steps
 from wgan_jax.config import Config, UserError
+from wgan_jax.devices import ONE_DEVICE, Share
 from wgan_jax.log import duration
 from wgan_jax.sample import make_sampler, picture, weights
 from wgan_jax.state import make_spec
@@ -26,15 +27,17 @@ class Diverged(UserError):
     """A run whose metrics are not finite: what is done with it is up to the user."""
 
 
-def prepare(cfg: Config):
+def prepare(cfg: Config, share: Share = ONE_DEVICE):
     """(dataset, samples, spec) of a configuration: what its steps need but a state.
 
-    samples: on the device, what `Spec.draw` takes batches from.
+    samples: on every device, what `Spec.draw` takes batches from.
     """
+    if share.count > 1:
+        print(f"{share.count} devices share each batch of {cfg.data.batch_size}")
     dataset = data.load(cfg.data)
-    samples = jax.device_put(_samples(cfg, dataset))
+    samples = share.copy(_samples(cfg, dataset))
     draw = data.make_draw(cfg.data, len(dataset.train), bool(cfg.model.classes))
-    return dataset, samples, make_spec(cfg, draw)
+    return dataset, samples, make_spec(cfg, draw, share)
 
 
 def _samples(cfg, dataset):

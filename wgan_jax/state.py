@@ -10,6 +10,7 @@ import optax
 
 from wgan_jax import losses
 from wgan_jax.config import Config, Objective, Optimizer
+from wgan_jax.devices import ONE_DEVICE, Share
 from wgan_jax.models import Network, build
 
 
@@ -66,6 +67,8 @@ class Spec:
     draw: Callable
     """draw(samples, key, index) -> the real batch number `index`, [batch, ...], or with
     classes the pair of it and its labels."""
+    share: Share = ONE_DEVICE
+    """How devices share a batch."""
 
     def with_numbers(self, numbers: dict) -> "Spec":
         """The same with other numbers, which may be traced.
@@ -85,7 +88,7 @@ class Spec:
         return base
 
 
-def make_spec(config: Config, draw: Callable) -> Spec:
+def make_spec(config: Config, draw: Callable, share: Share = ONE_DEVICE) -> Spec:
     """The fixed part of a run with this configuration and this source of batches."""
     generator, critic = build(config.model, config.data.sample_shape)
     return Spec(
@@ -99,6 +102,7 @@ def make_spec(config: Config, draw: Callable) -> Spec:
         z_dim=config.model.z_dim,
         steps=config.run.steps,
         draw=draw,
+        share=share,
     )
 
 

@@ -57,11 +57,14 @@ def critic_gradient(state: TrainState, real, key, *, spec: Spec, labels=None):
     """
     objective = spec.objective
     key_z, key_epsilon = jax.random.split(key)
-    z = jax.random.normal(key_z, (len(real), spec.z_dim), real.dtype)
+    real, labels = spec.share.split((real, labels))
+    z = _noise(key_z, len(real), spec, real.dtype)
     fake, generator_stats = generate(
         spec, state.generator.params, state.generator.stats, z, labels
     )
-    epsilon = jax.random.uniform(key_epsilon, (len(real),), real.dtype)
+    epsilon = spec.share.split(
+        jax.random.uniform(key_epsilon, (len(real),), real.dtype)
+    )
 
     def loss(params):
         # Two passes, not one over both: BatchNorm would mix real and fake.
@@ -102,7 +105,8 @@ def generator_step(state: TrainState, key, *, spec: Spec):
     if spec.classes:
         key, key_labels = jax.random.split(key)
         labels = random_labels(key_labels, spec.generator_batch, spec)
-    z = jax.random.normal(key, (spec.generator_batch, spec.z_dim))
+        labels = spec.share.split(labels)
+    z = _noise(key, spec.generator_batch, spec)
 
     def loss(params):
         fake, stats = generate(spec, params, state.generator.stats, z, labels)
@@ -233,11 +237,11 @@ def heldout_estimate(state: TrainState, heldout, key, *, spec: Spec):
 
     def score(batch_and_key):
         real, key = batch_and_key
-        labels = None
+        real, labels = spec.share.split(real), None
         if spec.classes:
             key, key_labels = jax.random.split(key)
             labels = random_labels(key_labels, len(real), spec)
-        z = jax.random.normal(key, (len(real), spec.z_dim))
+        z = _noise(key, len(real), spec)
         generator = state.generator
         fake, _ = generate(spec, generator.params, generator.stats, z, labels)
         net = state.critic
@@ -248,6 +252,10 @@ def heldout_estimate(state: TrainState, heldout, key, *, spec: Spec):
 
     keys = jax.random.split(key, len(batches))
     return jax.lax.map(score, (batches, keys)).mean()
+
+
+def _noise(key, count, spec, dtype=float):
+    return spec.share.split(jax.random.normal(key, (count, spec.z_dim), dtype))
 
 
 def _update(net: Net, gradient, stats, base_lr, step, spec) -> Net:

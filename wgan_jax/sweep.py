@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from wgan_jax import cli, losses, run_directory, steps, sweep_report
 from wgan_jax.checkpoint import Checkpoints
 from wgan_jax.config import Config, UserError, to_json
+from wgan_jax.devices import make_share
 from wgan_jax.log import ProgressLine, RunLog, duration
 from wgan_jax.loop import (
     Clock,
@@ -66,6 +67,8 @@ class Arguments(Config):
     mode: Literal["auto", "together", "in-turn"] = "auto"
     """Runs that differ in seed and numbers only in one program, or one after another;
     auto tries both for a moment and takes the faster."""
+    devices: int = 0
+    """Devices of this machine that share each batch; 0 takes as many as can evenly."""
     fresh: bool = False
     """Move a sweep that is in --out aside, to OUT.1, and start again."""
     extend: bool = False
@@ -85,15 +88,16 @@ def main(argv=None) -> int:
     jax.config.update("jax_default_matmul_precision", base.run.precision)
     out = Path(arguments.out or f"runs/{Path(arguments.config).stem}-sweep")
     members = make_members(base, out, arguments.seeds, arguments.vary)
-    _claim(out, members, arguments)
     groups = shape_groups(members)
+    shares = [make_share(group[0].cfg, arguments.devices) for group in groups]
+    _claim(out, members, arguments)
     settings = len({member.setting for member in members})
     print(f"{len(members)} runs: {settings} setting{'s' * (settings > 1)}, "
           f"{arguments.seeds} seed{'s' * (arguments.seeds > 1)} of each, "
           f"{len(groups)} program{'s' * (len(groups) > 1)}")  # fmt: skip
     stop, diverged = StopRequest(), {}
-    for group in groups:
-        diverged |= _train_group(group, arguments.mode, stop)
+    for group, share in zip(groups, shares, strict=True):
+        diverged |= _train_group(group, share, arguments.mode, stop)
         if stop.requested:
             print("\nstopped, all saved; the same command goes on from it")
             return 0
@@ -248,10 +252,10 @@ class _Open:
         return follow(self.member.cfg, int(self.state.step), *kept)
 
 
-def _train_group(members, mode, stop):
+def _train_group(members, share, mode, stop):
     """Trains members of one program to the end; returns {name: why it diverged}."""
     cfg = members[0].cfg
-    dataset, samples, spec = prepare(cfg)
+    dataset, samples, spec = prepare(cfg, share)
     programs, numbers = Programs(cfg, spec), varied_numbers(members)
     watch = Watch(cfg, spec, dataset) if cfg.run.evaluate_every else None
     init = jax.jit(lambda key, n: init_state(key, spec.with_numbers(n)))
@@ -272,6 +276,7 @@ def _train_group(members, mode, stop):
                 Checkpoints(member.out / "checkpoints", *keep)
             )
             state = checkpoints.restore_newest(state, print, move=True) or state
+            state = share.copy(state)
             step = int(state.step)
             if step >= cfg.run.steps:
                 continue

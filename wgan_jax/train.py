@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from wgan_jax import cli, describe, loop, run_directory, steps
 from wgan_jax.checkpoint import Checkpoints
 from wgan_jax.config import Config, UserError
+from wgan_jax.devices import make_share
 from wgan_jax.log import ProgressLine, RunLog
 from wgan_jax.state import init_state
 from wgan_jax.validation import validate
@@ -30,6 +31,8 @@ class Arguments(Config):
     """Short for --run.seed."""
     dry_run: bool = False
     """Print the resolved configuration, networks and cost, compile, and stop."""
+    devices: int = 0
+    """Devices of this machine that share each batch; 0 takes as many as can evenly."""
     fresh: bool = False
     """Move a run that is in --out aside, to OUT.1, and start again."""
     extend: bool = False
@@ -55,14 +58,15 @@ def main(argv=None) -> int:
     sections = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config)}
     cfg = Config(**sections)
     validate(cfg)
+    share = make_share(cfg, arguments.devices)
     jax.config.update("jax_default_matmul_precision", cfg.run.precision)
     out = Path(arguments.out or f"runs/{Path(arguments.config).stem}")
     if not arguments.dry_run:
         # First of all, so that a directory that will not do costs no waiting.
         run_directory.claim(out, cfg, fresh=arguments.fresh, extend=arguments.extend)
-    dataset, samples, spec = loop.prepare(cfg)
+    dataset, samples, spec = loop.prepare(cfg, share)
     keys = jax.random.split(jax.random.key(cfg.run.seed), 4)
-    state = jax.jit(partial(init_state, spec=spec))(keys[0])
+    state = share.copy(jax.jit(partial(init_state, spec=spec))(keys[0]))
     if arguments.dry_run:
         flops = describe.cycle_flops(state, samples, spec)
         describe.print_plan(cfg, spec, run_directory.environment(cfg), flops)
@@ -75,7 +79,7 @@ def main(argv=None) -> int:
         saved = checkpoints.restore_newest(state, print, move=True)
         if saved is not None:
             print(f"going on with {out} from step {int(saved.step)}")
-            state = saved
+            state = share.copy(saved)
         step = int(state.step)
         if step >= cfg.run.steps:
             print(f"{out} is trained to the end, step {step}; more: --run.steps N "

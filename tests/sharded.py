@@ -1,0 +1,91 @@
+"""Trains one net on 1, 2 and 8 devices; run by test_devices.py in a process of its own.
+
+Arguments: the name of a net. Writes {count: {array: largest difference to one device,
+over the largest number}} as JSON, and whether the program sums over the devices.
+"""
+
+import json
+import sys
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wgan_jax.config import Config, Data, Model, Objective, Optimizer
+from wgan_jax.data import make_draw
+from wgan_jax.devices import make_share
+from wgan_jax.state import init_state, make_spec
+from wgan_jax.steps import heldout_estimate, train_chunk
+
+IMAGES = Data(batch_size=16, image_size=8, channels=1)
+CLIP = Objective(constraint="clip", clip=0.05, n_critic=2)
+PENALTY = Objective(n_critic=2)
+DCGAN = Model(features=2, z_dim=5, generator_widths=(2, 1), critic_widths=(1, 2))
+MLP = replace(DCGAN, kind="mlp")
+RESNET = replace(
+    DCGAN, kind="resnet", generator_widths=(1,), critic_widths=(1, 1), kernel=3
+)
+NETS = {
+    "clip, batch norm": (replace(DCGAN, critic_norm="batch"), CLIP),
+    "penalty, instance norm": (replace(DCGAN, critic_norm="instance"), PENALTY),
+    "penalty, no norm": (replace(MLP, generator_norm="none"), PENALTY),
+    "penalty, classes": (
+        replace(RESNET, critic_halvings=1, classes=3),
+        replace(PENALTY, generator_batch=32),
+    ),
+}
+
+
+def train(config, count, samples):
+    """(final state, metrics) of 3 cycles on `count` devices, and the program's text."""
+    share = make_share(config, count)
+    assert share.count == count
+    draw = make_draw(config.data, 48, bool(config.model.classes))
+    spec = make_spec(config, draw, share)
+    state = jax.jit(partial(init_state, spec=spec))(jax.random.key(0))
+    # In double precision: Adam turns the rounding of tiny gradients into whole steps.
+    state = jax.tree.map(
+        lambda a: a.astype(jnp.float64) if a.dtype == jnp.float32 else a, state
+    )
+    arguments = share.copy(state), share.copy(samples), jnp.int32(3)
+    chunk = jax.jit(partial(train_chunk, spec=spec)).lower(*arguments).compile()
+    state, metrics = chunk(*arguments)
+    heldout = jnp.linspace(-1, 1, 40 * 64).reshape(40, 8, 8, 1)
+    estimate = jax.jit(partial(heldout_estimate, spec=spec))
+    metrics |= {"heldout": estimate(state, heldout, jax.random.key(1))}
+    everything = {"metrics": metrics, "generator": state.generator}
+    everything |= {"critic": state.critic}
+    leaves = jax.tree_util.tree_flatten_with_path(everything)[0]
+    found = {jax.tree_util.keystr(path): np.asarray(a) for path, a in leaves}
+    return found, chunk.as_text()
+
+
+def main(name):
+    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_enable_compilation_cache", False)
+    model, objective = NETS[name]
+    optimizer = Optimizer(kind="rmsprop" if objective is CLIP else "adam")
+    config = Config(IMAGES, model, objective, optimizer)
+    rng = np.random.default_rng(0)
+    samples = rng.integers(0, 256, (48, 8, 8, 1), np.uint8)
+    if model.classes:
+        samples = samples, rng.integers(0, model.classes, 48).astype(np.int32)
+    alone, _ = train(config, 1, samples)
+    report = {}
+    for count in (2, 8):
+        found, text = train(config, count, samples)
+        assert found.keys() == alone.keys()
+        # Gradients of biases before a norm are nothing but rounding, of 1e-17.
+        worst = {
+            name: float(np.abs(a - alone[name]).max())
+            / max(float(np.abs(alone[name]).max()), 1e-9)
+            for name, a in found.items()
+        }
+        report[count] = {"worst": worst, "sums": "all-reduce" in text}
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
