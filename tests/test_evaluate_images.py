@@ -12,7 +12,16 @@ from commands import TINY, final_arrays, in_process, records
 from jax.experimental.compilation_cache import compilation_cache
 from PIL import Image
 
-from wgan_jax import data, evaluate, evaluate_images, metrics, sample, train, watch
+from wgan_jax import (
+    data,
+    evaluate,
+    evaluate_images,
+    loop,
+    metrics,
+    sample,
+    train,
+    watch,
+)
 from wgan_jax.config import UserError
 from wgan_jax.metrics import classifier, image_scores, scores
 from wgan_jax.metrics.features import Extractor, extract, extract_array
