@@ -63,8 +63,8 @@ def follow(cfg, step, look, checkpoints, log, line, stopped):
 
     Yields the number of steps to take next and is sent (state, mean metrics) after
     them; the state is not touched after the next yield. line: where its progress is
-    shown. stopped() -> whether to save and end behind this chunk. Returns the path of
-    the last picture. Raises Diverged where a metric is not finite.
+    shown. stopped() -> whether to save and end behind this chunk. Returns (last step,
+    path of the last picture). Raises Diverged where a metric is not finite.
     """
     run = cfg.run
     if step == 0:
@@ -117,7 +117,7 @@ def drive(follower, state, advance):
 def _record(clock, cfg, log, line, step, metrics, saved, judge=None):
     """Reads one record from the device, writes it, and shows it.
 
-    judge() -> more of it, once the rest is known to be finite. Raises UserError where
+    judge() -> more of it, once the rest is known to be finite. Raises Diverged where
     it is not; `saved` is the last step kept.
     """
     values = {name: float(value) for name, value in metrics.items()}

@@ -127,7 +127,9 @@ def _plot(path, settings):
         low, high = ([f(v) for _, v in points] for f in (min, max))
         axes.fill_between(at, low, high, alpha=0.2, color=line.get_color(), lw=0)
     axes.set_xlabel("generator updates")
-    axes.set_ylabel(name.replace("_", " ") + ": mean and range over seeds")
+    axes.set_ylabel(
+        name.replace("heldout_", "held-out ") + ": mean and range over seeds"
+    )
     axes.legend()
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
