@@ -353,6 +353,12 @@ def machine(device, threads):
     }
 
 
+def keep(report, out):
+    """Writes what is known so far as JSON, where it was asked for."""
+    if out:
+        out.write_text(json.dumps(report, indent=2) + "\n")
+
+
 def _git(*command):
     command = ["git", "-C", Path(__file__).resolve().parent, *command]
     try:
@@ -475,8 +481,7 @@ def main(arguments=None):
             row = benchmark(name, config, *what, *turns)
             report["rows"].append(row)
             # After every row, so that a long run cut short leaves what it measured.
-            if options.out:
-                options.out.write_text(json.dumps(report, indent=2) + "\n")
+            keep(report, options.out)
             if options.markdown:
                 options.markdown.write_text(markdown(report))
     print(markdown(report), end="")

@@ -6,7 +6,6 @@ on the convolutional ones of the cat faces with a penalty.
 """
 
 import argparse
-import json
 import statistics
 import sys
 from dataclasses import replace
@@ -108,8 +107,7 @@ def main(arguments=None):
         benchmark.progress(f"{axis} {value:,}")
         point = {"axis": axis, "value": value} | measure(config, images, *turns)
         report["points"].append(point)
-        if options.out:
-            options.out.write_text(json.dumps(report, indent=2) + "\n")
+        benchmark.keep(report, options.out)
     print(markdown(report), end="")
     return 0
 

@@ -3,7 +3,6 @@ compilation, each in a process of its own and without the cache of compiled prog
 """
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -94,8 +93,7 @@ def main(arguments=None):
         command = [sys.executable, __file__, "--one", str(CONFIGS / f"{name}.py")]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         report["compile_s"][name] = float(done.stdout.split()[-1])
-        if options.out:
-            options.out.write_text(json.dumps(report, indent=2) + "\n")
+        benchmark.keep(report, options.out)
     print(markdown(report), end="")
     return 0
 

@@ -9,7 +9,6 @@ at this machine's measured rates.
 
 import argparse
 import collections
-import json
 import re
 import sys
 import tempfile
@@ -150,8 +149,7 @@ def main(arguments=None):
         for features in widths[name]:
             benchmark.progress(f"{name}, features {features}")
             report["rows"].append(measure(name, features, options.tiny))
-            if options.out:
-                options.out.write_text(json.dumps(report, indent=2) + "\n")
+            benchmark.keep(report, options.out)
     print(markdown(report), end="")
     return 0
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from commands import ROOT, TINY, final_arrays, in_process, launch, records
 
-from wgan_jax import evaluate, sample, sweep, sweep_report, train
+from wgan_jax import evaluate, loop, sample, sweep, sweep_members, sweep_report, train
 from wgan_jax.config import Config, UserError, load
-from wgan_jax.sweep_report import Member
+from wgan_jax.sweep_members import Member
 
 TOY = """--config configs/toy_8gaussians.py --model.features 8 --data.batch-size 16
 --data.heldout 32 --objective.n-critic 2 --run.chunk 5 --run.log-every 5
@@ -42,19 +42,19 @@ def assert_same_run(a, b, rtol):
 def test_every_combination_has_every_seed():
     base = replace(Config(), run=replace(Config().run, seed=7))
     vary = ["optimizer.critic-lr=1e-4,5e-5", "objective.one_sided=true,false"]
-    members = sweep.make_members(base, Path("out"), 2, vary)
+    members = sweep_members.make_members(base, Path("out"), 2, vary)
     found = [(m.cfg.optimizer.critic_lr, m.cfg.objective.one_sided) for m in members]
     assert found[::2] == [(1e-4, True), (1e-4, False), (5e-5, True), (5e-5, False)]
     assert [m.seed for m in members] == [7, 8] * 4
     assert [m.cfg.run.seed for m in members] == [7, 8] * 4
     assert str(members[-1].out) == "out/critic_lr=5e-05,one_sided=False/seed-8"
-    (alone,) = sweep.make_members(base, Path("out"), 1, [])
+    (alone,) = sweep_members.make_members(base, Path("out"), 1, [])
     assert (alone.setting, alone.out) == ("", Path("out/seed-7"))
 
 
 def test_fields_of_the_same_name_are_told_apart():
     vary = ["objective.kind=wgan,gan", "optimizer.kind=adam"]
-    first, *_ = sweep.make_members(Config(), Path("out"), 1, vary)
+    first, *_ = sweep_members.make_members(Config(), Path("out"), 1, vary)
     assert first.setting == "objective.kind=wgan,optimizer.kind=adam"
 
 
@@ -79,7 +79,7 @@ def test_fields_of_the_same_name_are_told_apart():
 )
 def test_what_cannot_be_varied_is_one_sentence(vary, said):
     with pytest.raises(UserError) as error:
-        sweep.make_members(Config(), Path("out"), 1, vary)
+        sweep_members.make_members(Config(), Path("out"), 1, vary)
     assert said in str(error.value)
 
 
@@ -88,15 +88,15 @@ def test_runs_that_differ_in_numbers_are_one_program():
         *("optimizer.critic_lr=1e-4,1e-3", "objective.clip=0.1,0.2"),
         *("optimizer.average=0.9,0.99",),
     ]
-    members = sweep.make_members(Config(), Path("out"), 2, numbers)
-    (group,) = sweep.shape_groups(members)
+    members = sweep_members.make_members(Config(), Path("out"), 2, numbers)
+    (group,) = sweep_members.shape_groups(members)
     assert group == members
-    varied = sweep.varied_numbers(group)
+    varied = sweep_members.varied_numbers(group)
     assert varied[0].keys() == {
         *("optimizer.critic_lr", "objective.clip", "optimizer.average")
     }
     assert varied[-1]["objective.clip"] == np.float32(0.2)
-    assert sweep.varied_numbers(group[:2]) == [{}, {}]
+    assert sweep_members.varied_numbers(group[:2]) == [{}, {}]
 
 
 @pytest.mark.parametrize(
@@ -104,14 +104,14 @@ def test_runs_that_differ_in_numbers_are_one_program():
     ["model.features=8,16", "objective.kind=wgan,gan", "optimizer.average=0,0.9"],
 )
 def test_runs_of_other_shapes_or_branches_are_other_programs(vary):
-    members = sweep.make_members(Config(), Path("out"), 3, [vary])
-    groups = sweep.shape_groups(members)
+    members = sweep_members.make_members(Config(), Path("out"), 3, [vary])
+    groups = sweep_members.shape_groups(members)
     assert groups == [members[:3], members[3:]]
 
 
 def test_every_number_reaches_the_step():
-    spec = sweep.prepare(load(ROOT / "configs/toy_8gaussians.py"))[2]
-    for name in sweep.NUMBERS:
+    spec = loop.prepare(load(ROOT / "configs/toy_8gaussians.py"))[2]
+    for name in sweep_members.NUMBERS:
         section, field = name.split(".")
         changed = spec.with_numbers({name: 0.125})
         assert getattr(getattr(changed, section), field) == 0.125

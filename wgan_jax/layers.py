@@ -22,33 +22,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from wgan_jax import winograd
-
-
-@dataclasses.dataclass(frozen=True)
-class Geometry:
-    """The static facts of one convolution, seen from its input (height, width)."""
-
-    size: tuple[int, int]
-    kernel: tuple[int, int]
-    stride: int
-    padding: tuple[int, int]
-    """Zeros before and after the image, in both directions."""
-    form: Literal["winograd", "products", "library"]
-
-    @property
-    def output(self) -> tuple[int, int]:
-        """Height and width of the output: floor((n + before + after - k) / s) + 1."""
-        return tuple(
-            (n + sum(self.padding) - k) // self.stride + 1
-            for n, k in zip(self.size, self.kernel, strict=True)
-        )
-
-    @property
-    def blocks(self) -> tuple[int, int]:
-        """Kernel size counted in blocks of stride x stride pixels, rounded up."""
-        return tuple(-(-k // self.stride) for k in self.kernel)
-
+from wgan_jax import products, winograd
+from wgan_jax.products import Geometry
 
 _FORM = contextvars.ContextVar("form", default="")
 
@@ -192,115 +167,18 @@ _kernel_gradient.defvjp(
 )
 
 
-# ------------------------------------------------------------- form 1: matrix products
-
-
-def _to_blocks(x, g):
-    """Pads x and gathers each stride x stride block of pixels into channels.
-
-    Returns [batch, height' + blocks - 1, width' + blocks - 1, stride^2 channels].
-    """
-    s = g.stride
-    rows, columns = (n + b - 1 for n, b in zip(g.output, g.blocks, strict=True))
-    before = g.padding[0]
-    after = [n * s - m - before for n, m in zip((rows, columns), g.size)]
-    edges = [(0, 0, 0), *((before, a, 0) for a in after), (0, 0, 0)]
-    x = lax.pad(x, jnp.zeros((), x.dtype), edges)
-    if s == 1:
-        return x
-    x = x.reshape(x.shape[0], rows, s, columns, s, x.shape[-1])
-    return x.transpose(0, 1, 3, 2, 4, 5).reshape(x.shape[0], rows, columns, -1)
-
-
-def _from_blocks(blocks, g):
-    """The transpose of `_to_blocks`: scatters channels back to pixels and crops."""
-    s = g.stride
-    n, rows, columns, _ = blocks.shape
-    if s > 1:
-        blocks = blocks.reshape(n, rows, columns, s, s, -1).transpose(0, 1, 3, 2, 4, 5)
-        blocks = blocks.reshape(n, rows * s, columns * s, -1)
-    before = g.padding[0]
-    after = [m - before - size for m, size in zip(blocks.shape[1:3], g.size)]
-    edges = [(0, 0, 0), *((-before, -a, 0) for a in after), (0, 0, 0)]
-    return lax.pad(blocks, jnp.zeros((), blocks.dtype), edges)
-
-
-def _kernel_to_blocks(kernel, g):
-    """[kh, kw, in, out] to [block rows, block columns, stride^2 in, out]."""
-    s, (rows, columns) = g.stride, g.blocks
-    grow = [(0, n * s - k) for n, k in zip((rows, columns), g.kernel)]
-    kernel = jnp.pad(kernel, [*grow, (0, 0), (0, 0)])
-    kernel = kernel.reshape(rows, s, columns, s, *kernel.shape[2:])
-    return kernel.transpose(0, 2, 1, 3, 4, 5).reshape(
-        rows, columns, -1, kernel.shape[-1]
-    )
-
-
-def _kernel_from_blocks(blocks, g):
-    """The transpose of `_kernel_to_blocks`."""
-    s, (rows, columns) = g.stride, g.blocks
-    kernel = blocks.reshape(rows, columns, s, s, -1, blocks.shape[-1])
-    kernel = kernel.transpose(0, 2, 1, 3, 4, 5)
-    kernel = kernel.reshape(rows * s, columns * s, -1, blocks.shape[-1])
-    return kernel[: g.kernel[0], : g.kernel[1]]
-
-
-def _shifts(g):
-    return [(a, b) for a in range(g.blocks[0]) for b in range(g.blocks[1])]
-
-
-def _window(blocks, shift, g):
-    """The part of the block image that block `shift` of the kernel looks at."""
-    (a, b), (rows, columns) = shift, g.output
-    return blocks[:, a : a + rows, b : b + columns]
-
-
-def _forward_products(x, kernel, g):
-    blocks, kernel = _to_blocks(x, g), _kernel_to_blocks(kernel, g)
-    if g.output == (1, 1):
-        y = blocks.reshape(len(x), -1) @ kernel.reshape(-1, kernel.shape[-1])
-        return y.reshape(len(x), 1, 1, -1)
-    return sum(_window(blocks, shift, g) @ kernel[shift] for shift in _shifts(g))
-
-
-def _input_gradient_products(y, kernel, g):
-    kernel = _kernel_to_blocks(kernel, g)
-    rows, columns, channels, _ = kernel.shape
-    taps = y @ kernel.reshape(-1, kernel.shape[-1]).T
-    if g.output == (1, 1):
-        return _from_blocks(taps.reshape(len(y), rows, columns, channels), g)
-    taps = taps.reshape(*y.shape[:3], rows * columns, channels)
-    zero = jnp.zeros((), taps.dtype)
-
-    def place(tap, shift):
-        edges = [(n, size - 1 - n, 0) for n, size in zip(shift, (rows, columns))]
-        return lax.pad(tap, zero, [(0, 0, 0), *edges, (0, 0, 0)])
-
-    placed = [place(taps[..., i, :], shift) for i, shift in enumerate(_shifts(g))]
-    return _from_blocks(sum(placed), g)
-
-
-def _kernel_gradient_products(x, y, g):
-    blocks = _to_blocks(x, g)
-    if g.output == (1, 1):
-        kernel = blocks.reshape(len(x), -1).T @ y.reshape(len(y), -1)
-    else:
-        flat_y = y.reshape(-1, y.shape[-1])
-        windows = (_window(blocks, shift, g) for shift in _shifts(g))
-        kernel = jnp.stack([w.reshape(len(flat_y), -1).T @ flat_y for w in windows])
-    return _kernel_from_blocks(kernel.reshape(*g.blocks, -1, y.shape[-1]), g)
-
-
-# ------------------------------------- form 2: fewer products, where that is supported
+# ------------------------------------- form 1: fewer products, where that is supported
 
 
 def _forward_winograd(x, kernel, g):
     if _is_narrow(g, *kernel.shape[2:]):
         kernel = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
-        return _input_gradient_products(x, kernel, _mirrored(g))
+        return products.input_gradient(x, kernel, _mirrored(g))
     if not winograd.supports(g.blocks) or g.output == (1, 1):
-        return _forward_products(x, kernel, g)
-    return winograd.correlate(_to_blocks(x, g), _kernel_to_blocks(kernel, g))
+        return products.forward(x, kernel, g)
+    return winograd.correlate(
+        products.to_blocks(x, g), products.kernel_to_blocks(kernel, g)
+    )
 
 
 def _input_gradient_winograd(y, kernel, g):
@@ -314,25 +192,25 @@ def _input_gradient_winograd(y, kernel, g):
     tiles = math.prod((size + 1) // 2 for size in sizes)
     saved = math.prod(b + 1 for b in g.blocks) * tiles < math.prod(g.blocks + g.output)
     if not (saved and _sums_pay(g, *kernel.shape[2:])):
-        return _input_gradient_products(y, kernel, g)
+        return products.input_gradient(y, kernel, g)
     edges = [
         (first, size + b - 1 - n - first, 0)
         for first, size, b, n in zip(before, sizes, g.blocks, g.output, strict=True)
     ]
     y = lax.pad(y, jnp.zeros((), y.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
-    kernel = jnp.flip(_kernel_to_blocks(kernel, g), (0, 1)).swapaxes(2, 3)
+    kernel = jnp.flip(products.kernel_to_blocks(kernel, g), (0, 1)).swapaxes(2, 3)
     blocks = winograd.correlate(y, kernel)
-    return blocks if g.stride == 1 else _from_blocks(blocks, g)
+    return blocks if g.stride == 1 else products.from_blocks(blocks, g)
 
 
 def _kernel_gradient_winograd(x, y, g):
     if _is_narrow(g, x.shape[-1], y.shape[-1]):
-        kernel = _kernel_gradient_products(y, x, _mirrored(g))
+        kernel = products.kernel_gradient(y, x, _mirrored(g))
         return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
     if not _sums_pay(g, x.shape[-1], y.shape[-1]):
-        return _kernel_gradient_products(x, y, g)
-    kernel = winograd.kernel_gradient(_to_blocks(x, g), y, g.blocks)
-    return _kernel_from_blocks(kernel, g)
+        return products.kernel_gradient(x, y, g)
+    kernel = winograd.kernel_gradient(products.to_blocks(x, g), y, g.blocks)
+    return products.kernel_from_blocks(kernel, g)
 
 
 def _is_narrow(g, ins, outs):
@@ -353,7 +231,7 @@ def _sums_pay(g, ins, outs):
     return fits and g.stride**2 * ins >= outs
 
 
-# --------------------------------------------------- form 3: the library's convolution
+# --------------------------------------------------- form 2: the library's convolution
 
 
 def _forward_library(x, kernel, g):
@@ -405,9 +283,9 @@ _FORMS = {
         _kernel_gradient_winograd,
     ),
     "products": (
-        _forward_products,
-        _input_gradient_products,
-        _kernel_gradient_products,
+        products.forward,
+        products.input_gradient,
+        products.kernel_gradient,
     ),
     "library": (_forward_library, _input_gradient_library, _kernel_gradient_library),
 }

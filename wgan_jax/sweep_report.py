@@ -1,29 +1,12 @@
 """What a sweep found: a table of means and spreads over seeds, and a plot."""
 
-import dataclasses
 import json
 import math
 import statistics
 from pathlib import Path
 
 from wgan_jax import losses
-from wgan_jax.config import Config
-
-
-@dataclasses.dataclass(frozen=True)
-class Member:
-    """One run of a sweep."""
-
-    setting: str
-    """What was varied, as `critic_lr=0.0001,clip=0.01`; empty where nothing was."""
-    seed: int
-    cfg: Config
-    out: Path
-
-    @property
-    def name(self) -> str:
-        """As it is called in messages."""
-        return f"{self.setting + ', ' if self.setting else ''}seed {self.seed}"
+from wgan_jax.sweep_members import Member
 
 
 def write(out: Path, members: list[Member], diverged) -> None:
