@@ -1,7 +1,9 @@
-"""Trains one net on 1, 2 and 8 devices; run by test_devices.py in a process of its own.
+"""Trains one net on one device and on many; run by tests in processes of its own.
 
-Arguments: the name of a net. Writes {count: {array: largest difference to one device,
-over the largest number}} as JSON, and whether the program sums over the devices.
+Arguments: the name of a net and counts of devices in each process; for one of several
+processes also HOST:PORT, how many there are and which this one is. Writes {count:
+{array: largest difference to one device, over the largest number}} as JSON, and whether
+the program sums over the devices.
 """
 
 import json
@@ -13,12 +15,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from wgan_jax import hosts
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer
 from wgan_jax.data import make_draw
-from wgan_jax.devices import make_share
+from wgan_jax.devices import ONE_DEVICE, make_share
+from wgan_jax.hosts import Hosts
 from wgan_jax.state import init_state, make_spec
 from wgan_jax.steps import heldout_estimate, train_chunk
 
+COUNT = 47
 IMAGES = Data(batch_size=16, image_size=8, channels=1)
 CLIP = Objective(constraint="clip", clip=0.05, n_critic=2)
 PENALTY = Objective(n_critic=2)
@@ -38,21 +43,19 @@ NETS = {
 }
 
 
-def train(config, count, samples):
-    """(final state, metrics) of 3 cycles on `count` devices, and the program's text."""
-    share = make_share(config, count)
-    assert share.count == count
-    draw = make_draw(config.data, 48, bool(config.model.classes))
+def train(config, share, samples):
+    """(final state, metrics) of 3 cycles, and the program's text."""
+    draw = make_draw(config.data, COUNT, bool(config.model.classes))
     spec = make_spec(config, draw, share)
     state = jax.jit(partial(init_state, spec=spec))(jax.random.key(0))
     # In double precision: Adam turns the rounding of tiny gradients into whole steps.
     state = jax.tree.map(
         lambda a: a.astype(jnp.float64) if a.dtype == jnp.float32 else a, state
     )
-    arguments = share.copy(state), share.copy(samples), jnp.int32(3)
+    arguments = share.copy(state), share.hold(samples), np.int32(3)
     chunk = jax.jit(partial(train_chunk, spec=spec)).lower(*arguments).compile()
     state, metrics = chunk(*arguments)
-    heldout = jnp.linspace(-1, 1, 40 * 64).reshape(40, 8, 8, 1)
+    heldout = np.linspace(-1, 1, 40 * 64, dtype=np.float32).reshape(40, 8, 8, 1)
     estimate = jax.jit(partial(heldout_estimate, spec=spec))
     metrics |= {"heldout": estimate(state, heldout, jax.random.key(1))}
     everything = {"metrics": metrics, "generator": state.generator}
@@ -62,20 +65,28 @@ def train(config, count, samples):
     return found, chunk.as_text()
 
 
-def main(name):
+def main(name, counts, coordinator="", processes=1, process=0):
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_enable_compilation_cache", False)
+    if coordinator:
+        hosts.start(Hosts(coordinator, int(processes), int(process)))
     model, objective = NETS[name]
     optimizer = Optimizer(kind="rmsprop" if objective is CLIP else "adam")
     config = Config(IMAGES, model, objective, optimizer)
     rng = np.random.default_rng(0)
-    samples = rng.integers(0, 256, (48, 8, 8, 1), np.uint8)
+    # A number of rows that no number of devices divides.
+    samples = rng.integers(0, 256, (COUNT, 8, 8, 1), np.uint8)
     if model.classes:
-        samples = samples, rng.integers(0, model.classes, 48).astype(np.int32)
-    alone, _ = train(config, 1, samples)
+        samples = samples, rng.integers(0, model.classes, COUNT).astype(np.int32)
+    # By the first process only: the others have but to take part in what is shared.
+    alone = train(config, ONE_DEVICE, samples)[0] if not int(process) else {}
     report = {}
-    for count in (2, 8):
-        found, text = train(config, count, samples)
+    for count in map(int, counts.split(",")):
+        share = make_share(config, count)
+        assert share.count == count * int(processes)
+        found, text = train(config, share, samples)
+        if not alone:
+            continue
         assert found.keys() == alone.keys()
         # Gradients of biases before a norm are nothing but rounding, of 1e-17.
         worst = {
@@ -83,9 +94,9 @@ def main(name):
             / max(float(np.abs(alone[name]).max()), 1e-9)
             for name, a in found.items()
         }
-        report[count] = {"worst": worst, "sums": "all-reduce" in text}
+        report[share.count] = {"worst": worst, "sums": "all-reduce" in text}
     print(json.dumps(report))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

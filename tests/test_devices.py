@@ -34,7 +34,7 @@ def on_devices(count, *words):
 
 @pytest.mark.parametrize("name", NETS)
 def test_one_two_and_eight_devices_train_alike(name):
-    done = on_devices(8, Path(__file__).with_name("sharded.py"), name)
+    done = on_devices(8, Path(__file__).with_name("sharded.py"), name, "2,8")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report.keys() == {"2", "8"}

@@ -12,16 +12,23 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from wgan_jax import hosts
 from wgan_jax.config import UserError
+from wgan_jax.devices import ONE_DEVICE
 from wgan_jax.state import TrainState
 
 
 class Checkpoints:
     """The checkpoints of one run; steps are generator updates."""
 
-    def __init__(self, directory, keep: int, keep_every: int = 0):
-        """keep: newest ones kept; keep_every: multiples of it are kept for good."""
+    def __init__(self, directory, keep: int, keep_every: int = 0, share=ONE_DEVICE):
+        """keep: newest ones kept; keep_every: multiples of it are kept for good.
+
+        share: with several processes, all of which have to do the same with the same
+        directory, each of them writes a part of every array.
+        """
         ocp = _orbax()
+        self.share = share
         self.directory = Path(directory).resolve()
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
@@ -54,11 +61,12 @@ class Checkpoints:
         What is written is copied first, so the state may be donated at once.
         """
         ocp, arrays = _orbax(), _flatten(state)
+        spread = self.share.copy(arrays) if hosts.several() else arrays
         with self._writing():
             self.manager.save(
                 int(state.step),
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(arrays),
+                    state=ocp.args.StandardSave(spread),
                     meta=ocp.args.JsonSave({"crc32": _checksum(arrays)}),
                 ),
                 force=True,
@@ -74,6 +82,9 @@ class Checkpoints:
         # Of a full disk, tensorstore and Orbax tell by many kinds of exception.
         try:
             yield
+        except jax.errors.JaxRuntimeError:
+            # Another process is gone: nothing is wrong with the place.
+            raise
         except Exception as error:
             # tensorstore ends its long chain of causes with the first one.
             reason = " ".join(str(error).split()).rsplit(": ", 1)[-1].split(" [")[0]
@@ -119,8 +130,8 @@ class Checkpoints:
                 report(f"checkpoint {step} is damaged ({reason})")
                 damaged.append(step)
                 continue
-            for bad in damaged if move else ():
-                self._move_aside(bad)
+            if damaged and move:
+                self._move_aside(damaged)
             if damaged:
                 report(f"going on from checkpoint {step}, the newest that is whole")
             return state
@@ -131,13 +142,16 @@ class Checkpoints:
             )
         return None
 
-    def _move_aside(self, step):
-        place = self.directory.parent / f"damaged-{step}"
-        number = 1
-        while place.exists():
-            place = place.with_name(f"damaged-{step}.{number}")
-            number += 1
-        (self.directory / str(step)).rename(place)
+    def _move_aside(self, steps):
+        hosts.meet("damaged checkpoints found")
+        for step in steps if hosts.is_first() else ():
+            place = self.directory.parent / f"damaged-{step}"
+            number = 1
+            while place.exists():
+                place = place.with_name(f"damaged-{step}.{number}")
+                number += 1
+            (self.directory / str(step)).rename(place)
+        hosts.meet("damaged checkpoints moved")
         self.manager.reload()
 
 

@@ -13,9 +13,10 @@ import os
 import re
 import sys
 
+import jax
 import tyro
 
-from wgan_jax import config, programs
+from wgan_jax import config, hosts, programs
 from wgan_jax.config import UserError
 
 Positional = tyro.conf.Positional
@@ -38,6 +39,11 @@ def run(command) -> None:
         code = _complain(explain(error))
     except KeyboardInterrupt:
         code = _complain("interrupted")
+    except jax.errors.JaxRuntimeError as error:
+        if not hosts.tells_of_loss(error):
+            raise
+        code = hosts.LOST
+    hosts.leave(code)
     sys.stdout.flush()
     sys.exit(code)
 

@@ -1,9 +1,10 @@
-"""How the devices of this process share a batch. Only here is a mesh made."""
+"""How devices of all processes share a batch. Only here is a mesh made."""
 
 import dataclasses
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from wgan_jax.config import Config, UserError
@@ -44,40 +45,101 @@ class Share:
         return jax.tree.map(divide, batch)
 
     def copy(self, tree: Any) -> Any:
-        """Arrays of any shape, whole on each device."""
+        """Arrays of any shape, whole on each device; the same in every process."""
         if self.mesh is None:
             return jax.device_put(tree)
-        return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
+        whole = NamedSharding(self.mesh, PartitionSpec())
+        if jax.process_count() == 1:
+            return jax.device_put(tree, whole)
+
+        def place(array):
+            if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
+                data = place(jax.random.key_data(array))
+                return jax.random.wrap_key_data(data, impl=jax.random.key_impl(array))
+            return _place(np.asarray(array), whole)
+
+        return jax.tree.map(place, tree)
+
+    def hold(self, tree: Any) -> Any:
+        """Arrays [n, ...] that batches are taken from.
+
+        With several processes each holds a part of the rows, so that together they hold
+        more than one could; a batch is then gathered over the network. Rows of zeros
+        fill the last part.
+        """
+        if jax.process_count() == 1 or self.mesh is None:
+            return self.copy(tree)
+        parts = NamedSharding(self.mesh, PartitionSpec(AXIS))
+
+        def place(array):
+            rows = -(-max(len(array), 1) // self.count) * self.count
+            return _place(array, parts, (rows, *array.shape[1:]))
+
+        return jax.tree.map(place, tree)
+
+
+def _place(array, sharding, shape=None):
+    """A host's array on its devices; where `shape` has more rows, they are zeros."""
+
+    def part(index):
+        found = array[index]
+        start, end, _ = index[0].indices(shape[0]) if shape and index else (0, 0, 1)
+        missing = end - start - len(found) if shape else 0
+        if missing:
+            zeros = np.zeros((missing, *found.shape[1:]), found.dtype)
+            found = np.concatenate([found, zeros])
+        return found
+
+    shape = shape or array.shape
+    return jax.make_array_from_callback(shape, sharding, part)
 
 
 ONE_DEVICE = Share()
 
 
 def make_share(config: Config, count: int = 0) -> Share:
-    """Of `count` devices, or as many as can have equal parts of every batch if 0.
+    """Of `count` devices of each process, or as many as can share evenly if 0.
 
     Raises UserError where there are fewer, or a batch does not divide evenly.
     """
-    devices = jax.local_devices()
+    devices = _by_process()
+    processes, there = len(devices), min(map(len, devices))
     sizes = {
         "data.batch_size": config.data.batch_size,
         "objective.generator_batch": config.objective.generator_batch,
     }
-    if not 0 <= count <= len(devices):
+    if not 0 <= count <= there:
         raise UserError(
-            f"--devices {count} must be from 1 to {len(devices)}, which this machine "
+            f"--devices {count} must be from 1 to {there}, which this machine "
             "has, or 0 for as many as can share a batch"
         )
     for name, size in sizes.items():
-        if count and size % count:
+        if size % processes:
             raise UserError(
-                f"--devices {count} cannot share {name}={size} evenly: take a multiple "
-                f"of {count}, or other --devices"
+                f"{processes} processes cannot share {name}={size} evenly: take a "
+                f"multiple of {processes}, or another --num-processes"
+            )
+        if count and size % (count * processes):
+            raise UserError(
+                f"--devices {count} cannot share {name}={size} evenly"
+                f"{f' in {processes} processes' if processes > 1 else ''}: take a "
+                f"multiple of {count * processes}, or other --devices"
             )
     fitting = (
         n
-        for n in range(len(devices), 0, -1)
-        if not any(size % n for size in sizes.values())
+        for n in range(there, 0, -1)
+        if not any(size % (n * processes) for size in sizes.values())
     )
     count = count or next(fitting)
-    return Share(Mesh(devices[:count], (AXIS,)) if count > 1 else None)
+    taken = [device for own in devices for device in own[:count]]
+    return Share(Mesh(taken, (AXIS,)) if len(taken) > 1 else None)
+
+
+def _by_process():
+    """The devices of each process, in an order that all processes have."""
+    if jax.process_count() == 1:
+        return [jax.local_devices()]
+    found = [[] for _ in range(jax.process_count())]
+    for device in jax.devices():
+        found[device.process_index].append(device)
+    return found

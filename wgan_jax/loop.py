@@ -33,9 +33,10 @@ def prepare(cfg: Config, share: Share = ONE_DEVICE):
     samples: on every device, what `Spec.draw` takes batches from.
     """
     if share.count > 1:
-        print(f"{share.count} devices share each batch of {cfg.data.batch_size}")
+        where = f" of {jax.process_count()} processes" * (jax.process_count() > 1)
+        print(f"{share.count} devices{where} share each batch of {cfg.data.batch_size}")
     dataset = data.load(cfg.data)
-    samples = share.copy(_samples(cfg, dataset))
+    samples = share.hold(_samples(cfg, dataset))
     draw = data.make_draw(cfg.data, len(dataset.train), bool(cfg.model.classes))
     return dataset, samples, make_spec(cfg, draw, share)
 
@@ -174,9 +175,25 @@ class Programs:
 class Look:
     """All that is seen of a run while it goes on."""
 
-    def __init__(self, cfg, programs, dataset, samples, keys, out, watch, numbers=None):
-        """keys: three, of what is drawn to look. numbers: see `Spec.with_numbers`."""
+    def __init__(
+        self,
+        cfg,
+        programs,
+        dataset,
+        samples,
+        keys,
+        out,
+        watch,
+        numbers=None,
+        written=None,
+    ):
+        """keys: three, of what is drawn to look. numbers: see `Spec.with_numbers`.
+
+        out: the run's directory. written: where this process writes pictures, if not
+        there.
+        """
         self.cfg, self.programs, self.samples, self.out = cfg, programs, samples, out
+        self.pictures = (written or out) / "samples"
         self.watch, self.numbers = watch, numbers or {}
         self.train = dataset.train
         key_fixed, self.key_fresh, key_heldout = keys
@@ -201,7 +218,7 @@ class Look:
         points = self.cfg.data.is_points
         shown = self.heldout_raw if points else self.train[: self.count]
         sheet = picture(shown, self.heldout_raw)
-        images.save_png(self.out / "samples" / "real.png", sheet)
+        images.save_png(self.pictures / "real.png", sheet)
         return sheet
 
     def critic(self, state, step):
@@ -230,7 +247,7 @@ class Look:
         fresh = self._noise(jax.random.fold_in(self.key_fresh, step))
         for name, z in (("fresh", fresh), ("fixed", self.fixed)):
             sheet = picture(self.programs.sampler(*weights(state), z), self.heldout_raw)
-            path = self.out / "samples" / f"{name}-{step:07}.png"
+            path = self.pictures / f"{name}-{step:07}.png"
             images.save_png(path, sheet)
             log.picture(step, name, sheet)
         log.histograms(step, _named(state.critic.params))

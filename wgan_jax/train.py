@@ -9,10 +9,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from wgan_jax import cli, describe, loop, run_directory, steps
+from wgan_jax import cli, describe, hosts, loop, run_directory, steps
 from wgan_jax.checkpoint import Checkpoints
-from wgan_jax.config import Config, UserError
+from wgan_jax.config import Config, UserError, to_json
 from wgan_jax.devices import make_share
+from wgan_jax.hosts import Hosts
 from wgan_jax.log import ProgressLine, RunLog
 from wgan_jax.state import init_state
 from wgan_jax.validation import validate
@@ -20,7 +21,7 @@ from wgan_jax.watch import Watch
 
 
 @dataclasses.dataclass(frozen=True)
-class Arguments(Config):
+class Arguments(Hosts, Config):
     """Trains a Wasserstein GAN, or goes on with a run that was stopped."""
 
     config: str = ""
@@ -32,7 +33,7 @@ class Arguments(Config):
     dry_run: bool = False
     """Print the resolved configuration, networks and cost, compile, and stop."""
     devices: int = 0
-    """Devices of this machine that share each batch; 0 takes as many as can evenly."""
+    """Devices of each process that share a batch; 0 takes as many as can evenly."""
     fresh: bool = False
     """Move a run that is in --out aside, to OUT.1, and start again."""
     extend: bool = False
@@ -54,16 +55,27 @@ def parse(argv) -> Arguments:
 
 def main(argv=None) -> int:
     """Parses, builds, restores and trains; returns the exit status."""
-    arguments = parse(sys.argv[1:] if argv is None else argv)
+    argv = sys.argv[1:] if argv is None else argv
+    arguments = parse(argv)
     sections = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config)}
     cfg = Config(**sections)
     validate(cfg)
+    several = arguments.several()
+    if several and not hosts.is_child():
+        return hosts.supervise("wgan_jax.train", argv)
+    if several:
+        hosts.start(arguments)
+        hosts.agree(to_json(cfg), "configurations")
     share = make_share(cfg, arguments.devices)
     jax.config.update("jax_default_matmul_precision", cfg.run.precision)
     out = Path(arguments.out or f"runs/{Path(arguments.config).stem}")
     if not arguments.dry_run:
         # First of all, so that a directory that will not do costs no waiting.
-        run_directory.claim(out, cfg, fresh=arguments.fresh, extend=arguments.extend)
+        if hosts.is_first():
+            run_directory.claim(
+                out, cfg, fresh=arguments.fresh, extend=arguments.extend
+            )
+        hosts.agree_on_directory(out)
     dataset, samples, spec = loop.prepare(cfg, share)
     keys = jax.random.split(jax.random.key(cfg.run.seed), 4)
     state = share.copy(jax.jit(partial(init_state, spec=spec))(keys[0]))
@@ -73,24 +85,31 @@ def main(argv=None) -> int:
         _compile(state, samples, spec)
         return 0
     watch = Watch(cfg, spec, dataset) if cfg.run.evaluate_every else None
-    run_directory.begin(out, cfg)
+    if hosts.is_first():
+        run_directory.begin(out, cfg)
     keep = (cfg.run.keep, cfg.run.keep_every)
-    with Checkpoints(out / "checkpoints", *keep) as checkpoints:
+    with (
+        Checkpoints(out / "checkpoints", *keep, share) as checkpoints,
+        hosts.own_directory(out) as written,
+    ):
         saved = checkpoints.restore_newest(state, print, move=True)
         if saved is not None:
             print(f"going on with {out} from step {int(saved.step)}")
             state = share.copy(saved)
         step = int(state.step)
+        hosts.agree(str(step), "checkpoints to go on from")
         if step >= cfg.run.steps:
             print(f"{out} is trained to the end, step {step}; more: --run.steps N "
                   "--extend")  # fmt: skip
             return 0
-        stop = loop.StopRequest()
+        stop = hosts.StopRequest() if hosts.several() else loop.StopRequest()
         chunk = _compile(state, samples, spec)
         programs = loop.Programs(cfg, spec)
-        look = loop.Look(cfg, programs, dataset, samples, keys[1:], out, watch)
+        look = loop.Look(
+            cfg, programs, dataset, samples, keys[1:], out, watch, written=written
+        )
         look.warm_up(state)
-        with RunLog(out, step, cfg.run.tensorboard) as log:
+        with RunLog(written, step, cfg.run.tensorboard) as log:
             kept = (look, checkpoints, log, ProgressLine(), lambda: stop.requested)
             step, sheet = loop.drive(
                 loop.follow(cfg, step, *kept),

@@ -4,6 +4,7 @@ import sys
 
 from rich.progress import Progress
 
+from wgan_jax import hosts
 from wgan_jax.checkpoint import Checkpoints
 from wgan_jax.config import Config
 from wgan_jax.data import Dataset
@@ -57,11 +58,12 @@ class Watch:
 def keep_best(out, state: TrainState, metric: str, value: float) -> None:
     """Keeps a state beside the run's checkpoints if its value is the lowest so far."""
     best = read_best(out)
-    if best and best["value"] <= value:
+    if not hosts.first_decides(best is None or value < best["value"]):
         return
     step = int(state.step)
     with Checkpoints(out / BEST_CHECKPOINTS, keep=1) as checkpoints:
         # There is one already where a run was killed before the next line.
         if step not in checkpoints.steps():
             checkpoints.save(state)
-    write_best(out, step, metric, value)
+    if hosts.is_first():
+        write_best(out, step, metric, value)
