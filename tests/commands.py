@@ -61,11 +61,11 @@ def python_m(module, *arguments, **more):
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
-def in_process(module, *arguments):
+def in_process(module, *arguments, cwd=ROOT):
     """Runs a command here: (exit status, what it wrote to stderr)."""
     handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
     errors, before, hook = io.StringIO(), Path.cwd(), sys.unraisablehook
-    os.chdir(ROOT)
+    os.chdir(cwd)
     try:
         with contextlib.redirect_stderr(errors):
             cli.run(lambda: module.main([str(a) for a in arguments]))
