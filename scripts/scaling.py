@@ -5,16 +5,12 @@ would be is a prediction, from them and the rates given: no such machine is need
 """
 
 import argparse
+import math
 import os
 import re
 import sys
 from functools import partial
 from pathlib import Path
-
-# Read when the first device is asked for: the second one of this computer is virtual.
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
-)
 
 import benchmark
 import jax
@@ -38,26 +34,38 @@ BYTES = {
     "pred": 1,
 }
 COLLECTIVE = re.compile(
-    r" = (?P<shapes>.*?) (?P<kind>all-reduce|all-gather|reduce-scatter|all-to-all|"
-    r"collective-permute)(?:-start)?\("
+    r" = (.*?) (?:all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)"
+    r"(?:-start)?\("
 )
+NAME = re.compile(r"\s+(?:ROOT )?%([\w.-]+) = ")
+USED = re.compile(r"%([\w.-]+)")
 SHAPE = re.compile(r"(\w+)\[([\d,]*)\]")
 # As many images as a program of that shape needs; how many changes nothing.
 IMAGES = 2048
 
 
-def collectives(text: str) -> list[tuple[str, int]]:
-    """(kind, bytes) of each operation across devices in a compiled program's text."""
-    found = []
-    for match in COLLECTIVE.finditer(text):
-        size = 0
-        for kind, axes in SHAPE.findall(match["shapes"]):
-            elements = 1
-            for axis in filter(None, axes.split(",")):
-                elements *= int(axis)
-            size += elements * BYTES[kind]
-        found.append((match["kind"], size))
-    return found
+def told(text: str) -> tuple[int, int]:
+    """(rounds, bytes) of what devices tell each other in a compiled program's text.
+
+    rounds: the longest chain of operations across devices that wait for each other.
+    Those that do not, as the gradients of all layers, can be one; XLA makes them one on
+    GPU and TPU.
+    """
+    size, rounds = 0, {}
+    for line in text[text.index("ENTRY") :].splitlines():
+        name = NAME.match(line)
+        if not name:
+            continue
+        before = max((rounds.get(n, 0) for n in USED.findall(line)), default=0)
+        found = COLLECTIVE.search(line)
+        rounds[name[1]] = before + (found is not None)
+        if found:
+            size += sum(_bytes(*shape) for shape in SHAPE.findall(found[1]))
+    return max(rounds.values()), size
+
+
+def _bytes(kind, axes):
+    return math.prod(map(int, filter(None, axes.split(",")))) * BYTES[kind]
 
 
 def measure(name: str) -> dict:
@@ -81,86 +89,82 @@ def measure(name: str) -> dict:
     born = jax.tree.map(
         lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=whole), born
     )
-    per_critic = collectives(
+    critic_rounds, critic_bytes = told(
         critic.lower(born, real, key, labels=labels).compile().as_text()
     )
-    per_generator = collectives(generator.lower(born, key).compile().as_text())
+    rounds, size = told(generator.lower(born, key).compile().as_text())
     n_critic = cfg.objective.n_critic
-    together = per_critic * n_critic + per_generator
     alone = state.make_spec(cfg, draw)
     return {
         "config": name,
         "batch": cfg.data.batch_size,
-        "parameters": {
-            net: sum(leaf.size for leaf in jax.tree.leaves(getattr(born, net).params))
-            for net in ("critic", "generator")
-        },
-        "operations": len(together),
-        "bytes": sum(size for _, size in together),
+        "rounds": n_critic * critic_rounds + rounds,
+        "bytes": n_critic * critic_bytes + size,
+        "gradient_bytes": 4 * (n_critic * _count(born.critic) + _count(born.generator)),
         # Where processes hold parts of the images, each batch is gathered from all.
-        "gathered_bytes": n_critic * cfg.data.batch_size * _size(shape),
+        "image_bytes": n_critic * cfg.data.batch_size * math.prod(shape),
         "flops": describe.cycle_flops(born, samples, alone),
     }
 
 
-def _size(shape):
-    size = 1
-    for axis in shape:
-        size *= axis
-    return size
+def _count(net):
+    return sum(leaf.size for leaf in jax.tree.leaves(net.params))
 
 
-def efficiency(row, devices, *, flops, bandwidth, latency, weak) -> float:
+def efficiency(row, devices, *, size, flops, bandwidth, latency, weak) -> float:
     """The share of `devices` times one device's images/s that remains.
 
-    A ring moves 2 (n - 1) / n times the bytes past each device, and each operation
-    costs `latency` for each doubling of their number; nothing of it is hidden behind
-    computing. flops: floating-point operations a second of a device; bandwidth:
-    bytes/s; weak: each device has the configuration's batch, else a part of it.
+    A ring moves 2 (n - 1) / n times the bytes past each device, and each round costs
+    `latency` for each doubling of their number; nothing of it is hidden behind
+    computing. size: bytes of sums in a cycle; flops: floating-point operations a second
+    of a device; bandwidth: bytes/s; weak: each device has the configuration's batch,
+    else a part of it.
     """
     one = row["flops"] / flops
     computing = one if weak else one / devices
-    gathered = row["gathered_bytes"] * (devices if weak else 1)
-    moved = 2 * (devices - 1) / devices * (row["bytes"] + gathered)
+    images = row["image_bytes"] * (devices if weak else 1)
+    moved = 2 * (devices - 1) / devices * (size + images)
     doublings = (devices - 1).bit_length()
-    telling = moved / bandwidth + row["operations"] * latency * doublings
+    telling = moved / bandwidth + row["rounds"] * latency * doublings
     return computing / (computing + telling)
 
 
 def markdown(report) -> str:
     """Two tables: what is told in a cycle, and what that predicts."""
-    given = report["given"]
+    given, counts = report["given"], report["devices"]
     lines = [
-        "| configuration | GFLOP a cycle | operations | MB of sums | MB of images |",
-        "|---|---|---|---|---|",
+        "| configuration | GFLOP a cycle | rounds | MB of gradients | MB of sums "
+        "| MB of images |",
+        "|---|---|---|---|---|---|",
     ]
     for row in report["rows"]:
         lines.append(
-            f"| {row['config']} | {row['flops'] / 1e9:.3g} | {row['operations']} | "
-            f"{row['bytes'] / 1e6:.3g} | {row['gathered_bytes'] / 1e6:.3g} |"
+            f"| {row['config']} | {row['flops'] / 1e9:.3g} | {row['rounds']} | "
+            f"{row['gradient_bytes'] / 1e6:.3g} | {row['bytes'] / 1e6:.3g} | "
+            f"{row['image_bytes'] / 1e6:.3g} |"
         )
-    counts = report["devices"]
     lines += [
         "",
         f"Predicted for {given['flops'] / 1e12:g} TFLOP/s a device in use, "
         f"{given['bandwidth'] / 1e9:g} GB/s, {given['latency'] * 1e6:g} us: the share "
-        "of n times one device's speed.",
+        "of n times one device's speed, with the sums as counted and with one for each "
+        "gradient.",
         "",
-        "| configuration | batch | "
-        + " | ".join(f"{n} devices" for n in counts)
-        + " |",
+        f"| configuration | batch | {' | '.join(f'{n} devices' for n in counts)} |",
         "|---|---|" + "---|" * len(counts),
     ]
     for row in report["rows"]:
-        for kind in ("of each device", "of all"):
-            shares = (
-                f"{efficiency(row, n, weak=kind == 'of each device', **given):.0%}"
-                if kind == "of each device" or row["batch"] % n == 0
-                else "-"
-                for n in counts
-            )
+        for weak, kind in ((True, "of each device"), (False, "of all")):
+            cells = []
+            for n in counts:
+                shares = [
+                    f"{efficiency(row, n, size=size, weak=weak, **given):.0%}"
+                    for size in (row["bytes"], row["gradient_bytes"])
+                ]
+                whole = weak or row["batch"] % n == 0
+                cells.append(" to ".join(shares) if whole else "-")
             lines.append(
-                f"| {row['config']} | {row['batch']} {kind} | {' | '.join(shares)} |"
+                f"| {row['config']} | {row['batch']} {kind} | {' | '.join(cells)} |"
             )
     return "\n".join(lines)
 
@@ -168,7 +172,7 @@ def markdown(report) -> str:
 def main(argv=None) -> int:
     """Counts, predicts, prints the tables and keeps them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--configs", nargs="+", default=NAMES, help="names in configs/")
+    parser.add_argument("--config", nargs="+", default=NAMES, metavar="NAME")
     parser.add_argument("--devices", nargs="+", type=int, default=[8, 64, 512])
     parser.add_argument(
         "--tflops", type=float, default=20.0, help="in use, of one device (20)"
@@ -179,11 +183,14 @@ def main(argv=None) -> int:
     parser.add_argument(
         "--latency", type=float, default=10.0, help="us of one step of a sum (10)"
     )
-    parser.add_argument("--json", default="", help="file for the figures")
+    parser.add_argument("--out", type=Path, help="write all figures here too, as JSON")
     arguments = parser.parse_args(argv)
+    # Read when the first device is asked for: the second one here is virtual.
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count=2"
     rows = []
-    for name in arguments.configs:
-        print(f"{name} ...", file=sys.stderr, flush=True)
+    for name in arguments.config:
+        benchmark.progress(f"{name} ...")
         rows.append(measure(name))
     report = {
         "rows": rows,
@@ -196,8 +203,7 @@ def main(argv=None) -> int:
     }
     text = markdown(report)
     print(text)
-    if arguments.json:
-        benchmark.keep(report, arguments.json)
+    benchmark.keep(report, arguments.out)
     return 0
 
 

@@ -34,10 +34,12 @@ def on_devices(count, *words):
 
 @pytest.mark.parametrize("name", NETS)
 def test_one_two_and_eight_devices_train_alike(name):
-    done = on_devices(8, Path(__file__).with_name("sharded.py"), name, "2,8")
+    # A program for each number is compiled: two devices for the net with all norms.
+    counts = "2,8" if name == "clip, batch norm" else "8"
+    done = on_devices(8, Path(__file__).with_name("sharded.py"), name, counts)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert report.keys() == {"2", "8"}
+    assert ",".join(report) == counts
     for count, found in report.items():
         assert found["sums"], f"no sum over {count} devices"
         # Images and noise are float32, which a program may round elsewhere.

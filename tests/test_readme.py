@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.util
-import os
 import re
 import shlex
 import subprocess
@@ -102,23 +101,6 @@ def test_train_and_sample_commands_run(clone, capsys):
         out = re.search(r"--out (\S+)", line)
         name = out.group(1) if out else f"runs/{re.search(r'configs/(.*).py', line)[1]}"
         assert (clone / name).exists()
-
-
-@pytest.mark.data
-def test_mnist_and_fashion_mnist_commands_run(clone):
-    pytest.importorskip("tensorflow", reason="needs the prepare extra")
-    originals = os.environ["WGAN_JAX_DATA"]
-    for line in [*commands("python scripts/prepare"), *commands("python -m")]:
-        if offline(line):
-            continue
-        name = "fashion_mnist" if "fashion" in line else "mnist"
-        tfds = ["--tfds-dir", "tfds", "--manual-dir", f"{originals}/{name}"]
-        if ".train" in line:
-            tfds = [word.replace("--", "--data.") for word in tfds] + TINY
-            tfds += ["--data.split", "train[:200]"]
-        here = run_here if ".train" in line else run
-        here(clone, line.replace(" --manual-dir FOLDER", ""), *tfds)
-    assert (clone / "runs" / "mnist_wgan_gp" / "checkpoints" / "1").is_dir()
 
 
 @pytest.mark.parametrize("line", commands("make"))

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import test_readme
 from PIL import Image
+from test_readme import clone  # noqa: F401
 
 from wgan_jax import data, sources, tfds_source
 from wgan_jax.config import Data, UserError
@@ -417,13 +419,12 @@ def mnist(tmp_path_factory):
         heldout=10000,
     )
     # Its files have the names of MNIST's, which TFDS once took for the same.
-    fashion = replace(
-        described, name="fashion_mnist", manual_dir=str(originals("fashion_mnist"))
-    )
+    (line,) = (x for x in test_readme.commands("python scripts/prepare") if "fash" in x)
+    line = line.replace("FOLDER", str(originals("fashion_mnist")))
+    test_readme.run(ROOT, line, "--tfds-dir", described.tfds_dir)
     reports = []
-    for each in (fashion, described):
-        tfds_source.open_builder(each, reports.append)
-    assert len(reports) == 2
+    tfds_source.open_builder(described, reports.append)
+    assert len(reports) == 1
     return described
 
 
@@ -440,6 +441,23 @@ def test_prepared_mnist_is_that_of_the_original_files(mnist):
     # Published counts of the digit 1.
     assert (dataset.train_labels == 1).sum() == 6742
     assert (dataset.heldout_labels == 1).sum() == 1135
+
+
+@pytest.mark.data
+def test_commands_of_the_readme_with_mnist_and_fashion_mnist_run(
+    mnist,
+    clone,  # noqa: F811
+):
+    prepare = test_readme.commands("python scripts/prepare")
+    lines = [*prepare, *test_readme.commands("python -m")]
+    for line in (line for line in lines if not test_readme.offline(line)):
+        line = line.replace(" --manual-dir FOLDER", "")
+        if ".train" in line:
+            words = ["--data.tfds-dir", mnist.tfds_dir, "--data.split", "train[:200]"]
+            test_readme.run_here(clone, line, *words, *test_readme.TINY)
+        else:
+            test_readme.run(clone, line, "--tfds-dir", mnist.tfds_dir)
+    assert (clone / "runs" / "mnist_wgan_gp" / "checkpoints" / "1").is_dir()
 
 
 @pytest.mark.data
