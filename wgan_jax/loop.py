@@ -158,6 +158,7 @@ class Programs:
     """What looks at runs of one shape, compiled once for all of them."""
 
     def __init__(self, cfg, spec):
+        self.share = spec.share
         self.sampler = make_sampler(cfg, spec)
         self.estimate = jax.jit(partial(steps.heldout_estimate, spec=spec))
 
@@ -239,7 +240,7 @@ class Look:
     def judge(self, state):
         """The Frechet distance as a metric; the state is kept if it is the best."""
         metric, value = self.watch.metric, self.watch.measure(state)
-        keep_best(self.out, state, metric, value)
+        keep_best(self.out, state, metric, value, self.programs.share)
         return {metric: value}
 
     def draw(self, state, step, log):

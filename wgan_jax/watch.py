@@ -8,6 +8,7 @@ from wgan_jax import hosts
 from wgan_jax.checkpoint import Checkpoints
 from wgan_jax.config import Config
 from wgan_jax.data import Dataset
+from wgan_jax.devices import ONE_DEVICE, Share
 from wgan_jax.evaluate_images import make_extractor, make_stream
 from wgan_jax.metrics import scores
 from wgan_jax.metrics.features import extract, extract_array
@@ -55,13 +56,18 @@ class Watch:
             return scores.frechet_distance(found.moments, self.real)
 
 
-def keep_best(out, state: TrainState, metric: str, value: float) -> None:
-    """Keeps a state beside the run's checkpoints if its value is the lowest so far."""
+def keep_best(
+    out, state: TrainState, metric: str, value: float, share: Share = ONE_DEVICE
+) -> None:
+    """Keeps a state beside the run's checkpoints if its value is the lowest so far.
+
+    share: see `Checkpoints`.
+    """
     best = read_best(out)
     if not hosts.first_decides(best is None or value < best["value"]):
         return
     step = int(state.step)
-    with Checkpoints(out / BEST_CHECKPOINTS, keep=1) as checkpoints:
+    with Checkpoints(out / BEST_CHECKPOINTS, keep=1, share=share) as checkpoints:
         # There is one already where a run was killed before the next line.
         if step not in checkpoints.steps():
             checkpoints.save(state)
