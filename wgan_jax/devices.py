@@ -1,6 +1,7 @@
 """How the devices of this process share a batch. Only here is a mesh made."""
 
 import dataclasses
+import os
 from typing import Any
 
 import jax
@@ -49,6 +50,16 @@ class Share:
             return jax.device_put(tree)
         return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
 
+    def put_window(self, rows: Any) -> Any:
+        """Host arrays [n, batch, ...], of each batch a part on each device.
+
+        Returns before they are there.
+        """
+        if self.mesh is None:
+            return jax.device_put(rows)
+        parts = NamedSharding(self.mesh, PartitionSpec(None, AXIS))
+        return jax.device_put(rows, parts)
+
 
 ONE_DEVICE = Share()
 
@@ -81,3 +92,18 @@ def make_share(config: Config, count: int = 0) -> Share:
     )
     count = count or next(fitting)
     return Share(Mesh(devices[:count], (AXIS,)) if count > 1 else None)
+
+
+def memory_limit(of_host: str = "SC_PHYS_PAGES") -> int | None:
+    """Bytes of memory of a device, or of the host where that is the device.
+
+    of_host: which of the host's pages count, as `os.sysconf` calls them. None where the
+    system does not tell.
+    """
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    if limit is None:
+        try:
+            limit = os.sysconf(of_host) * os.sysconf("SC_PAGE_SIZE")
+        except (ValueError, OSError):
+            return None
+    return limit

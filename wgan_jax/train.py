@@ -1,5 +1,6 @@
 """Trains a configuration: `python -m wgan_jax.train --config configs/digits.py`."""
 
+import contextlib
 import dataclasses
 import sys
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from wgan_jax import cli, describe, loop, run_directory, steps
+from wgan_jax import cli, describe, loop, run_directory, steps, stream
 from wgan_jax.checkpoint import Checkpoints
 from wgan_jax.config import Config, UserError
 from wgan_jax.devices import make_share
@@ -75,7 +76,10 @@ def main(argv=None) -> int:
     watch = Watch(cfg, spec, dataset) if cfg.run.evaluate_every else None
     run_directory.begin(out, cfg)
     keep = (cfg.run.keep, cfg.run.keep_every)
-    with Checkpoints(out / "checkpoints", *keep) as checkpoints:
+    with (
+        Checkpoints(out / "checkpoints", *keep) as checkpoints,
+        contextlib.ExitStack() as stack,
+    ):
         saved = checkpoints.restore_newest(state, print, move=True)
         if saved is not None:
             print(f"going on with {out} from step {int(saved.step)}")
@@ -86,22 +90,37 @@ def main(argv=None) -> int:
                   "--extend")  # fmt: skip
             return 0
         stop = loop.StopRequest()
+        windows = None
+        if dataset.stream:
+            # Before the compiler, so that the first batches are there behind it.
+            windows = stack.enter_context(_windows(cfg, dataset, state, share))
         chunk = _compile(state, samples, spec)
-        programs = loop.Programs(cfg, spec)
-        look = loop.Look(cfg, programs, dataset, samples, keys[1:], out, watch)
+        draw, seen = loop.seen(cfg, spec, dataset, samples)
+        programs = loop.Programs(cfg, spec, draw)
+        look = loop.Look(cfg, programs, dataset, seen, keys[1:], out, watch)
         look.warm_up(state)
         with RunLog(out, step, cfg.run.tensorboard) as log:
             kept = (look, checkpoints, log, ProgressLine(), lambda: stop.requested)
             step, sheet = loop.drive(
-                loop.follow(cfg, step, *kept),
+                loop.follow(cfg, step, *kept, windows and windows.waited),
                 state,
-                lambda state, count: chunk(state, samples, count),
+                partial(windows.advance, chunk)
+                if windows
+                else lambda state, count: chunk(state, samples, count),
             )
     if step < cfg.run.steps:
         print(f"\nstopped at step {step}, all saved; the same command goes on from it")
     else:
         print(f"\ndone: {step} steps, samples in {sheet}")
     return 0
+
+
+def _windows(cfg, dataset, state, share):
+    def before(step):
+        return int(steps.critic_updates_before(step, cfg.objective))
+
+    key = steps.split_key(state)[1]
+    return stream.Windows(dataset.stream, share, key, int(state.step), before)
 
 
 def _compile(state, samples, spec):

@@ -1,0 +1,334 @@
+"""Training images read while they are needed; the only file that imports grain.
+
+Batches are those of images in memory, for which are in one is a function of (key,
+number): a stream has no position but a number to begin at. They reach the device in
+windows of many, the next one while the device still computes on the one before.
+"""
+
+import concurrent.futures
+import dataclasses
+import importlib.util
+import itertools
+import math
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.progress import track
+
+from wgan_jax import data, readers, worker
+from wgan_jax.config import Config, UserError
+from wgan_jax.data import Dataset
+from wgan_jax.devices import Share
+from wgan_jax.validation import STREAMED, check_stream
+
+# Bytes of a window: far more than a transfer's own cost, far less than any memory.
+WINDOW = 64 * 2**20
+# Bytes that all workers together have ready, about.
+AHEAD = 16 * 2**20
+# Held-out images read at once.
+SLICE = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """What to read training images from."""
+
+    config: Config
+    reader: Any
+    """Of `readers`; knows more images than are trained on."""
+    numbers: np.ndarray
+    """What the training images are called there: uint32 [count]."""
+    why: str
+    """What asked for streaming, in words."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether batches come with their labels."""
+        return bool(self.config.model.classes)
+
+    @property
+    def window_length(self) -> int:
+        """Batches in a window: those of a chunk, if these are not too many bytes."""
+        described, objective = self.config.data, self.config.objective
+        longest = max(objective.n_critic, 100 if objective.warmup else 0)
+        batch_bytes = described.batch_size * math.prod(described.sample_shape)
+        chunk = self.config.run.chunk * objective.n_critic
+        return max(longest, min(chunk, WINDOW // batch_bytes))
+
+    def blank_window(self, share: Share, process=(0, 1)):
+        """(window, first) of zeros, of the shapes of every window."""
+        described = self.config.data
+        shape = self.window_length, described.batch_size // process[1]
+        window = np.zeros((*shape, *described.sample_shape), np.uint8)
+        if self.labelled:
+            window = window, np.zeros(shape, np.int32)
+        return share.put_window(window), jnp.int32(0)
+
+    def some(self, count: int):
+        """Of the training images, as `Dataset.train` or with labels the pair."""
+        part = self.reader.read(self.numbers[:count])
+        return (part.samples, part.labels) if self.labelled else part.samples
+
+
+# ------------------------------------------------------------------------------- choice
+
+
+def open_dataset(config: Config, limit: int | None, report=print) -> Dataset | None:
+    """The samples of a configuration that is to be streamed; None for any other.
+
+    limit: bytes of memory for images that stay in it, known or None. Raises UserError
+    where there are no images, or streaming them is impossible.
+    """
+    described = config.data
+    if described.stream == "never" or described.source not in STREAMED:
+        return None
+    reader = _reader(described, described.split, "data.split")
+    size, why = _size(len(reader), described), f"data.stream={described.stream}"
+    if described.stream == "auto":
+        if limit is None or 2 * size <= limit:
+            return None
+        why = f"more than half of {_bytes(limit)} of memory"
+        check_stream(config, f"{_bytes(size)} of images, {why},")
+    if importlib.util.find_spec("grain") is None:
+        raise UserError(
+            f"streaming {_bytes(size)} of images ({why}) needs Grain: pip install "
+            "'wgan-jax[stream]', or take data.stream=never"
+        )
+    test = None
+    if described.source == "tfds" and described.test_split:
+        test = _reader(described, described.test_split, "data.test_split")
+    kept, held = data.split(described, len(reader), test and len(test))
+    numbers = np.arange(len(reader), dtype=np.uint32)[kept]
+    _check_labels(config, reader)
+    workers = worker_count(described.workers)
+    report(
+        f"streaming {len(numbers):,} images ({_bytes(_size(len(numbers), described))}) "
+        f"with {workers} worker{'s' * (workers != 1)}: {why}"
+    )
+    heldout = _read_all(test or reader, held)
+    return Dataset(
+        readers.Images(reader, numbers),
+        heldout.samples,
+        heldout_labels=heldout.labels,
+        stream=Stream(config, reader, numbers, why),
+    )
+
+
+def _reader(described, split, field):
+    if described.source == "tfds":
+        return readers.Examples(described, split, field)
+    kinds = {"folder": readers.Files, "array_record": readers.Records}
+    return kinds[described.source](described)
+
+
+def _check_labels(config, reader):
+    classes = config.model.classes
+    if classes and not reader.labelled:
+        raise UserError(
+            f"model.classes={classes} needs labels, which data.source="
+            f"{config.data.source} does not have here: take model.classes=0"
+        )
+    if classes and reader.classes > classes:
+        raise UserError(
+            f"model.classes={classes} is too few for the labels, which go up to "
+            f"{reader.classes - 1}: take model.classes={reader.classes}"
+        )
+
+
+def _read_all(reader, numbers):
+    places = range(0, len(numbers), SLICE)
+    slices = track(places, "held-out images", transient=True, disable=len(places) < 5)
+    parts = [reader.read(numbers[i : i + SLICE]) for i in slices]
+    if not parts:
+        return reader.read(numbers)
+    labels = None
+    if parts[0].labels is not None:
+        labels = np.concatenate([part.labels for part in parts])
+    return readers.Part(np.concatenate([part.samples for part in parts]), labels)
+
+
+def worker_count(asked: int) -> int:
+    """data.workers, or for -1 one for each core but one, from 1 to 16."""
+    if asked >= 0:
+        return asked
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return min(max(cores - 1, 1), 16)
+
+
+def _size(count, described):
+    return count * math.prod(described.sample_shape)
+
+
+def _bytes(count):
+    unit, name = (1e9, "GB") if count >= 1e9 else (1e6, "MB")
+    return f"{count / unit:.3g} {name}"
+
+
+# ----------------------------------------------------------------------------- batches
+
+
+def read_batches(stream: Stream, key, batches: range, process=(0, 1)):
+    """The raw batches of these numbers, one after another, by Grain.
+
+    key: of the data, as `Spec.draw` has it; process: (index, count) of this process,
+    whose rows of each batch are given. uint8 [rows, height, width, channels], or with
+    labels a pair. Workers begin at the first batch and end when this is closed.
+    """
+    import grain
+    from absl import flags
+
+    # Grain asks for options of absl's command lines, which these commands do not have.
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+    described = stream.config.data
+    per_epoch = len(stream.numbers) // described.batch_size
+    last = batches[-1] // per_epoch if batches else 0
+    rounds = data.epoch_rounds(key, range(batches.start // per_epoch, last + 1))
+    source = readers.Batches(
+        stream.reader,
+        stream.numbers,
+        batches,
+        described.batch_size,
+        rounds,
+        stream.labelled,
+        process,
+    )
+    workers = min(worker_count(described.workers), len(batches))
+    # A core decodes in each worker, and without workers a thread reads ahead.
+    threads = grain.ReadOptions(
+        num_threads=0 if workers else 2, prefetch_buffer_size=0 if workers else 8
+    )
+    elements = grain.MapDataset.source(source).to_iter_dataset(threads)
+    if workers:
+        # Through pipes: as fast, and memory that processes share is scarce in containers
+        # and outlives a process that is killed.
+        options = grain.experimental.DatasetOptions(min_shm_size=2**62)
+        elements = grain.experimental.WithOptionsIterDataset(elements, options)
+        ahead = AHEAD // (workers * _size(described.batch_size, described))
+        options = grain.MultiprocessingOptions(
+            num_workers=workers, per_worker_buffer_size=min(max(ahead, 1), 8)
+        )
+        elements = elements.mp_prefetch(options, worker_init_fn=worker.begin)
+    iterator = iter(elements)
+    try:
+        with worker.in_place_of_main():
+            # By the time that each has given a batch, each has begun.
+            begun = list(itertools.islice(iterator, workers))
+        yield from begun
+        yield from iterator
+    finally:
+        iterator.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Window:
+    """Batches on the device, enough for whole steps."""
+
+    batches: Any
+    first: Any
+    """Number of its first batch, int32."""
+    end: int
+    """The step that it does not reach any more."""
+
+
+class Windows:
+    """The batches of a run from a step on, read ahead; to be used by `with`."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        share: Share,
+        key,
+        step: int,
+        before: Callable[[int], int],
+        process: tuple[int, int] = (0, 1),
+    ):
+        """key, process: see `read_batches`.
+
+        before(step) -> the number of the step's first batch.
+        """
+        self.before, self.share, self.step = before, share, step
+        self.length, self.last = stream.window_length, stream.config.run.steps
+        batches = range(before(step), before(self.last))
+        self.batches = read_batches(stream, key, batches, process)
+        self.closing, self.current, self.running = False, None, None
+        self.seconds = 0.0
+        self.thread = concurrent.futures.ThreadPoolExecutor(1, "windows")
+        self.next = self.thread.submit(self._fetch, step)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.closing = True
+        self.thread.shutdown(cancel_futures=True)
+        self.batches.close()
+
+    def waited(self) -> float:
+        """Seconds so far that the device had no batch to compute on, at most."""
+        return self.seconds
+
+    def advance(self, chunk, state, count):
+        """chunk(state, samples, count) over as many windows as `count` steps need.
+
+        Returns (state, mean metrics), as one call with all samples would.
+        """
+        parts, count = [], int(count)
+        while count:
+            if self.current is None or self.current.end == self.step:
+                self._turn()
+            window, taken = self.current, min(count, self.current.end - self.step)
+            samples = window.batches, window.first
+            state, metrics = chunk(state, samples, jnp.int32(taken))
+            self.running = jax.tree.leaves(metrics)[0]
+            self.step, count = self.step + taken, count - taken
+            parts.append((taken, metrics))
+        return state, _mean(parts)
+
+    def _turn(self):
+        """Takes the next window, and has the one after it fetched."""
+        # The device may still compute on it, but here it is not needed any more.
+        self.current = None
+        start = time.perf_counter()
+        self.current = self.next.result()
+        if self.running is None or self.running.is_ready():
+            self.seconds += time.perf_counter() - start
+        if self.current.end < self.last:
+            self.next = self.thread.submit(self._fetch, self.current.end)
+
+    def _fetch(self, step):
+        """The window that begins with a step, on its way to the device."""
+        first, end = self.before(step), step + 1
+        while end < self.last and self.before(end + 1) - first <= self.length:
+            end += 1
+        window = None
+        for i in range(self.before(end) - first):
+            if self.closing:
+                return None
+            batch = next(self.batches)
+            if window is None:
+                window = jax.tree.map(self._empty, batch)
+            jax.tree.map(lambda rows, row, i=i: rows.__setitem__(i, row), window, batch)
+        return _Window(self.share.put_window(window), jnp.int32(first), end)
+
+    def _empty(self, batch):
+        # What is not filled is behind the last whole step, and never looked at.
+        return np.empty((self.length, *batch.shape), batch.dtype)
+
+
+def _mean(parts):
+    """The mean of metrics over all steps, from means over some of them."""
+    if len(parts) == 1:
+        return parts[0][1]
+    total = sum(count for count, _ in parts)
+    weights = [count / total for count, _ in parts]
+    every = [metrics for _, metrics in parts]
+    return jax.tree.map(
+        lambda *values: sum(w * v for w, v in zip(weights, values, strict=True)), *every
+    )
