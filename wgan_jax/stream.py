@@ -206,8 +206,8 @@ def read_batches(stream: Stream, key, batches: range, process=(0, 1)):
     )
     elements = grain.MapDataset.source(source).to_iter_dataset(threads)
     if workers:
-        # Through pipes: as fast, and memory that processes share is scarce in containers
-        # and outlives a process that is killed.
+        # Through pipes: as fast, and memory that processes share is scarce in
+        # containers and outlives a process that is killed.
         options = grain.experimental.DatasetOptions(min_shm_size=2**62)
         elements = grain.experimental.WithOptionsIterDataset(elements, options)
         ahead = AHEAD // (workers * _size(described.batch_size, described))
