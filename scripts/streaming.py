@@ -69,7 +69,7 @@ def open_stream(folder: Path, size: int, workers: int, steps: int) -> stream.Str
     cfg = Config(data=data, run=Run(steps=steps))
     objective = dataclasses.replace(cfg.objective, n_critic=1)
     cfg = dataclasses.replace(cfg, objective=objective)
-    return stream.open_dataset(cfg, None, lambda said: None).stream
+    return stream.open_dataset(cfg, None).stream
 
 
 def rate(folder: Path, size: int, workers: int, seconds: float) -> float:

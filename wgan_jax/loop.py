@@ -41,6 +41,7 @@ def prepare(cfg: Config, share: Share = ONE_DEVICE):
     labelled = bool(cfg.model.classes)
     dataset = stream.open_dataset(cfg, memory_limit())
     if dataset:
+        print(dataset.stream)
         samples = dataset.stream.blank_window(share)
         draw = data.make_window_draw(cfg.data, labelled)
     else:

@@ -8,6 +8,7 @@ import bisect
 import concurrent.futures
 import dataclasses
 import functools
+import hashlib
 import io
 import itertools
 import math
@@ -59,6 +60,13 @@ def stack(images: list, data: Data) -> np.ndarray:
     return np.stack(images) if images else np.zeros((0, *data.sample_shape), np.uint8)
 
 
+def stamps(folder: Path, files: list[Path]) -> str:
+    """Names, sizes and times of files: what changes when one of them does."""
+    found = [(p.relative_to(folder), p.stat()) for p in files]
+    lines = [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in found]
+    return "\n".join([str(folder.resolve()), *lines])
+
+
 class Files:
     """The image files of data.dir, in the order of their names."""
 
@@ -71,6 +79,11 @@ class Files:
     def __len__(self):
         return len(self.paths)
 
+    @property
+    def identity(self) -> str:
+        """What changes when a file does."""
+        return stamps(Path(self.data.dir), self.paths)
+
     def read(self, numbers) -> Part:
         """The images of these numbers. Raises UserError for one that is unreadable."""
         return Part(stack([self._one(self.paths[i]) for i in numbers], self.data))
@@ -80,8 +93,8 @@ class Files:
             return read_file(path, self.data)
         except Exception as error:
             raise UserError(
-                f"{path} cannot be read ({type(error).__name__}: {error}): mend it, or "
-                "train without such files by --data.stream never --data.skip-corrupt"
+                f"{path} cannot be read ({type(error).__name__}: {error}): mend or "
+                "remove it"
             ) from error
 
 
@@ -124,6 +137,11 @@ class Records:
 
     def __len__(self):
         return self.starts[-1]
+
+    @property
+    def identity(self) -> str:
+        """What changes when a file does."""
+        return stamps(Path(self.data.dir), self.paths)
 
     def read(self, numbers) -> Part:
         """The images of these numbers. Raises UserError for one that is unreadable."""
@@ -191,15 +209,16 @@ def record_files(path: Path) -> list[Path]:
 
 def _count_records(path):
     reader = ArrayRecordReader(str(path))
+    count = reader.num_records()
     try:
-        if not reader.ok():
-            raise UserError(
-                f"{path} is no readable array_record file: write it anew, or take it "
-                "out of data.dir"
-            )
-        return reader.num_records()
-    finally:
+        # Only now is told that the file could not be opened.
         reader.close()
+    except Exception as error:
+        raise UserError(
+            f"{path} is no readable array_record file ({error}): write it anew, or "
+            "take it out of data.dir"
+        ) from error
+    return count
 
 
 def plain_pixels(encoded: bytes, data: Data) -> np.ndarray | None:
@@ -238,6 +257,11 @@ class Examples:
 
     def __len__(self):
         return len(self.opened)
+
+    @property
+    def identity(self) -> str:
+        """What changes when a file does."""
+        return f"{self.split} {stamps(self.folder, sorted(self.folder.iterdir()))}"
 
     def read(self, numbers) -> Part:
         """The images of these numbers. Raises UserError for one that is unreadable."""
@@ -311,3 +335,9 @@ class Images:
 
     def __getitem__(self, places: slice):
         return self.reader.read(self.numbers[places]).samples
+
+    @property
+    def identity(self) -> str:
+        """What changes when an image does, or which they are."""
+        numbers = hashlib.sha256(np.ascontiguousarray(self.numbers)).hexdigest()
+        return f"{self.reader.identity}\n{numbers} {self.reader.data.resize}"

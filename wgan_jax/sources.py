@@ -12,7 +12,7 @@ from rich.progress import track
 
 from wgan_jax import tfds_source
 from wgan_jax.config import UserError
-from wgan_jax.readers import Part, Records, fit, image_files, read_file, stack
+from wgan_jax.readers import Part, Records, fit, image_files, read_file, stack, stamps
 
 # Read at once: as many as keep a thread busy for a moment.
 RECORDS = 256
@@ -136,7 +136,7 @@ def _load_folder(data, report):
         part = Part(stack(images, data))
         return part, bad, all(lasting for _, _, lasting in results)
 
-    part, bad = _cached(f"folder {_stamps(folder, files)}", data, decode, report)
+    part, bad = _cached(f"folder {stamps(folder, files)}", data, decode, report)
     if bad:
         some = "; ".join(bad[:3]) + ("; ..." if len(bad) > 3 else "")
         found = f"{len(bad)} of {len(files)} image files cannot be read: {some}"
@@ -160,8 +160,7 @@ def _load_records(data, report):
         images = [image for part in parts for image in part.samples]
         return Part(stack(images, data)), [], True
 
-    stamps = _stamps(Path(data.dir), reader.paths)
-    return _cached(f"array_record {stamps}", data, decode, report)[0], None
+    return _cached(f"array_record {reader.identity}", data, decode, report)[0], None
 
 
 def _load_tfds(data, report):
@@ -184,7 +183,7 @@ def _load_tfds(data, report):
 
         # By the files and not only the name: they may be prepared anew.
         folder = Path(builder.data_path)
-        source = f"tfds {split} {_stamps(folder, sorted(folder.iterdir()))}"
+        source = f"tfds {split} {stamps(folder, sorted(folder.iterdir()))}"
         return _cached(source, data, decode, report)[0]
 
     train = read(data.split, "data.split")
@@ -193,13 +192,6 @@ def _load_tfds(data, report):
 
 def _fit_all(images, data):
     return stack([fit(image, data) for image in images], data)
-
-
-def _stamps(folder, files):
-    """Names, sizes and times of files: what changes when one of them does."""
-    stamps = [(p.relative_to(folder), p.stat()) for p in files]
-    lines = [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stamps]
-    return "\n".join([str(folder.resolve()), *lines])
 
 
 def cache_directory() -> Path:

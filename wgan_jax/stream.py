@@ -60,6 +60,15 @@ class Stream:
         chunk = self.config.run.chunk * objective.n_critic
         return max(longest, min(chunk, WINDOW // batch_bytes))
 
+    def __str__(self):
+        described = self.config.data
+        workers = worker_count(described.workers)
+        size = _bytes(_size(len(self.numbers), described))
+        return (
+            f"streaming {len(self.numbers):,} images ({size}) with {workers} "
+            f"worker{'s' * (workers != 1)}: {self.why}"
+        )
+
     def blank_window(self, share: Share, process=(0, 1)):
         """(window, first) of zeros, of the shapes of every window."""
         described = self.config.data
@@ -78,7 +87,7 @@ class Stream:
 # ------------------------------------------------------------------------------- choice
 
 
-def open_dataset(config: Config, limit: int | None, report=print) -> Dataset | None:
+def open_dataset(config: Config, limit: int | None) -> Dataset | None:
     """The samples of a configuration that is to be streamed; None for any other.
 
     limit: bytes of memory for images that stay in it, known or None. Raises UserError
@@ -93,7 +102,11 @@ def open_dataset(config: Config, limit: int | None, report=print) -> Dataset | N
         if limit is None or 2 * size <= limit:
             return None
         why = f"more than half of {_bytes(limit)} of memory"
-        check_stream(config, f"{_bytes(size)} of images, {why},")
+        check_stream(
+            config,
+            f"streaming, which {_bytes(size)} of images need with {_bytes(limit)} of "
+            "memory",
+        )
     if importlib.util.find_spec("grain") is None:
         raise UserError(
             f"streaming {_bytes(size)} of images ({why}) needs Grain: pip install "
@@ -105,11 +118,6 @@ def open_dataset(config: Config, limit: int | None, report=print) -> Dataset | N
     kept, held = data.split(described, len(reader), test and len(test))
     numbers = np.arange(len(reader), dtype=np.uint32)[kept]
     _check_labels(config, reader)
-    workers = worker_count(described.workers)
-    report(
-        f"streaming {len(numbers):,} images ({_bytes(_size(len(numbers), described))}) "
-        f"with {workers} worker{'s' * (workers != 1)}: {why}"
-    )
     heldout = _read_all(test or reader, held)
     return Dataset(
         readers.Images(reader, numbers),
