@@ -87,7 +87,7 @@ def main(arguments=None):
         channels=options.channels,
         resize=options.resize,
     )
-    paths = image_files(options.folder)
+    paths = image_files(options.folder, typed="")
 
     def pack(path):
         try:

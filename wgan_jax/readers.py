@@ -98,15 +98,18 @@ class Files:
             ) from error
 
 
-def image_files(folder: Path) -> list[Path]:
-    """The image files of a folder, at any depth. Raises UserError where none are."""
+def image_files(folder: Path, typed: str = "data.dir=") -> list[Path]:
+    """The image files of a folder, at any depth. Raises UserError where none are.
+
+    typed: what stands before the folder where the user named it.
+    """
     if not folder.is_dir():
-        raise UserError(f"data.dir={folder} is no folder")
+        raise UserError(f"{typed}{folder} is no folder")
     found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     files = sorted(p for p in found if p.is_file())
     if not files:
         raise UserError(
-            f"data.dir={folder} has no image files: it must hold files ending in "
+            f"{typed}{folder} has no image files: it must hold files ending in "
             f"{' '.join(sorted(SUFFIXES))}, at any depth"
         )
     return files
