@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import multiprocessing
 import os
 import shutil
@@ -24,7 +25,18 @@ pytest.importorskip("grain")
 
 from array_record.python.array_record_module import ArrayRecordWriter
 
-from wgan_jax import data, loop, order, readers, run_directory, stream, sweep, train
+from wgan_jax import (
+    data,
+    evaluate,
+    loop,
+    order,
+    readers,
+    run_directory,
+    steps,
+    stream,
+    sweep,
+    train,
+)
 from wgan_jax.config import Config, Data, Model, Objective, Run, UserError
 from wgan_jax.devices import ONE_DEVICE, Share
 from wgan_jax.metrics.features import Extractor, extract_array
@@ -229,8 +241,8 @@ def follow_windows(cfg, start, counts, before):
         assert wanted.min() >= 0
         assert wanted.max() < len(window)
         seen.extend(np.asarray(window)[wanted])
-        steps = np.arange(step, stop)
-        return stop, {"mean_step": jnp.float32(steps.mean())}
+        mean = np.arange(step, stop).mean()
+        return stop, {"mean_step": jnp.float32(mean)}
 
     key, step = jax.random.key(3), start
     source = opened(cfg).stream
@@ -261,9 +273,9 @@ def test_windows_are_long_enough_for_the_warmup_of_the_critic(folder, monkeypatc
     cfg = Config(described(folder), objective=objective, run=Run(steps=40, chunk=10))
 
     def before(step):
-        return 100 * min(step, 25) + 3 * max(step - 25, 0)
+        return int(steps.critic_updates_before(step, objective))
 
-    follow_windows(cfg, 20, [10, 10], before)
+    follow_windows(cfg, 22, [8, 10], before)
 
 
 class Late:
@@ -297,7 +309,7 @@ def test_only_a_device_without_work_waits(folder, monkeypatch, ready):
 TINY = """--config configs/digits.py --data.source array_record --data.image-size 8
 --data.channels 3 --data.batch-size 6 --data.heldout 12 --model.kind mlp
 --model.features 4 --model.generator-widths 1 --model.critic-widths 1
---model.z-dim 4 --objective.n-critic 2 --objective.warmup --run.chunk 5
+--model.z-dim 4 --objective.n-critic 2 --run.chunk 5
 --run.log-every 5 --run.sample-every 0 --run.checkpoint-every 10 --run.grid 4
 --optimizer.decay constant --run.no-tensorboard""".split()  # noqa: SIM905
 
@@ -309,9 +321,12 @@ def run(out, folder, how, steps, *more):
 
 @pytest.fixture(scope="module")
 def streamed(folder, tmp_path_factory):
-    """A streamed run of 40 steps, beyond the warm-up of the critic."""
+    """A streamed run of 40 steps, which is ten epochs."""
     out = tmp_path_factory.mktemp("streamed") / "run"
-    assert run(out, folder, "always", 40) == (0, "")
+    with pytest.MonkeyPatch.context() as patch:
+        # Three steps a window, where a chunk has five.
+        patch.setattr(stream, "WINDOW", 6 * 6 * 192)
+        assert run(out, folder, "always", 40) == (0, "")
     return out
 
 
@@ -342,6 +357,19 @@ def test_a_streamed_run_that_was_stopped_goes_on_with_the_same_bits(
     first, second = final_arrays(streamed), final_arrays(out)
     assert all(np.array_equal(first[name], second[name]) for name in first)
     assert run_directory.read_config(out).data.workers == 0
+
+
+def test_a_streamed_run_is_evaluated_on_the_same_images(streamed, tmp_path):
+    resident = tmp_path / "run"
+    shutil.copytree(streamed, resident)
+    path = resident / "config.json"
+    path.write_text(path.read_text().replace('"always"', '"never"'))
+    told = []
+    for out in (streamed, resident):
+        assert in_process(evaluate, out, "--num", "8", "--repeats", "2") == (0, "")
+        told.append(json.loads((out / "evaluation.json").read_text()))
+        assert told[-1]["evaluation"].pop("run") == str(out)
+    assert told[0] == told[1]
 
 
 def test_a_bad_record_ends_training_with_its_name_and_loses_nothing(folder, tmp_path):

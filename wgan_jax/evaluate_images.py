@@ -13,7 +13,6 @@ from rich.progress import Progress
 from wgan_jax import data, image_sets, images, measures, sample, steps, stream
 from wgan_jax.config import Config, UserError
 from wgan_jax.data import Dataset
-from wgan_jax.devices import memory_limit
 from wgan_jax.measures import Measure
 from wgan_jax.metrics import scores, transport
 from wgan_jax.metrics.features import (
@@ -215,11 +214,11 @@ def measure_run(arguments) -> tuple[dict, dict, dict]:
             "leave --metrics out"
         )
     check_finite(run, state)
-    dataset = None
-    if arguments.features != "classifier":
-        # Which is trained on images in memory.
-        dataset = stream.open_dataset(config, memory_limit())
-    dataset = dataset or data.load(config.data)
+    if arguments.features == "classifier":
+        # It is trained on images in memory.
+        dataset = data.load(config.data)
+    else:
+        dataset = stream.load(config)
     if arguments.reference == "heldout" and len(dataset.heldout) < LEAST:
         raise UserError(
             f"--reference heldout: {run} holds back {len(dataset.heldout)} images, "

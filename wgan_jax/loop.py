@@ -16,7 +16,7 @@ import numpy as np
 
 from wgan_jax import config, data, diagnostics, images, losses, steps, stream
 from wgan_jax.config import Config, UserError
-from wgan_jax.devices import ONE_DEVICE, Share, memory_limit
+from wgan_jax.devices import ONE_DEVICE, Share
 from wgan_jax.log import duration
 from wgan_jax.sample import make_sampler, picture, weights
 from wgan_jax.state import make_spec
@@ -39,13 +39,12 @@ def prepare(cfg: Config, share: Share = ONE_DEVICE):
     if share.count > 1:
         print(f"{share.count} devices share each batch of {cfg.data.batch_size}")
     labelled = bool(cfg.model.classes)
-    dataset = stream.open_dataset(cfg, memory_limit())
-    if dataset:
+    dataset = stream.load(cfg)
+    if dataset.stream:
         print(dataset.stream)
         samples = dataset.stream.blank_window(share)
         draw = data.make_window_draw(cfg.data, labelled)
     else:
-        dataset = data.load(cfg.data)
         samples = share.copy(_samples(cfg, dataset))
         draw = data.make_draw(cfg.data, len(dataset.train), labelled)
     return dataset, samples, make_spec(cfg, draw, share)

@@ -23,7 +23,7 @@ from rich.progress import track
 from wgan_jax import data, readers, worker
 from wgan_jax.config import Config, UserError
 from wgan_jax.data import Dataset
-from wgan_jax.devices import Share
+from wgan_jax.devices import Share, memory_limit
 from wgan_jax.validation import STREAMED, check_stream
 
 # Bytes of a window: far more than a transfer's own cost, far less than any memory.
@@ -85,6 +85,11 @@ class Stream:
 
 
 # ------------------------------------------------------------------------------- choice
+
+
+def load(config: Config) -> Dataset:
+    """`data.load`, or what it would give read while it is needed; see data.stream."""
+    return open_dataset(config, memory_limit()) or data.load(config.data)
 
 
 def open_dataset(config: Config, limit: int | None) -> Dataset | None:
