@@ -35,6 +35,7 @@ BATCH = 64
 PACKAGES = ("grain", "array_record", "pillow")
 # What is trained: WGAN-GP with two nets of four layers, by the size of the images.
 WIDTHS = {32: ("4 2 1", "1 2 4"), 64: ("8 4 2 1", "1 2 4 8"), 8: ("1", "1")}
+FEATURES = {32: 16, 64: 8, 8: 2}
 
 
 def make_images(size: int, count: int) -> np.ndarray:
@@ -94,7 +95,7 @@ def train(folder: Path, size: int, workers: int | None, tiny: bool) -> list[dict
     generator, critic = WIDTHS[size]
     options = f"""--config {ROOT}/configs/digits.py --data.source array_record
         --data.dir {folder} --data.image-size {size} --data.channels 3
-        --data.batch-size {BATCH} --data.heldout 0 --model.features {2 if tiny else 16}
+        --data.batch-size {BATCH} --data.heldout 0 --model.features {FEATURES[size]}
         --model.generator-widths {generator} --model.critic-widths {critic}
         --optimizer.decay constant --run.chunk 10 --run.log-every 10
         --run.sample-every 0 --run.checkpoint-every 100000 --run.no-tensorboard
@@ -111,19 +112,27 @@ def train(folder: Path, size: int, workers: int | None, tiny: bool) -> list[dict
     return [json.loads(line) for line in lines]
 
 
-def stall(folder: Path, size: int, workers: int | None, rounds: int, tiny: bool):
-    """Cycles a second and the share of time without data, by record but the first."""
-    found = []
-    for _ in range(rounds):
-        # The first one has the start of the stream in it.
-        found += train(folder, size, workers, tiny)[1:]
-    rates = [record["cycles_per_second"] for record in found]
-    shares = [record.get("stall_share", 0.0) for record in found]
-    return {
-        "cycles_per_s": statistics.median(rates),
-        "stall_share": statistics.mean(shares),
-        "largest_stall_share": max(shares),
-    }
+def stalls(folder: Path, size: int, kinds, rounds: int, tiny: bool) -> list[dict]:
+    """Cycles a second and the share of time without data, of each kind of run.
+
+    kinds: workers, or None for images in memory; they take turns.
+    """
+    found = {workers: [] for workers in kinds}
+    for turn in range(rounds):
+        for workers in kinds:
+            benchmark.progress(f"stalls: {size}, {workers} workers, turn {turn} ...")
+            # The first record has the start of the stream in it.
+            found[workers] += train(folder, size, workers, tiny)[1:]
+    rows = []
+    for workers, records in found.items():
+        rates = [record["cycles_per_second"] for record in records]
+        shares = [record.get("stall_share", 0.0) for record in records]
+        row = {"size": size, "workers": workers}
+        row |= {"cycles_per_s": statistics.median(rates)}
+        row |= {"slowest": min(rates), "fastest": max(rates)}
+        row |= {"stall_share": statistics.mean(shares)}
+        rows.append(row | {"largest_stall_share": max(shares)})
+    return rows
 
 
 def memory(folder: Path, size: int, workers: int, count: int) -> list[dict]:
@@ -184,7 +193,8 @@ def markdown(report) -> str:
         source = "memory" if row["workers"] is None else f"{row['workers']} workers"
         lines.append(
             f"| {row['size']}x{row['size']} colour | {source} "
-            f"| {row['cycles_per_s']:.3g} | {row['stall_share']:.1%} "
+            f"| {row['cycles_per_s']:.3g} ({row['slowest']:.3g}-{row['fastest']:.3g}) "
+            f"| {row['stall_share']:.1%} "
             f"| {row['largest_stall_share']:.1%} |"
         )
     lines += ["", "| images read | this process MB | workers MB |", "|---|---|---|"]
@@ -230,13 +240,10 @@ def main(arguments=None):
                         benchmark.keep(report, options.out)
         if "stalls" in options.parts:
             for size in sizes:
-                for workers in (None, 0, 1)[:: 2 if tiny else 1]:
-                    benchmark.progress(f"stall {size} {workers} ...")
-                    here = Path(folder) / f"png{size}"
-                    found = stall(here, size, workers, options.rounds, tiny)
-                    row = {"size": size, "workers": workers}
-                    report["stalls"].append(row | found)
-                    benchmark.keep(report, options.out)
+                kinds = (None, 1) if tiny else (None, 0, 1)
+                here = Path(folder) / f"png{size}"
+                report["stalls"] += stalls(here, size, kinds, options.rounds, tiny)
+                benchmark.keep(report, options.out)
         if "memory" in options.parts:
             benchmark.progress(f"writing {options.epoch:,} images ...")
             here = Path(folder) / "epoch"
