@@ -41,6 +41,7 @@ from wgan_jax.config import Config, Data, Model, Objective, Run, UserError
 from wgan_jax.devices import ONE_DEVICE, Share
 from wgan_jax.metrics.features import Extractor, extract_array
 from wgan_jax.validation import validate
+from wgan_jax.windows import Windows
 
 
 @pytest.fixture(autouse=True)
@@ -246,7 +247,7 @@ def follow_windows(cfg, start, counts, before):
 
     key, step = jax.random.key(3), start
     source = opened(cfg).stream
-    with stream.Windows(source, ONE_DEVICE, key, start, before) as windows:
+    with Windows(source, ONE_DEVICE, key, start, before) as windows:
         for count in counts:
             step, metrics = windows.advance(chunk, step, count)
             told.append(float(metrics["mean_step"]))
@@ -292,11 +293,11 @@ def test_only_a_device_without_work_waits(folder, monkeypatch, ready):
             time.sleep(0.05)
             yield IMAGES[:6]
 
-    monkeypatch.setattr(stream, "read_batches", slowly)
+    monkeypatch.setattr("wgan_jax.windows.read_batches", slowly)
     cfg = Config(described(folder), objective=Objective(n_critic=1), run=Run(steps=3))
     cfg = dataclasses.replace(cfg, run=Run(steps=3, chunk=1))
     source = opened(cfg).stream
-    with stream.Windows(source, ONE_DEVICE, None, 0, lambda step: step) as windows:
+    with Windows(source, ONE_DEVICE, None, 0, lambda step: step) as windows:
         windows.advance(lambda *_: (0, {"x": Late(ready)}), 0, 1)
         begin = windows.waited()
         windows.advance(lambda *_: (0, {"x": Late(ready)}), 0, 1)
@@ -466,6 +467,16 @@ def alive(pid):
     # One that has ended may wait for someone to ask how.
     stat = Path(f"/proc/{pid}/stat")
     return not stat.exists() or stat.read_text().rsplit(")")[-1].split()[0] != "Z"
+
+
+def test_a_worker_that_is_killed_is_told_in_a_sentence(folder, new_key):
+    source = opened(described(folder, workers=1)).stream
+    batches = stream.read_batches(source, new_key(), range(10**6))
+    next(batches)
+    multiprocessing.active_children()[0].kill()
+    with pytest.raises(UserError, match="was ended from outside"):
+        list(batches)
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.parametrize(

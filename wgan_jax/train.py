@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from wgan_jax import cli, describe, loop, run_directory, steps, stream
+from wgan_jax import cli, describe, loop, run_directory, steps
 from wgan_jax.checkpoint import Checkpoints
 from wgan_jax.config import Config, UserError
 from wgan_jax.devices import make_share
@@ -18,6 +18,7 @@ from wgan_jax.log import ProgressLine, RunLog
 from wgan_jax.state import init_state
 from wgan_jax.validation import validate
 from wgan_jax.watch import Watch
+from wgan_jax.windows import Windows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _windows(cfg, dataset, state, share):
         return int(steps.critic_updates_before(step, cfg.objective))
 
     key = steps.split_key(state)[1]
-    return stream.Windows(dataset.stream, share, key, int(state.step), before)
+    return Windows(dataset.stream, share, key, int(state.step), before)
 
 
 def _compile(state, samples, spec):
