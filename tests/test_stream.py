@@ -282,8 +282,24 @@ def test_windows_are_long_enough_for_the_warmup_of_the_critic(folder, monkeypatc
 class Late:
     """Metrics of a device that has, or has not, computed them."""
 
-    def __init__(self, ready):
-        self.is_ready = lambda: ready
+    def __init__(self, ready, awaited=lambda: None):
+        self.is_ready, self.block_until_ready = lambda: ready, awaited
+
+
+def test_windows_do_not_pile_up_on_a_slow_device(folder):
+    cfg = Config(described(folder), objective=Objective(n_critic=1), run=Run(steps=5))
+    cfg = dataclasses.replace(cfg, run=Run(steps=5, chunk=1))
+    source, told = opened(cfg).stream, []
+
+    def chunk(step, *_):
+        told.append(f"given {step}")
+        return step + 1, {"x": Late(False, lambda: told.append(f"awaited {step}"))}
+
+    with Windows(source, ONE_DEVICE, jax.random.key(0), 0, lambda step: step) as ahead:
+        for step in range(4):
+            ahead.advance(chunk, step, 1)
+    expected = ["given 0", "given 1", "awaited 0", "given 2", "awaited 1", "given 3"]
+    assert told == expected
 
 
 @pytest.mark.parametrize("ready", [True, False])

@@ -45,8 +45,9 @@ class Windows:
         self.length, self.last = stream.window_length, stream.config.run.steps
         batches = range(before(step), before(self.last))
         self.batches = read_batches(stream, key, batches, process)
-        self.closing, self.current, self.running = False, None, None
-        self.seconds = 0.0
+        self.closing, self.current, self.seconds = False, None, 0.0
+        # Of the metrics of the last call on this window, and on the one before.
+        self.running, self.earlier = None, None
         self.thread = concurrent.futures.ThreadPoolExecutor(1, "windows")
         self.next = self.thread.submit(self._fetch, step)
 
@@ -81,8 +82,10 @@ class Windows:
 
     def _turn(self):
         """Takes the next window, and has the one after it fetched."""
+        # A stream that is faster than the device would fill its memory with windows.
+        jax.block_until_ready(self.earlier)
         # The device may still compute on it, but here it is not needed any more.
-        self.current = None
+        self.current, self.earlier = None, self.running
         start = time.perf_counter()
         self.current = self.next.result()
         if self.running is None or self.running.is_ready():
