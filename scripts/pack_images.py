@@ -100,7 +100,9 @@ def main(arguments=None):
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         work = ahead(pool, pack, paths)
-        records = track(work, "packing", len(paths), transient=True)
+        # Elsewhere than on a terminal it would leave an empty line.
+        silent = not sys.stdout.isatty()
+        records = track(work, "packing", len(paths), transient=True, disable=silent)
         write_records(options.out, records, len(paths), options.format)
     print(f"{len(paths):,} images of {options.folder} are in {options.out}")
     return 0
