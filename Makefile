@@ -1,7 +1,7 @@
 # The two commands of the README, and what a developer runs.
 PYTHON ?= python3
 VENV ?= .venv
-EXTRAS ?= dev
+EXTRAS ?= dev,stream
 
 .PHONY: train test lint
 

@@ -16,7 +16,8 @@ from wgan_jax.config import Config, Data, Model, Objective, Optimizer, Run
 def get_config():
     return Config(
         data=Data(
-            # A folder tree of image files, or source="npz" with dir="images.npz".
+            # A folder tree of image files, or source="npz" with dir="images.npz", or
+            # source="array_record" with what scripts/pack_images.py made of a folder.
             source="folder",
             dir="data/my_images",
             # Images are cropped to a square at their centre and resized to this.

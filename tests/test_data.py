@@ -583,7 +583,7 @@ def test_unreadable_files_can_be_skipped_and_are_told_of_each_time(
     corrupt(path, 2)
     described = folder_of(path, skip_corrupt=True)
     first = data.load(described, reports.append)
-    monkeypatch.delattr(sources, "_fit")
+    monkeypatch.delattr(sources, "read_file")
     again = data.load(described, reports.append)
     np.testing.assert_array_equal(first.train, image[None])
     np.testing.assert_array_equal(again.train, image[None])
@@ -607,7 +607,7 @@ def test_nothing_but_unreadable_files(tmp_path, reports):
 
 def test_images_are_decoded_once(folder, monkeypatch, reports):
     first = data.load(folder_of(folder[0]), reports.append)
-    monkeypatch.delattr(sources, "_fit")
+    monkeypatch.delattr(sources, "read_file")
     # Nothing of these shapes an image.
     described = folder_of(folder[0], batch_size=1, scale="unit", dequantize=True)
     again = data.load(described, reports.append)
@@ -620,12 +620,12 @@ def test_images_are_decoded_once(folder, monkeypatch, reports):
 )
 def test_what_shapes_the_images_is_decoded_anew(folder, monkeypatch, changes):
     data.load(folder_of(folder[0]))
-    monkeypatch.delattr(sources, "_fit")
+    monkeypatch.delattr(sources, "read_file")
     described = folder_of(folder[0], skip_corrupt=True, **changes)
     said = []
     with pytest.raises(UserError):
         data.load(described, said.append)
-    assert "name '_fit' is not defined" in said[0]
+    assert "name 'read_file' is not defined" in said[0]
 
 
 def test_a_changed_file_is_decoded_anew(folder):
@@ -658,7 +658,7 @@ def test_a_cut_off_cache_is_made_anew(folder, cached, left, monkeypatch):
     assert len(whole) > 200
     file.write_bytes(whole[:left])
     np.testing.assert_array_equal(data.load(folder_of(path)).train, image[None])
-    monkeypatch.delattr(sources, "_fit")
+    monkeypatch.delattr(sources, "read_file")
     np.testing.assert_array_equal(data.load(folder_of(path)).train, image[None])
     assert [p.name for p in cached.iterdir()] == [file.name]
 

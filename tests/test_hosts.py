@@ -10,9 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
-from commands import ROOT, environment, in_process, records
+from commands import ROOT, TINY, environment, in_process, records
 from test_checkpoint import truncate
+from test_stream import encode, write
 from test_sweep import TOY, assert_same_run
 
 from wgan_jax import hosts, train
@@ -111,10 +113,10 @@ def whole(tmp_path_factory):
     return out
 
 
-def assert_alike(short, long):
+def assert_alike(short, long, but=frozenset()):
     """What the shorter run recorded is the beginning of the longer one, in float32."""
     for ours, theirs in zip(records(short), records(long)):
-        for name in theirs.keys() - {"seconds", "cycles_per_second"}:
+        for name in theirs.keys() - {"seconds", "cycles_per_second", *but}:
             assert ours[name] == pytest.approx(theirs[name], rel=1e-3, abs=1e-4)
 
 
@@ -180,6 +182,26 @@ def test_another_number_of_processes_goes_on(whole, tmp_path):
     assert code == 0, error
     assert int(records(out)[-1]["step"]) == 80
     assert_alike(out, whole)
+
+
+def test_a_stream_in_two_processes_is_the_resident_run_of_one(tmp_path):
+    """Each process reads its rows of every batch, in the order of one."""
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8)
+    write(tmp_path / "x.array_record", map(encode, images))
+    words = [*TINY, "--data.source", "array_record", "--data.dir", tmp_path]
+    words += ["--data.channels", 3, "--data.image-size", 8, "--run.steps", 10]
+    words += ["--data.heldout", 12]
+    code, error = in_process(train, *words, "--out", tmp_path / "one")
+    assert code == 0, error
+    words += ["--data.stream", "always", "--data.workers", 0, "--out", tmp_path / "two"]
+    command = ["-m", "wgan_jax.train", *words, "--coordinator", coordinator(), *TWO]
+    ids = [("--process-id", i) for i in (0, 1)]
+    with pair(*command, differ=ids) as both:
+        (code, told, error), (other, _, _) = map(ends, both)
+    assert (code, other) == (0, 0), error
+    assert "streaming 48 images" in told
+    assert len(records(tmp_path / "two")) == 2
+    assert_alike(tmp_path / "one", tmp_path / "two", but={"stall_share"})
 
 
 def test_processes_of_different_runs_are_refused(tmp_path):

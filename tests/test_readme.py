@@ -90,6 +90,8 @@ def test_train_and_sample_commands_run(clone, capsys):
     assert {"train", "sample", "evaluate", "convert"} <= kinds
     if not importlib.util.find_spec("torch"):
         lines = [line for line in lines if ".convert" not in line]
+    for line in commands("python scripts/pack"):
+        run(clone, line)
     for line in lines:
         # What was trained at the tiny size must be converted at it.
         tiny = TINY if "--config" in line else few(line)

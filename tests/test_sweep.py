@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 from commands import ROOT, TINY, final_arrays, in_process, launch, records
 
-from wgan_jax import evaluate, loop, sample, sweep, sweep_members, sweep_report, train
+from wgan_jax import (
+    devices,
+    evaluate,
+    loop,
+    sample,
+    sweep,
+    sweep_members,
+    sweep_report,
+    train,
+)
 from wgan_jax.config import Config, UserError, load
 from wgan_jax.sweep_members import Member
 
@@ -308,7 +317,7 @@ def test_what_fits_is_what_memory_is_left_beside_the_samples(monkeypatch):
             return Sizes
 
     monkeypatch.setattr(
-        sweep.os, "sysconf", {"SC_AVPHYS_PAGES": 10, "SC_PAGE_SIZE": 500}.get
+        devices.os, "sysconf", {"SC_AVPHYS_PAGES": 10, "SC_PAGE_SIZE": 500}.get
     )
     # 5,000 bytes less a tenth and 100 of samples; a run takes 200 twice and 400.
     assert sweep._how_many_fit(Program(), np.zeros(100, np.uint8)) == 4400 // 800

@@ -186,7 +186,7 @@ def test_images_are_converted_and_resized(tiny):
 
 def test_images_are_decoded_once(tiny, monkeypatch):
     first = data.load(tfds_of(tiny))
-    monkeypatch.delattr(sources, "_fit")
+    monkeypatch.delattr(sources, "fit")
     np.testing.assert_array_equal(data.load(tfds_of(tiny)).train, first.train)
 
 

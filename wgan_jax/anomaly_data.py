@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from wgan_jax import data, sources
+from wgan_jax import data, readers
 from wgan_jax.config import Data, UserError
-from wgan_jax.sources import Part
+from wgan_jax.readers import Part
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _given(settings, source):
         raise UserError(f"--images {source}: {reason}") from error
     if kind != "folder":
         return part, None
-    files = [p for p in path.rglob("*") if p.suffix.lower() in sources.SUFFIXES]
+    files = [p for p in path.rglob("*") if p.suffix.lower() in readers.SUFFIXES]
     files = sorted(p for p in files if p.is_file())
     return part, [p.relative_to(path).as_posix() for p in files]
 

@@ -24,12 +24,12 @@ class Data:
     """What the real samples are and how they reach the critic."""
 
     source: Literal[
-        *("digits", "tfds", "folder", "npz", "vectors"),
+        *("digits", "tfds", "folder", "array_record", "npz", "vectors"),
         *("8gaussians", "25gaussians", "swiss_roll"),
     ] = "digits"
     """Where samples come from: scikit-learn's handwritten digits, a TensorFlow Datasets
-    name, a folder of image files, images or vectors in an .npz file, or a 2-D
-    distribution."""
+    name, a folder of image files, array_record files of encoded images, images or
+    vectors in an .npz file, or a 2-D distribution."""
     name: str = ""
     """Name of the TFDS data set, such as mnist (source tfds)."""
     split: str = "train"
@@ -42,7 +42,8 @@ class Data:
     manual_dir: str = ""
     """Folder with a TFDS data set's original files, for machines without network."""
     dir: str = ""
-    """Folder of images (source folder) or path of the .npz file (npz, vectors)."""
+    """Folder of images (source folder), path of the .npz file (npz, vectors), or an
+    array_record file or folder of them (array_record)."""
     array: str = ""
     """Name of the array in the .npz file; empty takes `images`, or the only array. Its
     labels lie beside it: `train_labels` for `train_images`."""
@@ -67,7 +68,15 @@ class Data:
     heldout: int = 1000
     """Samples never trained on, for the held-out Wasserstein estimate."""
     skip_corrupt: bool = False
-    """Train without the image files that cannot be read, instead of stopping."""
+    """Train without the image files that cannot be read, instead of stopping (source
+    folder, not streamed)."""
+    stream: Literal["auto", "always", "never"] = "auto"
+    """Read and decode training images while they are needed (sources tfds, folder,
+    array_record), or keep them all on the device; auto streams where they would take
+    more than half of its memory. The order is the same."""
+    workers: int = -1
+    """Processes that read and decode a stream: -1 is one for each core but one, 16 at
+    most; 0 reads in threads of the training's own process."""
 
     @property
     def is_toy(self) -> bool:

@@ -7,12 +7,13 @@ bijection of the image numbers, computed where it is used.
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wgan_jax import sources
+from wgan_jax import order, sources
 from wgan_jax.config import Data, UserError
 
 
@@ -28,6 +29,8 @@ class Dataset:
     train_labels: np.ndarray | None = None
     """int32 [n], where the source has labels."""
     heldout_labels: np.ndarray | None = None
+    stream: Any = None
+    """`stream.Stream` where train is read while it is needed, by slices of it."""
 
 
 def load(data: Data, report: Callable[[str], None] = print) -> Dataset:
@@ -40,22 +43,32 @@ def load(data: Data, report: Callable[[str], None] = print) -> Dataset:
         return Dataset(train=np.zeros((0, 2), np.uint8), heldout=np.asarray(points))
     train, test = sources.LOADERS[data.source](data, report)
     train, test = _of_classes(train, data), test and _of_classes(test, data)
+    kept, held = split(data, len(train.samples), test and len(test.samples))
+    test, train = (test or train).rows(held), train.rows(kept)
+    return Dataset(train.samples, test.samples, train.labels, test.labels)
+
+
+def split(data: Data, count: int, test_count: int | None):
+    """Which of `count` samples are trained on, and which held out, as indices.
+
+    The latter are of the test part if there is one, of test_count. Raises UserError
+    where fewer than a batch are left to train on.
+    """
     # Fixed, so that runs with different seeds hold back the same images.
-    order = np.random.default_rng(0)
-    if test is None:
-        shuffled = order.permutation(len(train.samples))
-        keep = max(len(shuffled) - data.heldout, 0)
-        test, train = train.rows(shuffled[keep:]), train.rows(shuffled[:keep])
+    chance = np.random.default_rng(0)
+    if test_count is None:
+        shuffled = chance.permutation(count)
+        count = max(count - data.heldout, 0)
+        kept, held = shuffled[:count], shuffled[count:]
     else:
-        test = test.rows(order.permutation(len(test.samples))[: data.heldout])
-    count = len(train.samples)
+        kept, held = slice(None), chance.permutation(test_count)[: data.heldout]
     if count < data.batch_size:
         what = "vectors" if data.is_points else "images"
         raise UserError(
             f"data.batch_size={data.batch_size} is larger than the {count} {what} "
             f"left to train on beside data.heldout={data.heldout}: lower one of them"
         )
-    return Dataset(train.samples, test.samples, train.labels, test.labels)
+    return kept, held
 
 
 def _of_classes(part, data):
@@ -100,37 +113,63 @@ def make_draw(data: Data, count: int, labelled: bool = False) -> Callable:
         position = index % batches * data.batch_size + jnp.arange(data.batch_size)
         key_order = jax.random.fold_in(key_order, index // batches)
         which = permute(position, count, key_order)
-        images, labels = samples if labelled else (samples, None)
-        key_noise = jax.random.fold_in(key_noise, index)
-        pixels = images[which]
-        if data.flip:
-            key_noise, key_flip = jax.random.split(key_noise)
-            flipped = jax.random.bernoulli(key_flip, shape=(len(pixels), 1, 1, 1))
-            pixels = jnp.where(flipped, pixels[:, :, ::-1], pixels)
-        real = to_float(pixels, data, key_noise)
-        return (real, labels[which]) if labelled else real
+        batch = jax.tree.map(lambda array: array[which], samples)
+        return _finish(batch, data, key_noise, index, labelled)
 
     return draw
+
+
+def make_window_draw(data: Data, labelled: bool = False) -> Callable:
+    """As `make_draw`, from batches that the host has drawn already.
+
+    samples: (window, first), the raw batches from number `first` on: [n, batch, ...] or
+    with labels a pair. `epoch_rounds` and `order.place` tell the host which they are.
+    """
+
+    def draw(samples, key, index):
+        window, first = samples
+        _, key_noise = jax.random.split(key)
+        batch = jax.tree.map(lambda array: array[index - first], window)
+        return _finish(batch, data, key_noise, index, labelled)
+
+    return draw
+
+
+def _finish(batch, data, key_noise, index, labelled):
+    """What a raw batch becomes on the device; its chance is that of its number."""
+    pixels, labels = batch if labelled else (batch, None)
+    key_noise = jax.random.fold_in(key_noise, index)
+    if data.flip:
+        key_noise, key_flip = jax.random.split(key_noise)
+        flipped = jax.random.bernoulli(key_flip, shape=(len(pixels), 1, 1, 1))
+        pixels = jnp.where(flipped, pixels[:, :, ::-1], pixels)
+    real = to_float(pixels, data, key_noise)
+    return (real, labels) if labelled else real
+
+
+def epoch_rounds(key, epochs: range) -> np.ndarray:
+    """What draws the order of each epoch: `order.place`'s uint32 [epochs, 2, ROUNDS].
+
+    key: that of `make_draw`.
+    """
+    key_order, _ = jax.random.split(key)
+
+    def one(epoch):
+        return _rounds(jax.random.fold_in(key_order, epoch))
+
+    return np.asarray(jax.lax.map(one, jnp.asarray(epochs, jnp.int32)))
 
 
 def permute(position, count: int, key):
     """Where `position` (integers in [0, count)) goes in a permutation drawn by `key`.
 
-    The swap-or-not shuffle (Hoang, Morris & Rogaway 2012): in each round a number and
-    its mirror image about a random point change places, or not, by a hash of the
-    larger. A bijection of any count, in constant memory, one element at a time.
+    See `order.place`.
     """
-    rounds = 40
-    pivots, salts = jax.random.bits(key, (2, rounds), jnp.uint32)
-    x, n = position.astype(jnp.uint32), jnp.uint32(count)
-    for pivot, salt in zip(pivots % n, salts, strict=True):
-        mirror = (pivot + n - x) % n
-        h = (jnp.maximum(x, mirror) ^ salt) * jnp.uint32(0x9E3779B1)
-        # The finaliser of MurmurHash3: every input bit reaches the bit that is used.
-        h = (h ^ (h >> 16)) * jnp.uint32(0x85EBCA6B)
-        h = (h ^ (h >> 13)) * jnp.uint32(0xC2B2AE35)
-        x = jnp.where(h >> 31, mirror, x)
-    return x.astype(jnp.int32)
+    return order.place(position, count, *_rounds(key))
+
+
+def _rounds(key):
+    return jax.random.bits(key, (2, order.ROUNDS), jnp.uint32)
 
 
 def to_float(images, data: Data, key):

@@ -1,6 +1,7 @@
 """How devices of all processes share a batch. Only here is a mesh made."""
 
 import dataclasses
+import os
 from typing import Any
 
 import jax
@@ -27,6 +28,11 @@ class Share:
     def count(self) -> int:
         """The number of devices."""
         return 1 if self.mesh is None else self.mesh.size
+
+    @property
+    def parts(self) -> int:
+        """Into how many parts `hold` divides the rows."""
+        return self.count if jax.process_count() > 1 else 1
 
     def split(self, batch: Any) -> Any:
         """Inside a program: arrays [batch, ...], a part of the batch on each device.
@@ -76,6 +82,21 @@ class Share:
             return _place(array, parts, (rows, *array.shape[1:]))
 
         return jax.tree.map(place, tree)
+
+    def put_window(self, rows: Any) -> Any:
+        """Host arrays [n, batch, ...], of each batch a part on each device.
+
+        With several processes each gives its own rows of every batch, in the order of
+        the processes. Returns before they are there.
+        """
+        if self.mesh is None:
+            return jax.device_put(rows)
+        parts = NamedSharding(self.mesh, PartitionSpec(None, AXIS))
+        if jax.process_count() == 1:
+            return jax.device_put(rows, parts)
+        return jax.tree.map(
+            lambda own: jax.make_array_from_process_local_data(parts, own), rows
+        )
 
 
 def _place(array, sharding, shape=None):
@@ -143,3 +164,18 @@ def _by_process():
     for device in jax.devices():
         found[device.process_index].append(device)
     return found
+
+
+def memory_limit(of_host: str = "SC_PHYS_PAGES") -> int | None:
+    """Bytes of memory of a device, or of the host where that is the device.
+
+    of_host: which of the host's pages count, as `os.sysconf` calls them. None where the
+    system does not tell.
+    """
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    if limit is None:
+        try:
+            limit = os.sysconf(of_host) * os.sysconf("SC_PAGE_SIZE")
+        except (ValueError, OSError):
+            return None
+    return limit

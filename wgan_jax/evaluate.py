@@ -13,7 +13,7 @@ import numpy as np
 from jax.tree_util import Partial
 from rich.progress import Progress
 
-from wgan_jax import cli, data, measures, sample, steps
+from wgan_jax import cli, data, measures, sample, steps, stream
 from wgan_jax.config import UserError
 from wgan_jax.evaluate_images import (
     check_finite,
@@ -317,7 +317,7 @@ def _measure(arguments):
     check_finite(arguments.run, state)
     evaluate, distances = evaluate_points, 4
     if not config.data.is_toy:
-        samples = data.load(config.data)
+        samples = stream.load(config)
         if not len(samples.heldout):
             raise UserError(
                 f"data.heldout={config.data.heldout} of {arguments.run} keeps no "

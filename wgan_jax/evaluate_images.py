@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from rich.progress import Progress
 
-from wgan_jax import data, image_sets, images, measures, sample, steps
+from wgan_jax import data, image_sets, images, measures, sample, steps, stream
 from wgan_jax.config import Config, UserError
 from wgan_jax.data import Dataset
 from wgan_jax.measures import Measure
@@ -214,7 +214,11 @@ def measure_run(arguments) -> tuple[dict, dict, dict]:
             "leave --metrics out"
         )
     check_finite(run, state)
-    dataset = data.load(config.data)
+    if arguments.features == "classifier":
+        # It is trained on images in memory.
+        dataset = data.load(config.data)
+    else:
+        dataset = stream.load(config)
     if arguments.reference == "heldout" and len(dataset.heldout) < LEAST:
         raise UserError(
             f"--reference heldout: {run} holds back {len(dataset.heldout)} images, "

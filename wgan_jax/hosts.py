@@ -247,6 +247,18 @@ class StopRequest:
         return multihost_utils.reached_preemption_sync_point(self.asked)
 
 
+def place() -> tuple[int, int]:
+    """(which process this is, how many there are)."""
+    return jax.process_index(), jax.process_count()
+
+
+def least(value: float) -> float:
+    """The least value that any process has, to the precision of float32."""
+    if not several():
+        return value
+    return float(multihost_utils.process_allgather(np.float32(value)).min())
+
+
 def meet(name: str) -> None:
     """Waits until all processes are here."""
     if several():

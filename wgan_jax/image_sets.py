@@ -8,7 +8,8 @@ from rich.progress import track
 
 from wgan_jax.config import UserError
 from wgan_jax.data import Dataset
-from wgan_jax.sources import SUFFIXES, check_images
+from wgan_jax.readers import SUFFIXES
+from wgan_jax.sources import check_images
 
 
 def load_pair(images: str, reference: str) -> tuple[np.ndarray, Dataset]:

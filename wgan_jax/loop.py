@@ -14,13 +14,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wgan_jax import config, data, diagnostics, images, losses, steps
+from wgan_jax import config, data, diagnostics, hosts, images, losses, steps, stream
 from wgan_jax.config import Config, UserError
 from wgan_jax.devices import ONE_DEVICE, Share
 from wgan_jax.log import duration
 from wgan_jax.sample import make_sampler, picture, weights
 from wgan_jax.state import make_spec
 from wgan_jax.watch import keep_best
+
+# Of a stream, the images that diagnostics are drawn from.
+SEEN = 2048
 
 
 class Diverged(UserError):
@@ -30,15 +33,34 @@ class Diverged(UserError):
 def prepare(cfg: Config, share: Share = ONE_DEVICE):
     """(dataset, samples, spec) of a configuration: what its steps need but a state.
 
-    samples: on every device, what `Spec.draw` takes batches from.
+    samples: what `Spec.draw` takes batches from, on every device; where the dataset is
+    a stream, zeros of the same shapes, to compile for.
     """
     if share.count > 1:
         where = f" of {jax.process_count()} processes" * (jax.process_count() > 1)
         print(f"{share.count} devices{where} share each batch of {cfg.data.batch_size}")
-    dataset = data.load(cfg.data)
-    samples = share.hold(_samples(cfg, dataset))
-    draw = data.make_draw(cfg.data, len(dataset.train), bool(cfg.model.classes))
+    labelled = bool(cfg.model.classes)
+    dataset = stream.load(cfg, share)
+    if dataset.stream:
+        print(dataset.stream)
+        samples = dataset.stream.blank_window(share, hosts.place())
+        draw = data.make_window_draw(cfg.data, labelled)
+    else:
+        samples = share.hold(_samples(cfg, dataset))
+        draw = data.make_draw(cfg.data, len(dataset.train), labelled)
     return dataset, samples, make_spec(cfg, draw, share)
+
+
+def seen(cfg, spec, dataset, samples):
+    """(draw, samples) of what `Look` sees: of a stream, a few that stay on the device.
+
+    samples: what `prepare` gives.
+    """
+    if not dataset.stream or not cfg.run.diagnostics:
+        return spec.draw, samples
+    count = min(max(SEEN, cfg.data.batch_size), len(dataset.train))
+    draw = data.make_draw(cfg.data, count, bool(cfg.model.classes))
+    return draw, spec.share.copy(dataset.stream.some(count))
 
 
 def _samples(cfg, dataset):
@@ -59,19 +81,20 @@ def _samples(cfg, dataset):
     return dataset.train, labels
 
 
-def follow(cfg, step, look, checkpoints, log, line, stopped):
+def follow(cfg, step, look, checkpoints, log, line, stopped, waited=None):
     """Keeps what a run leaves behind, from `step` to run.steps.
 
     Yields the number of steps to take next and is sent (state, mean metrics) after
     them; the state is not touched after the next yield. line: where its progress is
-    shown. stopped() -> whether to save and end behind this chunk. Returns (last step,
-    path of the last picture). Raises Diverged where a metric is not finite.
+    shown. stopped() -> whether to save and end behind this chunk. waited() -> seconds
+    that the device has been without data, of a stream. Returns (last step, path of the
+    last picture). Raises Diverged where a metric is not finite.
     """
     run = cfg.run
     if step == 0:
         log.text("config", config.to_json(cfg))
         log.picture(0, "real", look.real())
-    record = partial(_record, Clock(step), cfg, log, line)
+    record = partial(_record, Clock(step, waited), cfg, log, line)
     saved, waiting, done, sheet = step, None, stopped(), None
     while not done:
         count = min(run.chunk - step % run.chunk, run.steps - step)
@@ -129,12 +152,14 @@ def _record(clock, cfg, log, line, step, metrics, saved, judge=None):
             f"{bad[0]} is not finite between steps {clock.step} and {step}: training "
             f"has diverged; {kept}, and a lower learning rate is the first thing to try"
         )
+    stalled = clock.stalled()
     rate = clock.rate(step)
     judged = {}
     if judge:
         line.clear()
         judged = clock.leave_out(judge)
-    values |= judged | {"cycles_per_second": rate, "seconds": clock.elapsed()}
+    values |= judged | stalled
+    values |= {"cycles_per_second": rate, "seconds": clock.elapsed()}
     log.write(step, values)
     estimate = losses.ESTIMATES[cfg.objective.kind]
     images_per_second = rate * cfg.objective.n_critic * cfg.data.batch_size
@@ -150,6 +175,7 @@ def _record(clock, cfg, log, line, step, metrics, saved, judge=None):
         text.append(f"penalty {values['gradient_penalty']:.3g}")
     text += [f"{name} {value:.4g}" for name, value in judged.items()]
     text.append(f"generator loss {values['generator_loss']:.4g}")
+    text += [f"waiting for data {share:.0%}" for share in stalled.values()]
     text.append(f"{duration((cfg.run.steps - step) / rate)} left")
     line.show("  ".join(text))
 
@@ -157,14 +183,16 @@ def _record(clock, cfg, log, line, step, metrics, saved, judge=None):
 class Programs:
     """What looks at runs of one shape, compiled once for all of them."""
 
-    def __init__(self, cfg, spec):
+    def __init__(self, cfg, spec, draw=None):
+        """draw: of the samples that Look has, where that is not what training draws."""
+        draw = draw or spec.draw
         self.share = spec.share
         self.sampler = make_sampler(cfg, spec)
         self.estimate = jax.jit(partial(steps.heldout_estimate, spec=spec))
 
         @jax.jit
         def diagnose(state, samples, key_real, key, numbers):
-            batch = spec.draw(samples, key_real, 0)
+            batch = draw(samples, key_real, 0)
             real, labels = batch if spec.classes else (batch, None)
             return diagnostics.critic_diagnostics(
                 state, real, key, spec=spec.with_numbers(numbers), labels=labels
@@ -264,13 +292,21 @@ def _named(tree):
 class Clock:
     """Time since training began, compilation not counted, and its rate."""
 
-    def __init__(self, step):
-        self.step = step
+    def __init__(self, step, waited=None):
+        """waited: see `follow`."""
+        self.step, self.waited, self.counted = step, waited, 0.0
         self.start = self.last = time.perf_counter()
 
     def elapsed(self):
         """Seconds since the start of this session."""
         return time.perf_counter() - self.start
+
+    def stalled(self):
+        """{stall_share: of the time since the last `rate`}, of a stream."""
+        if self.waited is None:
+            return {}
+        new, self.counted = self.waited() - self.counted, self.waited()
+        return {"stall_share": new / (time.perf_counter() - self.last)}
 
     def rate(self, step):
         """Steps a second since the step of the last call."""

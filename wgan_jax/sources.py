@@ -2,34 +2,20 @@
 
 import concurrent.futures
 import contextlib
-import dataclasses
 import hashlib
 import os
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from rich.progress import track
 
 from wgan_jax import tfds_source
 from wgan_jax.config import UserError
+from wgan_jax.readers import Part, Records, fit, image_files, read_file, stack, stamps
 
-SUFFIXES = {
-    *(".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """Samples [n, ...] of a source and their labels, int32 [n], where it has them."""
-
-    samples: np.ndarray
-    labels: np.ndarray | None = None
-
-    def rows(self, which):
-        """The part at these places, in this order."""
-        labels = None if self.labels is None else self.labels[which]
-        return Part(self.samples[which], labels)
+# Read at once: as many as keep a thread busy for a moment.
+RECORDS = 256
 
 
 def _load_digits(data, report):
@@ -131,21 +117,12 @@ def _labels_of(name):
 
 def _load_folder(data, report):
     folder = Path(data.dir)
-    if not folder.is_dir():
-        raise UserError(f"data.dir={folder} is no folder")
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    files = sorted(p for p in found if p.is_file())
-    if not files:
-        raise UserError(
-            f"data.dir={folder} has no image files: it must hold files ending in "
-            f"{' '.join(sorted(SUFFIXES))}, at any depth"
-        )
+    files = image_files(folder)
 
     def decode():
         def read(path):
             try:
-                with Image.open(path) as image:
-                    return _fit(ImageOps.exif_transpose(image), data), "", True
+                return read_file(path, data), "", True
             except Exception as error:
                 # What the system refuses today it may grant tomorrow.
                 lasting = getattr(error, "errno", None) is None
@@ -156,10 +133,10 @@ def _load_folder(data, report):
             results = list(track(work, "decoding", len(files), transient=True))
         images = [image for image, _, _ in results if image is not None]
         bad = [message for image, message, _ in results if image is None]
-        part = Part(_stack(images, data))
+        part = Part(stack(images, data))
         return part, bad, all(lasting for _, _, lasting in results)
 
-    part, bad = _cached(f"folder {_stamps(folder, files)}", data, decode, report)
+    part, bad = _cached(f"folder {stamps(folder, files)}", data, decode, report)
     if bad:
         some = "; ".join(bad[:3]) + ("; ..." if len(bad) > 3 else "")
         found = f"{len(bad)} of {len(files)} image files cannot be read: {some}"
@@ -171,6 +148,21 @@ def _load_folder(data, report):
     return part, None
 
 
+def _load_records(data, report):
+    reader = Records(data)
+
+    def decode():
+        every = range(len(reader))
+        some = [every[i : i + RECORDS] for i in every[::RECORDS]]
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            work = pool.map(reader.read, some)
+            parts = list(track(work, "decoding", len(some), transient=True))
+        images = [image for part in parts for image in part.samples]
+        return Part(stack(images, data)), [], True
+
+    return _cached(f"array_record {reader.identity}", data, decode, report)[0], None
+
+
 def _load_tfds(data, report):
     builder = tfds_source.open_builder(data, report)
 
@@ -178,11 +170,11 @@ def _load_tfds(data, report):
         def decode():
             source = tfds_source.examples(builder, split, data.name, field)
             rows = track(source, f"decoding {data.name} {split}", transient=True)
-            pairs = [(_fit(Image.fromarray(row), data), label) for row, label in rows]
+            pairs = [(fit(Image.fromarray(row), data), label) for row, label in rows]
             labels = [label for _, label in pairs if label is not None]
             return (
                 Part(
-                    _stack([image for image, _ in pairs], data),
+                    stack([image for image, _ in pairs], data),
                     np.array(labels, np.int32) if labels else None,
                 ),
                 [],
@@ -191,39 +183,15 @@ def _load_tfds(data, report):
 
         # By the files and not only the name: they may be prepared anew.
         folder = Path(builder.data_path)
-        source = f"tfds {split} {_stamps(folder, sorted(folder.iterdir()))}"
+        source = f"tfds {split} {stamps(folder, sorted(folder.iterdir()))}"
         return _cached(source, data, decode, report)[0]
 
     train = read(data.split, "data.split")
     return train, read(data.test_split, "data.test_split") if data.test_split else None
 
 
-def _fit(image, data):
-    """A Pillow image to uint8 [image_size, image_size, channels]."""
-    if image.mode.startswith("I;16"):
-        # Pillow would cut its 65,536 grey levels off at 255.
-        image = Image.fromarray(np.round(np.asarray(image) / 257).astype(np.uint8))
-    image = image.convert("L" if data.channels == 1 else "RGB")
-    size = (data.image_size, data.image_size)
-    if image.size != size:
-        method = Image.Resampling[data.resize.upper()]
-        image = ImageOps.fit(image, size, method=method)
-    return np.asarray(image).reshape(data.sample_shape)
-
-
 def _fit_all(images, data):
-    return _stack([_fit(image, data) for image in images], data)
-
-
-def _stack(images, data):
-    return np.stack(images) if images else np.zeros((0, *data.sample_shape), np.uint8)
-
-
-def _stamps(folder, files):
-    """Names, sizes and times of files: what changes when one of them does."""
-    stamps = [(p.relative_to(folder), p.stat()) for p in files]
-    lines = [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stamps]
-    return "\n".join([str(folder.resolve()), *lines])
+    return stack([fit(image, data) for image in images], data)
 
 
 def cache_directory() -> Path:
@@ -268,5 +236,6 @@ LOADERS = {
     "npz": _load_npz,
     "vectors": _load_vectors,
     "folder": _load_folder,
+    "array_record": _load_records,
     "tfds": _load_tfds,
 }

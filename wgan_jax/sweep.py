@@ -6,7 +6,6 @@ Runs that differ in numbers only are one program by `jax.vmap`, where that is fa
 import contextlib
 import dataclasses
 import math
-import os
 import statistics
 import sys
 import time
@@ -19,7 +18,7 @@ import jax.numpy as jnp
 from wgan_jax import cli, losses, run_directory, steps, sweep_report
 from wgan_jax.checkpoint import Checkpoints
 from wgan_jax.config import Config, UserError
-from wgan_jax.devices import make_share
+from wgan_jax.devices import make_share, memory_limit
 from wgan_jax.log import ProgressLine, RunLog, duration
 from wgan_jax.loop import (
     Clock,
@@ -137,6 +136,12 @@ def _train_group(members, share, mode, stop):
     """Trains members of one program to the end; returns {name: why it diverged}."""
     cfg = members[0].cfg
     dataset, samples, spec = prepare(cfg, share)
+    if dataset.stream:
+        raise UserError(
+            f"a sweep keeps its images on the device, and these are streamed "
+            f"({dataset.stream.why}): take data.stream=never, or train the runs one "
+            "by one with python -m wgan_jax.train"
+        )
     programs, numbers = Programs(cfg, spec), varied_numbers(members)
     watch = Watch(cfg, spec, dataset) if cfg.run.evaluate_every else None
     init = jax.jit(lambda key, n: init_state(key, spec.with_numbers(n)))
@@ -220,13 +225,9 @@ def _how_many_fit(one, samples):
 
     With a tenth to spare; without a limit where the system does not tell.
     """
-    device = jax.local_devices()[0]
-    limit = (device.memory_stats() or {}).get("bytes_limit")
+    limit = memory_limit("SC_AVPHYS_PAGES")
     if limit is None:
-        try:
-            limit = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        except (ValueError, OSError):
-            return 2**30
+        return 2**30
     sizes, shared = (
         one.memory_analysis(),
         sum(a.nbytes for a in jax.tree.leaves(samples)),

@@ -72,24 +72,34 @@ def examples(builder, split: str, name: str, field: str = "data.split"):
             f"{field}={split} is not in data.name={name}, which has {known}"
         ) from error
     labels = [k for k, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
-    return _Examples(source, keys[0], labels[0] if labels else None)
+    classes = features[labels[0]].num_classes if labels else None
+    folder = Path(builder.data_path)
+    return _Examples(source, keys[0], labels[0] if labels else None, classes, folder)
 
 
 class _Examples:
     """Two features of a data source, as a sized iterable that can report progress."""
 
-    def __init__(self, source, image, label):
+    def __init__(self, source, image, label, classes, folder):
+        """classes: how many labels there are; folder: where the files lie."""
         self.source, self.image, self.label = source, image, label
+        self.classes, self.folder = classes, folder
 
     def __len__(self):
         return len(self.source)
 
     def __iter__(self):
         for i in range(len(self.source)):
-            example = self.source[i]
-            image = example[self.image]
-            label = None if self.label is None else int(example[self.label])
-            yield (image[..., 0] if image.shape[-1] == 1 else image), label
+            yield self._pair(self.source[i])
+
+    def take(self, numbers: list[int]) -> list:
+        """The pairs at these places, read at once."""
+        return [self._pair(example) for example in self.source.__getitems__(numbers)]
+
+    def _pair(self, example):
+        image = example[self.image]
+        label = None if self.label is None else int(example[self.label])
+        return (image[..., 0] if image.shape[-1] == 1 else image), label
 
 
 def _prepare_elsewhere(data, report):

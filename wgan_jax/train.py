@@ -1,5 +1,6 @@
 """Trains a configuration: `python -m wgan_jax.train --config configs/digits.py`."""
 
+import contextlib
 import dataclasses
 import sys
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from wgan_jax import cli, describe, hosts, loop, run_directory, steps
 from wgan_jax.checkpoint import Checkpoints
@@ -18,6 +20,7 @@ from wgan_jax.log import ProgressLine, RunLog
 from wgan_jax.state import init_state
 from wgan_jax.validation import validate
 from wgan_jax.watch import Watch
+from wgan_jax.windows import Windows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +94,7 @@ def main(argv=None) -> int:
     with (
         Checkpoints(out / "checkpoints", *keep, share) as checkpoints,
         hosts.own_directory(out) as written,
+        contextlib.ExitStack() as stack,
     ):
         saved = checkpoints.restore_newest(state, print, move=True)
         if saved is not None:
@@ -103,24 +107,42 @@ def main(argv=None) -> int:
                   "--extend")  # fmt: skip
             return 0
         stop = hosts.StopRequest() if hosts.several() else loop.StopRequest()
+        windows = None
+        if dataset.stream:
+            # Before the compiler, so that the first batches are there behind it.
+            windows = stack.enter_context(_windows(cfg, dataset, state, share))
         chunk = _compile(state, samples, spec)
-        programs = loop.Programs(cfg, spec)
+        draw, seen = loop.seen(cfg, spec, dataset, samples)
+        programs = loop.Programs(cfg, spec, draw)
         look = loop.Look(
-            cfg, programs, dataset, samples, keys[1:], out, watch, written=written
+            cfg, programs, dataset, seen, keys[1:], out, watch, written=written
         )
         look.warm_up(state)
         with RunLog(written, step, cfg.run.tensorboard) as log:
             kept = (look, checkpoints, log, ProgressLine(), lambda: stop.requested)
             step, sheet = loop.drive(
-                loop.follow(cfg, step, *kept),
+                loop.follow(cfg, step, *kept, windows and windows.waited),
                 state,
-                lambda state, count: chunk(state, samples, count),
+                partial(windows.advance, chunk)
+                if windows
+                else lambda state, count: chunk(state, samples, count),
             )
     if step < cfg.run.steps:
         print(f"\nstopped at step {step}, all saved; the same command goes on from it")
     else:
         print(f"\ndone: {step} steps, samples in {sheet}")
     return 0
+
+
+def _windows(cfg, dataset, state, share):
+    def before(step):
+        return int(steps.critic_updates_before(step, cfg.objective))
+
+    # Of this process alone: what reads ahead computes when it likes.
+    own = jax.random.wrap_key_data(np.asarray(jax.random.key_data(state.key)))
+    _, key = steps.split_key(dataclasses.replace(state, key=own))
+    place = hosts.place()
+    return Windows(dataset.stream, share, key, int(state.step), before, place)
 
 
 def _compile(state, samples, spec):

@@ -6,6 +6,9 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 from wgan_jax.config import Config, UserError
 
+# Sources whose images have numbers, by which a few are read at a time.
+STREAMED = ("tfds", "folder", "array_record")
+
 
 def validate(config: Config) -> None:
     """Checks types, ranges and pairs of fields; raises UserError with one sentence."""
@@ -52,6 +55,7 @@ def _check_ranges(config):
         "different whole numbers of 0 or more",
     )
     require("data", "channels", lambda v: v in (1, 3), "1 or 3")
+    require("data", "workers", lambda v: v >= -1, "-1, 0 or more")
     require("model", "z_dim features kernel norm_epsilon", *positive)
     require("model", "norm_momentum", lambda v: 0 < v <= 1, "in (0, 1]")
     require("model", "leaky_slope", *fraction)
@@ -99,7 +103,7 @@ def _check_pairs(config):
             f"run.checkpoint_every={run.checkpoint_every}: only those steps are saved"
         )
     for source, field in (
-        *(("tfds", "name"), ("folder", "dir")),
+        *(("tfds", "name"), ("folder", "dir"), ("array_record", "dir")),
         *(("npz", "dir"), ("vectors", "dir")),
     ):
         if data.source == source and not getattr(data, field):
@@ -107,6 +111,8 @@ def _check_pairs(config):
                 f"data.{field} is empty: data.source={source} needs it, as in "
                 f"--data.{field} {'mnist' if field == 'name' else 'PATH'}"
             )
+    if data.stream == "always":
+        check_stream(config, "data.stream=always")
     if config.objective.constraint == "penalty" and model.critic_norm == "batch":
         raise UserError(
             "model.critic_norm=batch cannot stand with objective.constraint=penalty: "
@@ -173,6 +179,33 @@ def _check_pairs(config):
                 f"size must be {factor} times 2 or more"
             )
     _check_resnet(config)
+
+
+def check_stream(config: Config, why: str) -> None:
+    """Raises UserError where the images cannot be streamed; why: what asks for it."""
+    data, run = config.data, config.run
+    if data.source not in STREAMED:
+        raise UserError(
+            f"{why} needs images that can be read one by one: data.source="
+            f"{data.source} is kept in memory, so leave data.stream at auto"
+        )
+    if data.skip_corrupt:
+        raise UserError(
+            f"data.skip_corrupt=True cannot stand with {why}: which images are left "
+            "out must be known before the first batch; mend or remove the files that "
+            "cannot be read, or take data.stream=never"
+        )
+    if data.classes:
+        raise UserError(
+            f"data.classes={data.classes} cannot stand with {why}: every label would "
+            "be read before the first batch; leave data.classes empty, or take "
+            "data.stream=never"
+        )
+    if run.evaluate_every and run.evaluate_features == "classifier":
+        raise UserError(
+            f"run.evaluate_features=classifier cannot stand with {why}: the classifier "
+            "is trained on images in memory; take inception, or data.stream=never"
+        )
 
 
 def _check_resnet(config):

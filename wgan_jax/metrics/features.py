@@ -14,6 +14,7 @@ import numpy as np
 from wgan_jax.data import Dataset
 from wgan_jax.metrics import classifier
 from wgan_jax.metrics.scores import Moments, SplitScore
+from wgan_jax.readers import Images
 from wgan_jax.sources import cache_directory
 
 # Images in one call of a network, and those that share statistics under --batch-stats,
@@ -101,7 +102,7 @@ def extract(
 
 def extract_array(
     extractor: Extractor,
-    images: np.ndarray,
+    images: np.ndarray | Images,
     *,
     keep: bool = False,
     facts: dict | None = None,
@@ -111,7 +112,8 @@ def extract_array(
     """`extract` of uint8 images [n, h, w, c], kept in the cache directory.
 
     Under the hash of the images and the extractor's name and identity. facts: how the
-    images came to be, such as the method of their resize, stored beside.
+    images came to be, such as the method of their resize, stored beside. Images that
+    are read by slices (`readers.Images`) have an identity in the place of that hash.
     """
     batches = (images[i : i + BATCH] for i in range(0, len(images), BATCH))
     again = partial(extract, extractor, batches, len(images), keep=keep)
@@ -119,7 +121,10 @@ def extract_array(
         return again(advance=advance)
     about = f"{extractor.name} {extractor.identity} {SPLITS} {images.shape}".encode()
     digest = hashlib.sha256(about)
-    digest.update(np.ascontiguousarray(images))
+    if isinstance(images, Images):
+        digest.update(images.identity.encode())
+    else:
+        digest.update(np.ascontiguousarray(images))
     path = cache_directory() / f"features-{digest.hexdigest()[:24]}.npz"
     # Whatever is missing, cut off or foreign is made again.
     with contextlib.suppress(Exception), path.open("rb") as opened:
