@@ -188,9 +188,10 @@ def test_a_stream_in_two_processes_is_the_resident_run_of_one(tmp_path):
     """Each process reads its rows of every batch, in the order of one."""
     images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8)
     write(tmp_path / "x.array_record", map(encode, images))
-    words = [*TINY, "--data.source", "array_record", "--data.dir", tmp_path]
-    words += ["--data.channels", 3, "--data.image-size", 8, "--run.steps", 10]
-    words += ["--data.heldout", 12]
+    words = [word for word in TINY if word != "--objective.warmup"]
+    words += ["--data.source", "array_record", "--data.dir", tmp_path]
+    words += ["--data.channels", 3, "--data.image-size", 8, "--data.heldout", 12]
+    words += ["--run.steps", 10]
     code, error = in_process(train, *words, "--out", tmp_path / "one")
     assert code == 0, error
     words += ["--data.stream", "always", "--data.workers", 0, "--out", tmp_path / "two"]
