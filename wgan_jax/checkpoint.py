@@ -82,10 +82,10 @@ class Checkpoints:
         # Of a full disk, tensorstore and Orbax tell by many kinds of exception.
         try:
             yield
-        except jax.errors.JaxRuntimeError:
-            # Another process is gone: nothing is wrong with the place.
-            raise
         except Exception as error:
+            if hosts.tells_of_loss(error):
+                # Nothing is wrong with the place.
+                raise
             # tensorstore ends its long chain of causes with the first one.
             reason = " ".join(str(error).split()).rsplit(": ", 1)[-1].split(" [")[0]
             raise UserError(
@@ -126,6 +126,8 @@ class Checkpoints:
             except UserError:
                 raise
             except Exception as error:
+                if hosts.tells_of_loss(error):
+                    raise
                 reason = " ".join(str(error).split())[:200] or type(error).__name__
                 report(f"checkpoint {step} is damaged ({reason})")
                 damaged.append(step)

@@ -12,8 +12,8 @@ import logging
 import os
 import re
 import sys
+import traceback
 
-import jax
 import tyro
 
 from wgan_jax import config, hosts, programs
@@ -33,16 +33,19 @@ def run(command) -> None:
         code = command()
     except UserError as error:
         code = _complain(error)
-    except OSError as error:
-        if error.errno is None:
-            raise
-        code = _complain(explain(error))
     except KeyboardInterrupt:
         code = _complain("interrupted")
-    except jax.errors.JaxRuntimeError as error:
-        if not hosts.tells_of_loss(error):
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            code = _complain(explain(error))
+        elif hosts.tells_of_loss(error):
+            code = hosts.LOST
+        elif hosts.joined():
+            # Told here, for the interpreter would wait for the others before it does.
+            traceback.print_exc()
+            code = 1
+        else:
             raise
-        code = hosts.LOST
     hosts.leave(code)
     sys.stdout.flush()
     sys.exit(code)

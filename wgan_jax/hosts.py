@@ -183,17 +183,22 @@ def _end_with_parent():
     threading.Thread(target=wait, daemon=True).start()
 
 
+def joined() -> bool:
+    """Whether this process has joined others, or itself alone, by `start`."""
+    return jax.distributed.is_initialized()
+
+
 def leave(code: int) -> None:
     """Ends a process that failed; at an ordinary end it would wait for all others."""
-    if jax.distributed.is_initialized() and code:
+    if joined() and code:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 
 
 def tells_of_loss(error: Exception) -> bool:
-    """Whether a runtime error is that of an operation that another process left."""
-    return several() and any(sign in str(error) for sign in _SIGNS)
+    """Whether an error is that of an operation that another process left."""
+    return joined() and any(sign in str(error) for sign in _SIGNS)
 
 
 def several() -> bool:
