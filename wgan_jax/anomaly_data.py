@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wgan_jax import data, readers
+from wgan_jax import data, readers, sources
 from wgan_jax.config import Data, UserError
 from wgan_jax.readers import Part
 
