@@ -6,6 +6,7 @@ epsilons; afterwards every number that training changes is compared.
 
 import itertools
 import math
+import os
 import re
 from dataclasses import replace
 from functools import cache, partial
@@ -33,8 +34,9 @@ CLASSES = 3
 AS_FOR_USERS = {
     "xla_backend_optimization_level": 3,
     "xla_llvm_disable_expensive_passes": False,
-    "xla_cpu_use_fusion_emitters": True,
 }
+if "fusion_emitters" in os.environ.get("XLA_FLAGS", ""):
+    AS_FOR_USERS["xla_cpu_use_fusion_emitters"] = True
 # A wide bound, so that signals pass through nets as narrow as these.
 CLIP, GP_WEIGHT, LR = 0.1, 10.0, 1e-3
 
