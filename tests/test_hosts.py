@@ -31,13 +31,15 @@ def coordinator():
 
 
 @contextlib.contextmanager
-def pair(*words, differ=((), ()), devices=1):
-    """Two processes of one command; whatever of them is left at the end is killed."""
+def pair(*words, differ=((), ()), env=({}, {})):
+    """Two processes of one command; whatever of them is left at the end is killed.
+
+    differ, env: words and environment of each.
+    """
     kept = environment(optimised=False)
-    kept["XLA_FLAGS"] += f" --xla_force_host_platform_device_count={devices}"
     started = []
     try:
-        for own in differ:
+        for own, surroundings in zip(differ, env):
             started.append(
                 subprocess.Popen(
                     [sys.executable, *map(str, words), *map(str, own)],
@@ -45,7 +47,7 @@ def pair(*words, differ=((), ()), devices=1):
                     stderr=subprocess.PIPE,
                     text=True,
                     cwd=ROOT,
-                    env=kept,
+                    env=kept | surroundings,
                 )
             )
         yield started
@@ -174,8 +176,13 @@ def test_stopped_killed_damaged_and_resumed_it_is_the_same_run(whole, tmp_path):
 
 
 def test_another_number_of_processes_goes_on(whole, tmp_path):
+    """Begun by two that Slurm's variables bring together, ended by one alone."""
     out = tmp_path / "moved"
-    with training(out, "--run.steps", 40) as both:
+    words = ["-m", "wgan_jax.train", *SLOW, "--out", out, "--run.steps", 40]
+    job = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NODELIST": "localhost"}
+    job["SLURM_NTASKS"] = "2"
+    env = [job | {"SLURM_PROCID": str(i), "SLURM_LOCALID": str(i)} for i in (0, 1)]
+    with pair(*words, "--distributed", env=env) as both:
         assert [ends(process)[0] for process in both] == [0, 0]
     words = [*SLOW, "--out", out, "--run.steps", 80, "--extend"]
     code, error = in_process(train, *words)

@@ -138,7 +138,7 @@ def assert_same(first, second):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_stream_gives_the_bits_of_images_in_memory(folder, workers, new_key):
     cfg = Config(described(folder, workers=workers, flip=True, dequantize=True))
-    assert_same(*both(cfg, new_key(), range(20)))
+    assert_same(*both(cfg, new_key(), range(3, 20)))
 
 
 def test_a_stream_begins_anywhere(folder, new_key):
