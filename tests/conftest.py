@@ -1,4 +1,6 @@
+import ast
 import functools
+import importlib.util
 import itertools
 import os
 import sys
@@ -28,6 +30,26 @@ jax.config.update("jax_enable_compilation_cache", False)
 LONG = ("readme", "train_command", "parity", "sample_command", "tfds", "benchmark")
 
 
+# Marker of a test: the module that it needs, which an extra of pyproject.toml installs.
+EXTRAS = {
+    "figures": "matplotlib",
+    "prepare": "tensorflow",
+    "stream": "grain",
+    "tensorboard": "tensorboardX",
+    "torch": "torch",
+    "fidelity": "torch_fidelity",
+}
+
+
+def missing(marker):
+    """Why tests with this marker cannot run here, or None where they can."""
+    if marker == "data" and not os.environ.get("WGAN_JAX_DATA"):
+        return "needs real images: set WGAN_JAX_DATA to their folder"
+    if marker in EXTRAS and importlib.util.find_spec(EXTRAS[marker]) is None:
+        return f"needs {EXTRAS[marker]}: install the extra {marker}"
+    return None
+
+
 def pytest_collection_modifyitems(items):
     names = [f"test_{name}" for name in LONG]
 
@@ -36,12 +58,27 @@ def pytest_collection_modifyitems(items):
         return names.index(name) if name in names else len(names)
 
     items.sort(key=rank)
-    if os.environ.get("WGAN_JAX_DATA"):
-        return
-    skip = pytest.mark.skip(reason="needs real images: set WGAN_JAX_DATA to a folder")
     for item in items:
-        if item.get_closest_marker("data"):
-            item.add_marker(skip)
+        for reason in filter(None, (missing(m.name) for m in item.iter_markers())):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+class SkippedModule(pytest.Module):
+    """A test file whose own `pytestmark` names what is not installed: not imported."""
+
+    def collect(self):
+        pytest.skip(self.reason)
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    for node in ast.parse(module_path.read_text()).body:
+        if ast.unparse(node).startswith("pytestmark = "):
+            names = (n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute))
+            for reason in filter(None, map(missing, names)):
+                module = SkippedModule.from_parent(parent, path=module_path)
+                module.reason = reason
+                return module
+    return None
 
 
 @pytest.fixture
@@ -70,7 +107,6 @@ def restore_each_once():
 @pytest.fixture(scope="session")
 def fidelity():
     """torch_fidelity beside a stand-in for torchvision, whose parts are not called."""
-    pytest.importorskip("torch")
 
     def anything(name):
         module = types.ModuleType(name)
@@ -87,7 +123,6 @@ def fidelity():
             patch.setitem(sys.modules, f"{root}.{name}", getattr(top, name))
         functional = top.transforms.functional = anything("functional")
         patch.setitem(sys.modules, f"{root}.transforms.functional", functional)
-        pytest.importorskip("torch_fidelity")
         from torch_fidelity import metric_fid, metric_isc, metric_kid, metric_prc
     # By now the stand-in is gone: PyTorch looks through all modules that there are.
     return types.SimpleNamespace(

@@ -13,13 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 
 from wgan_jax.models import build
 from wgan_jax.state import init_state, make_spec
 from wgan_jax.steps import split_key, train_step
 from wgan_jax.validation import validate
 
-torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
 ROOT = Path(__file__).resolve().parents[1]

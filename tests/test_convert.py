@@ -270,7 +270,9 @@ SEEDS = {
 
 @pytest.fixture(scope="module")
 def torch():
-    return pytest.importorskip("torch")
+    import torch
+
+    return torch
 
 
 def settled(torch, make):
@@ -778,6 +780,8 @@ def test_nets_that_are_not_arjovskys_do_not_get_his_names(field, change):
 
 
 def test_without_torch_the_extra_is_named(monkeypatch, tmp_path):
+    # tyro's first command line looks for torch in sys.modules.
+    refusal("--no-such-option")
     monkeypatch.setitem(sys.modules, "torch", None)
     error = refusal(tmp_path / "x.pth", *TINY, "--out", tmp_path / "run")
     assert error == 'error: torch is not installed: pip install "wgan_jax[torch]"\n'

@@ -157,6 +157,7 @@ def whole_photograph():
 
 
 @pytest.mark.torch
+@pytest.mark.fidelity
 @pytest.mark.parametrize("images", [photographs, digits, whole_photograph])
 def test_resize_is_torch_fidelity_s(torch_inception, images):
     images = images()
@@ -179,6 +180,7 @@ def require_close(found, expected, tolerance):
 
 
 @pytest.mark.torch
+@pytest.mark.fidelity
 @pytest.mark.parametrize(
     "images",
     [
@@ -198,6 +200,7 @@ def test_features_are_torch_fidelity_s(torch_inception, reference, features, ima
 
 @pytest.mark.data
 @pytest.mark.torch
+@pytest.mark.fidelity
 @pytest.mark.parametrize("images", [cifar10, mnist])
 def test_scores_of_images_are_torch_fidelity_s(
     torch_inception, reference, features, fidelity, images
@@ -235,6 +238,7 @@ def test_scores_of_images_are_torch_fidelity_s(
 
 
 @pytest.mark.torch
+@pytest.mark.fidelity
 def test_bfloat16_features_are_near(torch_inception, reference, features):
     images = photographs()[:2]
     expected = torch_inception.extract(reference[0], images)
@@ -388,7 +392,8 @@ def test_damaged_files_are_refused(form, tmp_path):
 @pytest.mark.torch
 @pytest.mark.parametrize("zip_format", [True, False])
 def test_files_of_pytorch_are_read_without_it(zip_format, tmp_path, monkeypatch):
-    torch = pytest.importorskip("torch")
+    import torch
+
     numbers = torch.arange(24).reshape(2, 3, 4)
     state = collections.OrderedDict(
         {f"kind.{i}": numbers.to(kind) for i, kind in enumerate(
@@ -418,7 +423,8 @@ def test_files_of_pytorch_are_read_without_it(zip_format, tmp_path, monkeypatch)
 
 @pytest.mark.torch
 def test_both_formats_give_the_same_parameters(reference, params, tmp_path):
-    torch = pytest.importorskip("torch")
+    import torch
+
     torch.save(torch.load(reference[1], weights_only=True), tmp_path / "w.pth")
     reports = []
     found = inception.load(str(tmp_path / "w.pth"), reports.append)

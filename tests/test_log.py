@@ -64,8 +64,8 @@ def test_tensorboard_can_be_turned_off(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["metrics.jsonl"]
 
 
+@pytest.mark.tensorboard
 def test_tensorboard_files_hold_scalars_pictures_histograms_and_text(tmp_path):
-    pytest.importorskip("tensorboardX")
     use_all(tmp_path, tensorboard=True)
     (events,) = (tmp_path / "tensorboard").iterdir()
     content = events.read_bytes()

@@ -488,7 +488,8 @@ def test_running_statistics_move_by_the_momentum_towards_the_unbiased_variance()
 
 @pytest.mark.torch
 def test_batch_norm_over_several_batches_follows_torch(x64):
-    torch = pytest.importorskip("torch")
+    import torch
+
     model = replace(MLP, norm_momentum=0.3, norm_epsilon=1e-3)
     (network, params, stats), _ = filled(model, (2,))
     theirs = torch.nn.Sequential(

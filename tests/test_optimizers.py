@@ -74,7 +74,8 @@ def test_first_step_of_adam_is_the_sign_for_every_beta(x64):
     ids=["rmsprop", "adam", "adam with momentum"],
 )
 def test_optimizer_follows_torch(optimizer, name, options, x64):
-    torch = pytest.importorskip("torch")
+    import torch
+
     weight = torch.zeros(4, dtype=torch.float64, requires_grad=True)
     theirs = getattr(torch.optim, name)([weight], lr=1e-2, **options)
     path = []

@@ -76,8 +76,8 @@ def test_mistakes_are_told_in_one_sentence_and_leave_nothing(folder, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["images"]
 
 
+@pytest.mark.stream
 def test_streams_are_measured(tmp_path):
-    pytest.importorskip("grain")
     out = tmp_path / "streaming.json"
     done = script("streaming.py", "--tiny", "--out", out)
     assert done.returncode == 0, done.stderr

@@ -124,13 +124,12 @@ def test_extras_exist(line):
 
 @pytest.mark.torch
 def test_the_benchmark_command_starts(clone):
-    pytest.importorskip("torch")
     # What it measures is tested in test_benchmark.py.
     assert "--config" in run(clone, "python scripts/benchmark.py", "--help")
 
 
+@pytest.mark.figures
 def test_the_figures_command_starts(clone):
-    pytest.importorskip("matplotlib")
     # What it draws is tested in test_reproduce_*.py.
     for line in commands("python scripts/reproduce"):
         assert "surfaces" in run(clone, line, "--help")

@@ -12,7 +12,7 @@ from commands import CACHE, ROOT
 from wgan_jax import config, validation
 from wgan_jax.config import UserError
 
-pytest.importorskip("matplotlib")
+pytestmark = pytest.mark.figures
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ from wgan_jax.state import init_state, make_spec
 from wgan_jax.steps import heldout_estimate
 from wgan_jax.validation import validate
 
-pytest.importorskip("matplotlib")
+pytestmark = pytest.mark.figures
+
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
 

@@ -14,11 +14,12 @@ from wgan_jax import data
 from wgan_jax.config import TOYS
 from wgan_jax.metrics.divergences import Gaussian
 
-pytest.importorskip("matplotlib")
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 import reproduce
 from figures import critics, gaussians, gradients, surfaces
+
+pytestmark = pytest.mark.figures
 
 
 @pytest.fixture(scope="module")

@@ -353,6 +353,7 @@ def features():
 
 
 @pytest.mark.torch
+@pytest.mark.fidelity
 def test_frechet_distance_is_torch_fidelity_s(fidelity, features):
     import torch
 
@@ -366,6 +367,7 @@ def test_frechet_distance_is_torch_fidelity_s(fidelity, features):
 
 
 @pytest.mark.torch
+@pytest.mark.fidelity
 def test_inception_score_is_torch_fidelity_s(fidelity):
     import torch
 
@@ -378,6 +380,7 @@ def test_inception_score_is_torch_fidelity_s(fidelity):
 
 
 @pytest.mark.torch
+@pytest.mark.fidelity
 def test_kernel_distance_is_torch_fidelity_s(fidelity, features):
     import torch
 
@@ -404,6 +407,7 @@ def test_kernel_distance_is_torch_fidelity_s(fidelity, features):
 
 
 @pytest.mark.torch
+@pytest.mark.fidelity
 def test_precision_and_recall_are_torch_fidelity_s(fidelity, features):
     import torch
 

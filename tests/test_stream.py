@@ -17,14 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from array_record.python.array_record_module import ArrayRecordWriter
 from commands import ROOT, environment, final_arrays, in_process, records
 from PIL import Image
 from test_tfds import TEST, TRAIN
 from test_tfds import write as write_tfds
-
-pytest.importorskip("grain")
-
-from array_record.python.array_record_module import ArrayRecordWriter
 
 from wgan_jax import (
     data,
@@ -43,6 +40,8 @@ from wgan_jax.devices import ONE_DEVICE, Share
 from wgan_jax.metrics.features import Extractor, extract_array
 from wgan_jax.validation import validate
 from wgan_jax.windows import Windows
+
+pytestmark = pytest.mark.stream
 
 
 @pytest.fixture(autouse=True)

@@ -406,9 +406,6 @@ def originals(name="mnist"):
 @pytest.fixture(scope="session")
 def mnist(tmp_path_factory):
     """MNIST as prepared by a process with TensorFlow: how to load it, and reports."""
-    # Not imported, for it must not be needed by what is tested.
-    if importlib.util.find_spec("tensorflow") is None:
-        pytest.skip("needs the prepare extra")
     described = Data(
         source="tfds",
         name="mnist",
@@ -429,6 +426,7 @@ def mnist(tmp_path_factory):
 
 
 @pytest.mark.data
+@pytest.mark.prepare
 def test_prepared_mnist_is_that_of_the_original_files(mnist):
     reports = []
     dataset = data.load(mnist, reports.append)
@@ -444,6 +442,7 @@ def test_prepared_mnist_is_that_of_the_original_files(mnist):
 
 
 @pytest.mark.data
+@pytest.mark.prepare
 def test_commands_of_the_readme_with_mnist_and_fashion_mnist_run(
     mnist,
     clone,  # noqa: F811
@@ -461,12 +460,14 @@ def test_commands_of_the_readme_with_mnist_and_fashion_mnist_run(
 
 
 @pytest.mark.data
+@pytest.mark.prepare
 def test_prepared_mnist_is_read_without_tensorflow(mnist, tmp_path):
     some = replace(mnist, split="train[:100]", test_split="", heldout=20)
     assert load_elsewhere(some, tmp_path) == ["80", "False"]
 
 
 @pytest.mark.data
+@pytest.mark.prepare
 def test_slices_of_prepared_mnist(mnist):
     some = replace(mnist, split="train[:100]", test_split="", heldout=20)
     dataset = data.load(some)

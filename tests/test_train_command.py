@@ -366,8 +366,8 @@ def test_every_configuration_is_one_the_command_takes(name, tmp_path):
     assert (code, "run.steps=0" in error) == (2, True)
 
 
+@pytest.mark.tensorboard
 def test_tensorboard_files_are_written_where_the_extra_is_installed(finished):
-    pytest.importorskip("tensorboardX")
     assert list((finished[0] / "tensorboard").glob("events.*"))
 
 

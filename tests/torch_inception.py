@@ -1,8 +1,8 @@
 """torch-fidelity's FID Inception with random weights: what ours is compared with.
 
 It needs `pip install --no-deps torch-fidelity`, for it requires torchvision, of which
-its data sets and other networks are made and this network is not. Importing this file
-skips without torch or torch-fidelity.
+its data sets and other networks are made and this network is not. Only tests with
+the markers torch and fidelity import this file.
 """
 
 import importlib.util
@@ -11,11 +11,9 @@ import types
 from pathlib import Path
 
 import numpy as np
-import pytest
+import torch
 
 from wgan_jax.metrics import inception
-
-torch = pytest.importorskip("torch")
 
 TORCHVISION = (
     "torchvision",
@@ -47,8 +45,6 @@ def _import_torch_fidelity():
                 sys.modules[name] = module
 
 
-if importlib.util.find_spec("torch_fidelity") is None:
-    pytest.skip("needs torch-fidelity", allow_module_level=True)
 _fidelity = _import_torch_fidelity()
 
 
