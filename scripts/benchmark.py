@@ -28,9 +28,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wgan_jax import describe, state, steps
+from wgan_jax.algorithm import steps
+from wgan_jax.algorithm.state import init_state, make_spec
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer
-from wgan_jax.data import make_draw
+from wgan_jax.data.batches import make_get_batch
+from wgan_jax.training.plan import cycle_flops
 
 try:
     import torch
@@ -116,8 +118,8 @@ def make_config(name, features, batch_size=None, n_critic=None) -> Config:
 
 def our_loop(config, images):
     """Trains with this library on uint8 [n, h, w, c]. Returns run(cycles) -> loss."""
-    spec = state.make_spec(config, make_draw(config.data, len(images)))
-    now = jax.jit(partial(state.init_state, spec=spec))(jax.random.key(0))
+    spec = make_spec(config, make_get_batch(config.data, len(images)))
+    now = jax.jit(partial(init_state, spec=spec))(jax.random.key(0))
     samples = jax.device_put(images)
     chunk = jax.jit(partial(steps.train_chunk, spec=spec), donate_argnums=0)
 
@@ -204,10 +206,10 @@ class Side:
 
 def gflop_per_cycle(config) -> float:
     """10^9 floating-point operations of one cycle, by the definition of its layers."""
-    spec = state.make_spec(config, make_draw(config.data, 2048))
-    now = jax.eval_shape(partial(state.init_state, spec=spec), jax.random.key(0))
+    spec = make_spec(config, make_get_batch(config.data, 2048))
+    now = jax.eval_shape(partial(init_state, spec=spec), jax.random.key(0))
     samples = jax.ShapeDtypeStruct((2048, *config.data.sample_shape), jnp.uint8)
-    return describe.cycle_flops(now, samples, spec) / 1e9
+    return cycle_flops(now, samples, spec) / 1e9
 
 
 def matrix_gflop_per_s(size=2048, rounds=10) -> float:

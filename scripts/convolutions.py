@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from wgan_jax import layers
+from wgan_jax.nn import conv
 
 # images, side in pixels, channels in and out, side of the kernel, stride
 SHAPES = {
@@ -52,7 +52,7 @@ def ours(shape, form):
     draw = np.random.default_rng(0)
     x = jnp.asarray(draw.normal(size=(n, size, size, ins)), jnp.float32)
     k = jnp.asarray(draw.normal(size=(kernel, kernel, ins, outs)), jnp.float32)
-    forward = partial(layers.conv, **options)
+    forward = partial(conv.conv, **options)
     y = forward(x, k)
 
     # What a gradient does not need of the forward pass is not computed.

@@ -19,8 +19,9 @@ from PIL import Image
 from rich.progress import track
 
 from wgan_jax import cli
-from wgan_jax.config import Data, UserError
-from wgan_jax.readers import image_files, read_file
+from wgan_jax.config import Data
+from wgan_jax.data.readers import image_files, read_file
+from wgan_jax.errors import UserError
 
 # Images in one file, so that a file is some hundred megabytes.
 SHARD = 100_000

@@ -6,7 +6,7 @@ python scripts/prepare_data.py fashion_mnist --manual-dir FOLDER_OF_ORIGINALS
 
 import sys
 
-from wgan_jax.tfds_source import main
+from wgan_jax.data.tfds import main
 
 if __name__ == "__main__":
     sys.exit(main())

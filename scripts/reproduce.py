@@ -18,9 +18,11 @@ from pathlib import Path
 import jax
 from PIL import Image
 
-from wgan_jax import cli, run_directory
-from wgan_jax.config import Config, UserError
-from wgan_jax.log import duration
+from wgan_jax import cli
+from wgan_jax.config import Config
+from wgan_jax.errors import UserError
+from wgan_jax.runs import directory
+from wgan_jax.runs.log import duration
 
 ROOT = Path(__file__).parents[1]
 FIGURES = {
@@ -96,7 +98,7 @@ def main(argv=None) -> int:
 
 def provenance(options) -> dict:
     """What stands beside every number: command, commit, machine, date."""
-    environment = run_directory.environment(Config())
+    environment = directory.environment(Config())
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count()
     command = f"python scripts/reproduce.py {options.name}"

@@ -17,9 +17,12 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
-from wgan_jax import config, describe, state, steps
-from wgan_jax.data import make_draw
-from wgan_jax.devices import make_share
+from wgan_jax import config
+from wgan_jax.algorithm import steps
+from wgan_jax.algorithm.state import init_state, make_spec
+from wgan_jax.data.batches import make_get_batch
+from wgan_jax.distributed.sharding import make_sharding
+from wgan_jax.training.plan import cycle_flops
 
 NAMES = ["fashion_mnist_mlp", "mnist_wgan_gp", "cat_faces_3", "cifar10_resnet"]
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -71,10 +74,10 @@ def _bytes(kind, axes):
 def measure(name: str) -> dict:
     """Operations and bytes across devices, and FLOPs, of a configuration's cycle."""
     cfg = config.load(CONFIGS / f"{name}.py")
-    share, classes = make_share(cfg, 2), cfg.model.classes
-    draw = make_draw(cfg.data, IMAGES, bool(classes))
-    spec = state.make_spec(cfg, draw, share)
-    born = jax.eval_shape(partial(state.init_state, spec=spec), jax.random.key(0))
+    share, classes = make_sharding(cfg, 2), cfg.model.classes
+    draw = make_get_batch(cfg.data, IMAGES, bool(classes))
+    spec = make_spec(cfg, draw, share)
+    born = jax.eval_shape(partial(init_state, spec=spec), jax.random.key(0))
     key = jax.eval_shape(jax.random.key, 0)
     shape, kind = cfg.data.sample_shape, jnp.uint8
     samples = jax.ShapeDtypeStruct((IMAGES, *shape), kind)
@@ -94,7 +97,7 @@ def measure(name: str) -> dict:
     )
     rounds, size = told(generator.lower(born, key).compile().as_text())
     n_critic = cfg.objective.n_critic
-    alone = state.make_spec(cfg, draw)
+    alone = make_spec(cfg, draw)
     return {
         "config": name,
         "batch": cfg.data.batch_size,
@@ -103,7 +106,7 @@ def measure(name: str) -> dict:
         "gradient_bytes": 4 * (n_critic * _count(born.critic) + _count(born.generator)),
         # Where processes hold parts of the images, each batch is gathered from all.
         "image_bytes": n_critic * cfg.data.batch_size * math.prod(shape),
-        "flops": describe.cycle_flops(born, samples, alone),
+        "flops": cycle_flops(born, samples, alone),
     }
 
 

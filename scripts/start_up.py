@@ -14,8 +14,10 @@ import benchmark
 import jax
 import jax.numpy as jnp
 
-from wgan_jax import config, state, steps
-from wgan_jax.data import make_draw
+from wgan_jax import config
+from wgan_jax.algorithm import steps
+from wgan_jax.algorithm.state import init_state, make_spec
+from wgan_jax.data.batches import make_get_batch
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 # As many images as a program of that shape needs; how many changes nothing.
@@ -27,8 +29,8 @@ def compile_seconds(path: Path) -> float:
     jax.config.update("jax_enable_compilation_cache", False)
     cfg = config.load(path)
     classes = cfg.model.classes
-    spec = state.make_spec(cfg, make_draw(cfg.data, IMAGES, bool(classes)))
-    born = jax.eval_shape(partial(state.init_state, spec=spec), jax.random.key(0))
+    spec = make_spec(cfg, make_get_batch(cfg.data, IMAGES, bool(classes)))
+    born = jax.eval_shape(partial(init_state, spec=spec), jax.random.key(0))
     samples = jax.ShapeDtypeStruct((IMAGES, *cfg.data.sample_shape), jnp.uint8)
     if classes:
         samples = samples, jax.ShapeDtypeStruct((IMAGES,), jnp.int32)

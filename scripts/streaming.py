@@ -27,10 +27,10 @@ import numpy as np
 import pack_images
 from PIL import Image
 
-from wgan_jax import stream
 from wgan_jax.config import Config, Data, Run
-from wgan_jax.devices import ONE_DEVICE
-from wgan_jax.windows import Windows
+from wgan_jax.data import stream
+from wgan_jax.data.prefetch import Prefetcher
+from wgan_jax.distributed.sharding import ONE_DEVICE
 
 ROOT = Path(__file__).resolve().parents[1]
 BATCH = 64
@@ -149,7 +149,7 @@ def memory(folder: Path, size: int, workers: int, count: int) -> list[dict]:
 
     found, seen = [], jnp.int32(0)
     key = jax.random.key(0)
-    with Windows(opened, ONE_DEVICE, key, 0, lambda step: step) as windows:
+    with Prefetcher(opened, ONE_DEVICE, key, 0, lambda step: step) as windows:
         for tenth in range(11):
             goal = batches * tenth // 10
             while (done := int(seen)) < goal:

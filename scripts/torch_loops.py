@@ -1,7 +1,8 @@
 """The PyTorch side of scripts/benchmark.py: the loop of tutorials, and a tuned one.
 
 Both are made of two updates with their chance as arguments, so that a test can hold
-them equal to `wgan_jax.steps` on the same weights: critic_update(real, z, epsilon) and
+them equal to `wgan_jax.algorithm.steps` on the same weights:
+critic_update(real, z, epsilon) and
 generator_update(z), each returning its loss. real: [batch, c, h, w] in [-1, 1]; z:
 [batch, z_dim]; epsilon: [batch], unused when clipping.
 """

@@ -22,8 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.profiler import ProfileData
 
-from wgan_jax import state, steps
-from wgan_jax.data import make_draw
+from wgan_jax.algorithm import steps
+from wgan_jax.algorithm.state import init_state, make_spec
+from wgan_jax.data.batches import make_get_batch
 
 # What XLA calls its products on a CPU: its own, and those of the YNNPACK library.
 PRODUCTS = ("dot", "ynn_fusion")
@@ -45,9 +46,9 @@ def gigabytes_per_s(megabytes=256, rounds=5):
 
 def traffic_gb(config):
     """Gigabytes a cycle's operations read and write, as XLA counts them when fused."""
-    spec = state.make_spec(config, make_draw(config.data, 2048))
+    spec = make_spec(config, make_get_batch(config.data, 2048))
     key = jax.random.key(0)
-    now = jax.eval_shape(partial(state.init_state, spec=spec), key)
+    now = jax.eval_shape(partial(init_state, spec=spec), key)
     shape = (config.data.batch_size, *config.data.sample_shape)
     real = jax.ShapeDtypeStruct(shape, jnp.float32)
 

@@ -97,16 +97,18 @@ def x64():
 @pytest.fixture(scope="module")
 def restore_each_once():
     """Reading a checkpoint takes longer than all that is done with it in some tests."""
-    from wgan_jax import sample
+    from wgan_jax.runs import restore
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sample, "restore", functools.cache(sample.restore))
+        patch.setattr(restore, "restore_run", functools.cache(restore.restore_run))
         yield
 
 
 @pytest.fixture(scope="session")
 def fidelity():
     """torch_fidelity beside a stand-in for torchvision, whose parts are not called."""
+    # PyTorch looks through all modules while it is imported: before the stand-in.
+    import torch  # noqa: F401
 
     def anything(name):
         module = types.ModuleType(name)

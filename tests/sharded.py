@@ -15,13 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wgan_jax import hosts
+from wgan_jax.algorithm.state import init_state, make_spec
+from wgan_jax.algorithm.steps import heldout_estimate, train_chunk
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer
-from wgan_jax.data import make_draw
-from wgan_jax.devices import ONE_DEVICE, make_share
-from wgan_jax.hosts import Hosts
-from wgan_jax.state import init_state, make_spec
-from wgan_jax.steps import heldout_estimate, train_chunk
+from wgan_jax.data.batches import make_get_batch
+from wgan_jax.distributed import launcher
+from wgan_jax.distributed.launcher import DistributedOptions
+from wgan_jax.distributed.sharding import ONE_DEVICE, make_sharding
 
 COUNT = 47
 IMAGES = Data(batch_size=16, image_size=8, channels=1)
@@ -45,7 +45,7 @@ NETS = {
 
 def train(config, share, samples):
     """(final state, metrics) of 3 cycles, and the program's text."""
-    draw = make_draw(config.data, COUNT, bool(config.model.classes))
+    draw = make_get_batch(config.data, COUNT, bool(config.model.classes))
     spec = make_spec(config, draw, share)
     state = jax.jit(partial(init_state, spec=spec))(jax.random.key(0))
     # In double precision: Adam turns the rounding of tiny gradients into whole steps.
@@ -69,7 +69,7 @@ def main(name, counts, coordinator="", processes=1, process=0):
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_enable_compilation_cache", False)
     if coordinator:
-        hosts.start(Hosts(coordinator, int(processes), int(process)))
+        launcher.join(DistributedOptions(coordinator, int(processes), int(process)))
     model, objective = NETS[name]
     optimizer = Optimizer(kind="rmsprop" if objective is CLIP else "adam")
     config = Config(IMAGES, model, objective, optimizer)
@@ -82,7 +82,7 @@ def main(name, counts, coordinator="", processes=1, process=0):
     alone = train(config, ONE_DEVICE, samples)[0] if not int(process) else {}
     report = {}
     for count in map(int, counts.split(",")):
-        share = make_share(config, count)
+        share = make_sharding(config, count)
         assert share.count == count * int(processes)
         found, text = train(config, share, samples)
         if not alone:

@@ -15,9 +15,13 @@ import numpy as np
 from jax.tree_util import Partial
 from rich.progress import Progress, TimeElapsedColumn
 
-from wgan_jax import anomaly_data, anomaly_report, cli, data, encoder, sample
-from wgan_jax.config import UserError
-from wgan_jax.metrics import anomaly
+from wgan_jax import cli
+from wgan_jax.anogan import encoder, scoring
+from wgan_jax.anogan.images import load
+from wgan_jax.anogan.report import write_report
+from wgan_jax.data.batches import to_float
+from wgan_jax.errors import UserError
+from wgan_jax.runs import restore, sampling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Result(NamedTuple):
     """What scoring gives for each image, in the order of the images."""
 
     scores: np.ndarray
-    parts: anomaly.Parts
+    parts: scoring.Parts
     z: np.ndarray
     """The latent points of the reconstructions, [n, z_dim]."""
     seconds: float
@@ -97,7 +101,7 @@ def score_images(explain, score, samples, places, settings, size) -> Result:
             # One shape is compiled once; the last batch is filled up and cut.
             which = np.arange(start, start + size) % count
             kept = min(size, count - start)
-            x = data.to_float(samples[which], settings, None)
+            x = to_float(samples[which], settings, None)
             z = explain(x, places[which])
             found = (*score(x, z), z)
             rows.append(jax.tree.map(lambda a, n=kept: np.asarray(a)[:n], found))
@@ -116,8 +120,8 @@ def make_search(nets, arguments, z_dim: int):
     restarts, weight = arguments.restarts, arguments.feature_weight
 
     def explain(x, places):
-        starts = anomaly.starting_points(key, places, restarts, z_dim)
-        return anomaly.search(*nets, x, starts, arguments.steps, arguments.lr, weight)
+        starts = scoring.starting_points(key, places, restarts, z_dim)
+        return scoring.search(*nets, x, starts, arguments.steps, arguments.lr, weight)
 
     return explain
 
@@ -125,14 +129,14 @@ def make_search(nets, arguments, z_dim: int):
 def make_score(nets, arguments):
     """score(x, z) -> (scores [n], parts) of the method."""
     if arguments.method == "anogan":
-        combine = partial(anomaly.anogan_score, weight=arguments.feature_weight)
+        combine = partial(scoring.anogan_score, weight=arguments.feature_weight)
         power = 1
     else:
-        combine = partial(anomaly.f_anogan_score, kappa=arguments.kappa)
+        combine = partial(scoring.f_anogan_score, kappa=arguments.kappa)
         power = 2
 
     def score(x, z):
-        parts = anomaly.distances(*nets, x, z, power)
+        parts = scoring.distances(*nets, x, z, power)
         return combine(parts), parts
 
     return score
@@ -144,7 +148,7 @@ def main(argv=None) -> int:
         Arguments, sys.argv[1:] if argv is None else argv, "python -m wgan_jax.anomaly"
     )
     _check(arguments)
-    config, spec, state = sample.restore(arguments.run, arguments.checkpoint)
+    config, spec, state = restore.restore_run(arguments.run, arguments.checkpoint)
     if config.data.is_points:
         raise UserError(
             f"{arguments.run} is a run on points (data.source={config.data.source}), "
@@ -158,7 +162,7 @@ def main(argv=None) -> int:
     out = Path(arguments.out or Path(arguments.run) / "anomaly" / arguments.method)
     _check_out(out)
     nets = _nets(arguments, spec, state)
-    shown = anomaly_data.load(
+    shown = load(
         config.data, arguments.images, arguments.normal_class, arguments.labels
     )
     if 0 < arguments.num < len(shown.samples):
@@ -184,9 +188,9 @@ def main(argv=None) -> int:
     facts = _facts(arguments, config.data, state, shown, result)
     curves = None
     if facts["normal"] and facts["anomalous"]:
-        curves = anomaly.separation(result.scores, shown.anomalous)
+        curves = scoring.detection_curves(result.scores, shown.anomalous)
         facts |= {"auroc": curves.auroc, "average_precision": curves.average_precision}
-    anomaly_report.write(out, config.data, nets[0], shown, result, curves, facts)
+    write_report(out, config.data, nets[0], shown, result, curves, facts)
     _print(facts, out)
     return 0
 
@@ -239,7 +243,7 @@ def _check_out(out):
 
 def _nets(arguments, spec, state):
     """Generator and features, by running statistics: each sample stands alone."""
-    generator, critic = sample.weights(state, arguments.raw), state.critic
+    generator, critic = sampling.weights(state, arguments.raw), state.critic
     weights = generator, (critic.params, critic.stats)
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(weights)):
         raise UserError(

@@ -16,8 +16,10 @@ import traceback
 
 import tyro
 
-from wgan_jax import config, hosts, programs
-from wgan_jax.config import UserError
+from wgan_jax import config
+from wgan_jax.distributed import launcher, processes
+from wgan_jax.errors import UserError
+from wgan_jax.files import enable_compilation_cache
 
 Positional = tyro.conf.Positional
 
@@ -28,7 +30,7 @@ def run(command) -> None:
     # traceback, before they raise it.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     sys.unraisablehook = _unraisable
-    programs.keep()
+    enable_compilation_cache()
     try:
         code = command()
     except UserError as error:
@@ -38,15 +40,15 @@ def run(command) -> None:
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             code = _complain(explain(error))
-        elif hosts.tells_of_loss(error):
-            code = hosts.LOST
-        elif hosts.joined():
+        elif processes.is_connection_loss(error):
+            code = launcher.LOST
+        elif processes.is_initialized():
             # Told here, for the interpreter would wait for the others before it does.
             traceback.print_exc()
             code = 1
         else:
             raise
-    hosts.leave(code)
+    launcher.exit_failed(code)
     sys.stdout.flush()
     sys.exit(code)
 

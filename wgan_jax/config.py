@@ -12,11 +12,9 @@ import sys
 from pathlib import Path
 from typing import Literal, get_type_hints
 
+from wgan_jax.errors import UserError
+
 TOYS = ("8gaussians", "25gaussians", "swiss_roll")
-
-
-class UserError(Exception):
-    """A mistake the user can mend: one sentence, shown without a traceback, exit 2."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,12 +16,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wgan_jax import cli, config, run_directory, torch_weights
-from wgan_jax.checkpoint import Checkpoints
-from wgan_jax.config import Config, Model, UserError
-from wgan_jax.models import build
-from wgan_jax.sample import restore, weights
-from wgan_jax.state import Average, init_state, make_spec
+from wgan_jax import cli, config
+from wgan_jax.algorithm.state import Ema, init_state, make_spec
+from wgan_jax.config import Config, Model
+from wgan_jax.errors import UserError
+from wgan_jax.nn import torch_weights
+from wgan_jax.nn.models import build
+from wgan_jax.runs import directory
+from wgan_jax.runs.checkpoint import Checkpoints
+from wgan_jax.runs.restore import restore_run
+from wgan_jax.runs.sampling import weights
 from wgan_jax.validation import validate
 
 # Keys under which a file may hold a state dict, in small letters.
@@ -106,7 +110,7 @@ def _make_run(arguments, cfg):
         files |= read(path)
     found = assign(files, cfg)
     out = Path(arguments.out)
-    run_directory.claim(out, cfg, fresh=arguments.fresh)
+    directory.check_or_create(out, cfg, fresh=arguments.fresh)
     if (out / "config.json").exists():
         raise UserError(
             f"--out {out} holds a run: give another --out, or --fresh to move the old "
@@ -126,10 +130,10 @@ def _make_run(arguments, cfg):
             print(f"the {name} was not given: it has fresh weights, all untrained")
     if "generator" in found and state.average is not None:
         params, stats = jax.tree.map(jnp.array, found["generator"])
-        changes["average"] = Average(params=params, stats=stats)
+        changes["average"] = Ema(params=params, stats=stats)
         print("the averaged generator starts as the same weights")
     state = dataclasses.replace(state, **changes)
-    run_directory.begin(out, cfg)
+    directory.initialise(out, cfg)
     keep = (cfg.run.keep, cfg.run.keep_every)
     with Checkpoints(out / "checkpoints", *keep) as checkpoints:
         checkpoints.save(state)
@@ -268,8 +272,8 @@ def _write_torch(arguments):
         )
     run = arguments.files[0]
     if arguments.naming == "arjovsky":
-        torch_weights.require_arjovsky(run_directory.read_config(run))
-    cfg, spec, state = restore(run, arguments.checkpoint)
+        torch_weights.require_arjovsky(directory.read_config(run))
+    cfg, spec, state = restore_run(run, arguments.checkpoint)
     folder = Path(arguments.to_torch)
     paths = {name: folder / f"net{name}.pth" for name in "GD"}
     for path in paths.values():

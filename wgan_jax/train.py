@@ -11,20 +11,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wgan_jax import cli, describe, hosts, loop, run_directory, steps
-from wgan_jax.checkpoint import Checkpoints
-from wgan_jax.config import Config, UserError, to_json
-from wgan_jax.devices import make_share
-from wgan_jax.hosts import Hosts
-from wgan_jax.log import ProgressLine, RunLog
-from wgan_jax.state import init_state
+from wgan_jax import cli
+from wgan_jax.algorithm import steps
+from wgan_jax.algorithm.state import init_state
+from wgan_jax.config import Config, to_json
+from wgan_jax.data.prefetch import Prefetcher
+from wgan_jax.distributed import launcher, processes
+from wgan_jax.distributed.launcher import DistributedOptions
+from wgan_jax.distributed.sharding import make_sharding
+from wgan_jax.distributed.stop import SharedStopRequest, StopRequest
+from wgan_jax.errors import UserError
+from wgan_jax.runs import directory
+from wgan_jax.runs.checkpoint import Checkpoints
+from wgan_jax.runs.log import ProgressLine, RunLog
+from wgan_jax.training import loop
+from wgan_jax.training.best import BestCheckpoint
+from wgan_jax.training.monitor import Monitor, MonitorPrograms
+from wgan_jax.training.plan import cycle_flops, print_plan
+from wgan_jax.training.setup import prepare, seen
 from wgan_jax.validation import validate
-from wgan_jax.watch import Watch
-from wgan_jax.windows import Windows
 
 
 @dataclasses.dataclass(frozen=True)
-class Arguments(Hosts, Config):
+class Arguments(DistributedOptions, Config):
     """Trains a Wasserstein GAN, or goes on with a run that was stopped."""
 
     config: str = ""
@@ -64,36 +73,36 @@ def main(argv=None) -> int:
     cfg = Config(**sections)
     validate(cfg)
     several = arguments.several()
-    if several and not hosts.is_child():
-        return hosts.supervise("wgan_jax.train", argv)
+    if several and not launcher.is_child():
+        return launcher.supervise("wgan_jax.train", argv)
     if several:
-        hosts.start(arguments)
-        hosts.agree(to_json(cfg), "configurations")
-    share = make_share(cfg, arguments.devices)
+        launcher.join(arguments)
+        processes.check_same(to_json(cfg), "configurations")
+    share = make_sharding(cfg, arguments.devices)
     jax.config.update("jax_default_matmul_precision", cfg.run.precision)
     out = Path(arguments.out or f"runs/{Path(arguments.config).stem}")
     if not arguments.dry_run:
         # First of all, so that a directory that will not do costs no waiting.
-        if hosts.is_first():
-            run_directory.claim(
+        if processes.is_main_process():
+            directory.check_or_create(
                 out, cfg, fresh=arguments.fresh, extend=arguments.extend
             )
-        hosts.agree_on_directory(out)
-    dataset, samples, spec = loop.prepare(cfg, share)
+        processes.check_same_directory(out)
+    dataset, samples, spec = prepare(cfg, share)
     keys = jax.random.split(jax.random.key(cfg.run.seed), 4)
     state = share.copy(jax.jit(partial(init_state, spec=spec))(keys[0]))
     if arguments.dry_run:
-        flops = describe.cycle_flops(state, samples, spec)
-        describe.print_plan(cfg, spec, run_directory.environment(cfg), flops)
+        flops = cycle_flops(state, samples, spec)
+        print_plan(cfg, spec, directory.environment(cfg), flops)
         _compile(state, samples, spec)
         return 0
-    watch = Watch(cfg, spec, dataset) if cfg.run.evaluate_every else None
-    if hosts.is_first():
-        run_directory.begin(out, cfg)
+    watch = BestCheckpoint(cfg, spec, dataset) if cfg.run.evaluate_every else None
+    if processes.is_main_process():
+        directory.initialise(out, cfg)
     keep = (cfg.run.keep, cfg.run.keep_every)
     with (
         Checkpoints(out / "checkpoints", *keep, share) as checkpoints,
-        hosts.own_directory(out) as written,
+        processes.output_directory(out) as written,
         contextlib.ExitStack() as stack,
     ):
         saved = checkpoints.restore_newest(state, print, move=True)
@@ -101,21 +110,21 @@ def main(argv=None) -> int:
             print(f"going on with {out} from step {int(saved.step)}")
             state = share.copy(saved)
         step = int(state.step)
-        hosts.agree(str(step), "checkpoints to go on from")
+        processes.check_same(str(step), "checkpoints to go on from")
         if step >= cfg.run.steps:
             print(f"{out} is trained to the end, step {step}; more: --run.steps N "
                   "--extend")  # fmt: skip
             return 0
-        stop = hosts.StopRequest() if hosts.several() else loop.StopRequest()
+        stop = SharedStopRequest() if processes.is_multiprocess() else StopRequest()
         windows = None
         if dataset.stream:
             # Before the compiler, so that the first batches are there behind it.
             windows = stack.enter_context(_windows(cfg, dataset, state, share))
         chunk = _compile(state, samples, spec)
-        draw, seen = loop.seen(cfg, spec, dataset, samples)
-        programs = loop.Programs(cfg, spec, draw)
-        look = loop.Look(
-            cfg, programs, dataset, seen, keys[1:], out, watch, written=written
+        draw, shown = seen(cfg, spec, dataset, samples)
+        programs = MonitorPrograms(cfg, spec, draw)
+        look = Monitor(
+            cfg, programs, dataset, shown, keys[1:], out, watch, written=written
         )
         look.warm_up(state)
         with RunLog(written, step, cfg.run.tensorboard) as log:
@@ -141,8 +150,8 @@ def _windows(cfg, dataset, state, share):
     # Of this process alone: what reads ahead computes when it likes.
     own = jax.random.wrap_key_data(np.asarray(jax.random.key_data(state.key)))
     _, key = steps.split_key(dataclasses.replace(state, key=own))
-    place = hosts.place()
-    return Windows(dataset.stream, share, key, int(state.step), before, place)
+    place = processes.index_and_count()
+    return Prefetcher(dataset.stream, share, key, int(state.step), before, place)
 
 
 def _compile(state, samples, spec):

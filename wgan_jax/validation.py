@@ -4,7 +4,8 @@ import dataclasses
 import math
 from typing import Literal, get_args, get_origin, get_type_hints
 
-from wgan_jax.config import Config, UserError
+from wgan_jax.config import Config
+from wgan_jax.errors import UserError
 
 # Sources whose images have numbers, by which a few are read at a time.
 STREAMED = ("tfds", "folder", "array_record")

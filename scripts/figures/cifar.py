@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from figures import training
-from wgan_jax import data, evaluate_images, images, sample, train
-from wgan_jax.config import UserError
+from wgan_jax import pictures, train
+from wgan_jax.data.dataset import load_dataset
+from wgan_jax.errors import UserError
+from wgan_jax.evaluation.images import make_extractor, make_stream
 from wgan_jax.metrics import scores
 from wgan_jax.metrics.features import extract, extract_array, inception_extractor
 from wgan_jax.metrics.image_scores import names
+from wgan_jax.runs import restore, sampling
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,8 +78,8 @@ def compute(names_of_runs, form, size, options) -> dict:
         name: [trained(name, form, seed, size, options) for seed in seeds]
         for name in names_of_runs
     }
-    config, _, _ = sample.restore(runs[names_of_runs[0]][0])
-    dataset = data.load(config.data)
+    config, _, _ = restore.restore_run(runs[names_of_runs[0]][0])
+    dataset = load_dataset(config.data)
     extractor = _extractor(config, dataset, size)
     reference = extract_array(extractor, dataset.train).moments
     held = extract_array(extractor, dataset.heldout[: form["count"]])
@@ -98,10 +101,10 @@ def measured(run, extractor, reference, form) -> dict:
     """Steps of a run's checkpoints, score, its deviation over splits, Frechet distance,
     and a sheet of the last samples."""
     curve = {"steps": [], "score": [], "score_deviation": [], "frechet": []}
-    for step in sample.checkpoint_steps(run):
-        config, spec, state = sample.restore(run, step)
-        stream = evaluate_images.make_stream(config, spec, batch_stats=True)
-        drawn = stream(sample.weights(state), form["seed"], form["count"])
+    for step in restore.checkpoint_steps(run):
+        config, spec, state = restore.restore_run(run, step)
+        stream = make_stream(config, spec, batch_stats=True)
+        drawn = stream(sampling.weights(state), form["seed"], form["count"])
         found = extract(extractor, drawn, form["count"])
         curve["steps"].append(step)
         curve["score"].append(found.score[0])
@@ -110,9 +113,9 @@ def measured(run, extractor, reference, form) -> dict:
         curve["frechet"].append(distance)
         print(f"{run.name}, step {step}: score {found.score[0]:.3f}, Frechet distance "
               f"{distance:.4g}", flush=True)  # fmt: skip
-    z = sample.noise(form["seed"], 40, spec.z_dim)
-    sampler = sample.make_sampler(config, spec)
-    sheet = images.grid(sampler(*sample.weights(state), z), 10)
+    z = sampling.noise(form["seed"], 40, spec.z_dim)
+    sampler = sampling.make_sampler(config, spec)
+    sheet = pictures.grid(sampler(*sampling.weights(state), z), 10)
     return curve | {"sheet": training.to_text(sheet)}
 
 
@@ -123,7 +126,7 @@ def _extractor(config, dataset, size):
         except UserError as error:
             print(f"{error}; measuring by a classifier instead")
     typed = "scripts/reproduce.py"
-    return evaluate_images.make_extractor(config, dataset, "classifier", typed)
+    return make_extractor(config, dataset, "classifier", typed)
 
 
 def mean_over(curves, name):

@@ -6,12 +6,12 @@ import math
 import jax
 import jax.numpy as jnp
 
+from wgan_jax.algorithm.state import init_state, make_spec
+from wgan_jax.algorithm.steps import critic_step
 from wgan_jax.config import Config, Data, Model, Optimizer
-from wgan_jax.data import make_draw
+from wgan_jax.data.batches import make_get_batch
 from wgan_jax.metrics.mixtures import MIXTURES, centres, deviation
-from wgan_jax.models import Network
-from wgan_jax.state import init_state, make_spec
-from wgan_jax.steps import critic_step
+from wgan_jax.nn.network import Network
 
 PENALTY = Optimizer(kind="adam", critic_lr=1e-4, beta1=0.5, beta2=0.9)
 CLIP = Optimizer(kind="rmsprop_tf1", critic_lr=5e-5)
@@ -92,7 +92,7 @@ def toy_spec(source, objective, optimizer, features, depth, batch_size=256):
     data = dataclasses.replace(config.data, source=source)
     model = dataclasses.replace(config.model, generator_widths=widths)
     config = dataclasses.replace(config, data=data, model=model)
-    spec = make_spec(config, make_draw(data, 0))
+    spec = make_spec(config, make_get_batch(data, 0))
     return dataclasses.replace(
         spec, generator=he(spec.generator), critic=he(spec.critic)
     )

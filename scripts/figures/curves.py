@@ -23,9 +23,10 @@ from scipy.signal import medfilt
 from scipy.stats import spearmanr
 
 from figures import training
-from wgan_jax import data, images
-from wgan_jax.sample import make_sampler, noise, weights
-from wgan_jax.steps import heldout_estimate
+from wgan_jax import pictures
+from wgan_jax.algorithm.steps import heldout_estimate
+from wgan_jax.data.batches import to_float
+from wgan_jax.runs.sampling import make_sampler, noise, weights
 
 SIZES = {
     "tiny": {
@@ -87,7 +88,7 @@ def follow(config, dataset, quality, keys, key_look, form, seed):
     sampler = make_sampler(config, spec)
     estimate = jax.jit(partial(heldout_estimate, spec=spec))
     key_noise, key_estimate = jax.random.split(key_look)
-    heldout = data.to_float(jax.device_put(dataset.heldout), config.data, key_noise)
+    heldout = to_float(jax.device_put(dataset.heldout), config.data, key_noise)
     z = noise(seed, form["count"], spec.z_dim)
     every, look = (form["steps"] // form[name] for name in ("records", "looks"))
     shown = np.linspace(look, form["steps"], SHEETS) // look * look
@@ -106,7 +107,7 @@ def follow(config, dataset, quality, keys, key_look, form, seed):
             for measure in ("frechet", "sliced"):
                 curves[measure].append(found[measure])
             if i == 0 and step in shown:
-                sheet = images.grid(samples[: SIDE * SIDE], SIDE)
+                sheet = pictures.grid(samples[: SIDE * SIDE], SIDE)
                 sheets.append({"step": step, "png": training.to_text(sheet)})
         filtered = smooth(curves["training"])
         curves["filtered"] = filtered.tolist()

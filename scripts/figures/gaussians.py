@@ -30,13 +30,13 @@ from figures.critics import (
     scorer,
     train_critic,
 )
-from wgan_jax import losses
+from wgan_jax.algorithm import losses
+from wgan_jax.algorithm.state import make_spec
 from wgan_jax.config import Objective
 from wgan_jax.metrics.critic import measure
 from wgan_jax.metrics.divergences import Gaussian, gaussian_jensen_shannon
 from wgan_jax.metrics.transport import spread
-from wgan_jax.models import build
-from wgan_jax.state import make_spec
+from wgan_jax.nn.models import build
 
 REAL, FAKE = Gaussian(-2.0, 1.0), Gaussian(2.0, 1.0)
 # Seeds and critic updates.

@@ -15,8 +15,8 @@ critic update a step.
 import matplotlib.pyplot as plt
 
 from figures import training
-from wgan_jax import images
-from wgan_jax.sample import make_sampler, noise, weights
+from wgan_jax import pictures
+from wgan_jax.runs.sampling import make_sampler, noise, weights
 
 SIZES = {
     "tiny": {
@@ -65,7 +65,7 @@ def compute(size, seed, options):
                     if step == form["steps"]:
                         samples = sampler(*weights(state), z)
                 if i == 0:
-                    sheet = images.grid(samples[: COLUMNS * ROWS], COLUMNS)
+                    sheet = pictures.grid(samples[: COLUMNS * ROWS], COLUMNS)
                 found.append(quality(samples))
             panels.append(
                 {"objective": kind, "generator": generator, "seeds": found}

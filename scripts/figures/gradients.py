@@ -25,12 +25,12 @@ import numpy as np
 from rich.progress import track
 
 from figures.critics import CLIP, PENALTY, toy_spec
+from wgan_jax.algorithm.diagnostics import layer_gradients, share_at_bound
+from wgan_jax.algorithm.state import init_state
+from wgan_jax.algorithm.steps import train_chunk
 from wgan_jax.config import Objective
-from wgan_jax.data import toy_sample
-from wgan_jax.diagnostics import layer_gradients, share_at_bound
+from wgan_jax.data.toys import toy_sample
 from wgan_jax.metrics.transport import spread
-from wgan_jax.state import init_state
-from wgan_jax.steps import train_chunk
 
 
 class Size(NamedTuple):

@@ -16,11 +16,11 @@ from figures.critics import (
     train_critic,
     uniform,
 )
-from wgan_jax import losses
+from wgan_jax.algorithm import losses
+from wgan_jax.algorithm.state import make_spec
 from wgan_jax.config import Objective
 from wgan_jax.metrics.divergences import parallel_lines
 from wgan_jax.metrics.transport import earth_mover
-from wgan_jax.state import make_spec
 
 SIZES = {"tiny": (3, 20), "quick": (21, 1500), "full": (41, 10000)}
 OBJECTIVES = {

@@ -27,9 +27,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from figures import training
-from wgan_jax import data
+from wgan_jax.algorithm.steps import critic_gradient
 from wgan_jax.config import Config, Objective, Optimizer
-from wgan_jax.steps import critic_gradient
+from wgan_jax.data.batches import to_float
 
 SIZES = {
     "tiny": {
@@ -74,7 +74,7 @@ def compute(size, seed, options):
     order = np.random.default_rng(seed).permutation(len(dataset.train))
     subset = dataset.train[order[: form["images"]]]
     sets = {
-        which: data.to_float(jnp.asarray(images), source, key_look)
+        which: to_float(jnp.asarray(images), source, key_look)
         for which, images in zip(SETS, (subset, dataset.heldout))
     }
     runs = {}

@@ -37,12 +37,12 @@ from figures.critics import (
     toy_spec,
     train_critic,
 )
+from wgan_jax.algorithm.state import init_state
+from wgan_jax.algorithm.steps import train_chunk
 from wgan_jax.config import TOYS, Objective
-from wgan_jax.data import toy_sample
+from wgan_jax.data.toys import toy_sample
 from wgan_jax.metrics.critic import measure
 from wgan_jax.metrics.transport import distance_to_truth, distances, spread
-from wgan_jax.state import init_state
-from wgan_jax.steps import train_chunk
 
 
 class Size(NamedTuple):

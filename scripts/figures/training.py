@@ -16,12 +16,12 @@ from PIL import Image
 from rich.progress import track
 from scipy.spatial.distance import pdist, squareform
 
-from wgan_jax import data
+from wgan_jax.algorithm.state import init_state, make_spec
+from wgan_jax.algorithm.steps import train_chunk
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer
-from wgan_jax.data import Dataset
+from wgan_jax.data.batches import make_get_batch
+from wgan_jax.data.dataset import Dataset, load_dataset
 from wgan_jax.metrics.transport import sliced_wasserstein
-from wgan_jax.state import init_state, make_spec
-from wgan_jax.steps import train_chunk
 from wgan_jax.validation import validate
 
 # ---------------------------------------------------------------------- what is trained
@@ -45,7 +45,7 @@ def load(name, size, options, form, heldout) -> tuple[Data, Dataset]:
             resize="bilinear",
             **fields,
         )
-    return source, data.load(source)
+    return source, load_dataset(source)
 
 
 def image_model(generator, critic, features, units, image_size) -> Model:
@@ -91,7 +91,7 @@ def make_trainer(config, samples):
     `every` generator updates; a state yielded is gone when the next one is asked for.
     """
     validate(config)
-    spec = make_spec(config, data.make_draw(config.data, len(samples)))
+    spec = make_spec(config, make_get_batch(config.data, len(samples)))
     samples = jax.device_put(samples)
     start = jax.jit(partial(init_state, spec=spec))
     chunk = jax.jit(partial(train_chunk, spec=spec), donate_argnums=0)

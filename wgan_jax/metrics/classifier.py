@@ -15,9 +15,9 @@ import numpy as np
 import optax
 from rich.progress import Progress
 
-from wgan_jax import layers
-from wgan_jax.config import UserError
-from wgan_jax.sources import cache_directory
+from wgan_jax.errors import UserError
+from wgan_jax.files import cache_directory
+from wgan_jax.nn import conv
 
 # Part of the name under which what was trained is kept: a change of anything below that
 # shapes it must change this.
@@ -40,7 +40,7 @@ def features(params, images):
     """
     x = images.astype(jnp.float32) / 255 - 0.5
     for kernel, bias in params[:-2]:
-        x = layers.conv(x, kernel, stride=2, padding=PADDING)
+        x = conv.conv(x, kernel, stride=2, padding=PADDING)
         x = jax.nn.relu(x + bias.reshape(1, 1, 1, -1))
     (kernel, bias), (last, last_bias) = params[-2:]
     x = jax.nn.relu(x.reshape(len(x), -1) @ kernel + bias[None])

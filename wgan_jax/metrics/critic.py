@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.tree_util import Partial
 
-from wgan_jax import losses
+from wgan_jax.algorithm import losses
 
 
 @dataclasses.dataclass(frozen=True)

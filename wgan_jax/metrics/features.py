@@ -11,11 +11,11 @@ from functools import partial
 import jax
 import numpy as np
 
-from wgan_jax.data import Dataset
+from wgan_jax.data.dataset import Dataset
+from wgan_jax.data.readers import LazyImages
+from wgan_jax.files import cache_directory
 from wgan_jax.metrics import classifier
 from wgan_jax.metrics.scores import Moments, SplitScore
-from wgan_jax.readers import Images
-from wgan_jax.sources import cache_directory
 
 # Images in one call of a network, and those that share statistics under --batch-stats,
 # as the code of both papers samples.
@@ -102,7 +102,7 @@ def extract(
 
 def extract_array(
     extractor: Extractor,
-    images: np.ndarray | Images,
+    images: np.ndarray | LazyImages,
     *,
     keep: bool = False,
     facts: dict | None = None,
@@ -121,7 +121,7 @@ def extract_array(
         return again(advance=advance)
     about = f"{extractor.name} {extractor.identity} {SPLITS} {images.shape}".encode()
     digest = hashlib.sha256(about)
-    if isinstance(images, Images):
+    if isinstance(images, LazyImages):
         digest.update(images.identity.encode())
     else:
         digest.update(np.ascontiguousarray(images))

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from wgan_jax.config import UserError
+from wgan_jax.errors import UserError
 from wgan_jax.metrics import scores
 from wgan_jax.metrics.features import Extractor, Features
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from wgan_jax.config import UserError
+from wgan_jax.errors import UserError
 from wgan_jax.metrics import inception_weights
 from wgan_jax.metrics.inception_weights import WEIGHTS
 

@@ -19,8 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from rich.progress import wrap_file
 
-from wgan_jax.config import UserError
-from wgan_jax.sources import cache_directory
+from wgan_jax.errors import UserError
+from wgan_jax.files import cache_directory
 
 WEIGHTS = "pt_inception-2015-12-05-6726825d.pth"
 # torch-fidelity publishes pytorch-fid's file, byte for byte, under a name of its own.

@@ -1,0 +1,178 @@
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import TINY, in_process, records
+
+from wgan_jax import train
+from wgan_jax.algorithm import losses
+from wgan_jax.algorithm.diagnostics import (
+    QUANTILES,
+    critic_diagnostics,
+    layer_gradients,
+    share_at_bound,
+)
+from wgan_jax.algorithm.state import init_state, make_spec
+from wgan_jax.algorithm.steps import critic_gradient
+from wgan_jax.config import Config, Data, Model, Objective, Optimizer
+
+CLIP = Config(
+    data=Data(source="8gaussians", batch_size=16),
+    model=Model(
+        kind="mlp",
+        z_dim=2,
+        features=4,
+        generator_widths=(1,),
+        critic_widths=(1, 2),
+        generator_norm="none",
+        critic_activation="relu",
+        output="linear",
+    ),
+    objective=Objective(constraint="clip", clip=0.05),
+    optimizer=Optimizer(kind="rmsprop"),
+)
+
+
+def born(config):
+    spec = make_spec(config, draw=None)
+    return spec, jax.jit(partial(init_state, spec=spec))(jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def clipped():
+    spec, state = born(CLIP)
+    real = jax.random.normal(jax.random.key(1), (16, 2))
+    found = jax.jit(partial(critic_diagnostics, spec=spec))
+    return spec, state, real, found(state, real, jax.random.key(2))
+
+
+def test_share_at_bound_counts_entries_over_all_leaves():
+    params = {"a": jnp.array([0.1, -0.1, 0.05]), "b": jnp.array([[0.0]])}
+    assert share_at_bound(params, 0.1) == 0.5
+
+
+def test_share_at_bound_is_that_of_the_clipped_critic(clipped):
+    _, state, _, found = clipped
+    flat = np.concatenate([np.ravel(a) for a in jax.tree.leaves(state.critic.params)])
+    expected = (np.abs(flat) == np.float32(0.05)).mean()
+    assert 0 < expected < 1
+    np.testing.assert_allclose(found["weights_at_bound"], expected, rtol=1e-6)
+
+
+def test_cosine_of_rmsprops_first_step_is_that_of_signs_with_the_gradient(clipped):
+    spec, state, real, found = clipped
+    key_step = jax.random.split(jax.random.key(2), 3)[0]
+    gradient = critic_gradient(state, real, key_step, spec=spec)[0]
+    g = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(gradient)])
+    # PyTorch's RMSprop starts with 10 sign(g), but for gradients near its epsilon.
+    expected = np.abs(g).sum() / np.linalg.norm(g) / np.sqrt((np.abs(g) > 0).sum())
+    np.testing.assert_allclose(found["step_gradient_cosine"], expected, rtol=1e-3)
+
+
+def test_cosine_of_a_step_against_the_gradient_is_negative():
+    # Momentum of an earlier gradient of the other sign outweighs the new one.
+    config = replace(CLIP, optimizer=Optimizer(kind="adam", beta1=0.9, beta2=0.9))
+    spec, state = born(config)
+    real = jax.random.normal(jax.random.key(1), (16, 2))
+    key = jax.random.key(2)
+    diagnose = jax.jit(partial(critic_diagnostics, spec=spec))
+    first = diagnose(state, real, key)["step_gradient_cosine"]
+    assert first > 0
+    adam = state.critic.opt_state
+    far = jax.tree.map(lambda m, p: m + 100 * jnp.ones_like(p), adam.mu, adam.mu)
+    one = replace(state, critic=replace(state.critic, opt_state=adam._replace(mu=far)))
+    other = jax.tree.map(jnp.negative, far)
+    two = replace(
+        state, critic=replace(state.critic, opt_state=adam._replace(mu=other))
+    )
+    cosines = [diagnose(s, real, key)["step_gradient_cosine"] for s in (one, two)]
+    # The momentum outweighs the gradient, so opposite momenta give opposite steps.
+    np.testing.assert_allclose(cosines[0], -cosines[1], rtol=1e-2)
+    assert min(cosines) < 0
+
+
+def test_layer_gradients_are_the_chain_rule_in_numpy(clipped):
+    spec, state, real, _ = clipped
+    fake = jax.random.normal(jax.random.key(5), (16, 2))
+    found = jax.jit(partial(layer_gradients, spec=spec))(state.critic, real, fake)
+    layers = state.critic.params["layers"]
+    dense = sorted(found)
+    weights = [np.asarray(layers[i]["kernel"], "f8") for i in dense]
+    biases = [np.asarray(layers[i]["bias"], "f8") for i in dense]
+    totals = dict.fromkeys(dense, 0.0)
+    for x, sign in ((real, -1.0), (fake, 1.0)):
+        h, before = np.asarray(x, "f8"), []
+        for w, b in zip(weights, biases, strict=True):
+            before.append(h @ w + b)
+            h = np.maximum(before[-1], 0)
+        gradient = np.full((16, 1), sign / 16)
+        for i in reversed(range(len(dense))):
+            totals[dense[i]] += np.square(gradient).sum()
+            if i:
+                gradient = gradient @ weights[i].T * (before[i - 1] > 0)
+    expected = [np.sqrt(totals[i]) for i in dense]
+    np.testing.assert_allclose([found[i] for i in dense], expected, rtol=1e-4)
+
+
+def test_slopes_are_those_at_points_between_the_samples(clipped):
+    spec, state, _, found = clipped
+    slopes = [found[f"slope/q{q:03}"] for q in QUANTILES]
+    assert np.all(np.diff(slopes) >= 0)
+
+    def linear(params, stats, x, train, offsets=None):
+        return 3 * x[:, 0] + 4 * x[:, 1] + sum((offsets or {}).values()), stats
+
+    flat = replace(spec, critic=replace(spec.critic, apply=linear, summary=[]))
+    real = jnp.ones((16, 2))
+    found = critic_diagnostics(state, real, jax.random.key(0), spec=flat)
+    np.testing.assert_allclose([found[f"slope/q{q:03}"] for q in QUANTILES], 5.0)
+
+
+@pytest.mark.parametrize("kind", ["gan", "lsgan"])
+def test_gan_losses_reach_their_divergence_at_the_best_critic(kind, x64):
+    """Two known densities on a line of points: the best critic's loss is the distance.
+
+    Goodfellow et al., eq. 4 and Mao et al., eq. 10 with a, b = 0, 1.
+    """
+    p, q = np.array([0.5, 0.3, 0.2, 0.0]), np.array([0.1, 0.3, 0.2, 0.4])
+    ratio = p / (p + q)
+    with np.errstate(divide="ignore"):
+        best = ratio if kind == "lsgan" else np.clip(np.log(p) - np.log(q), -40, 40)
+    counts = [np.repeat(np.arange(4), (10 * w).astype(int)) for w in (p, q)]
+    real, fake = (jnp.asarray(best[c]) for c in counts)
+    found = losses.estimate(losses.critic_loss(real, fake, kind), kind)
+    if kind == "lsgan":
+        expected = (np.square(p - q) / (p + q)).sum() / 2
+    else:
+        m = (p + q) / 2
+        safe = np.where(p > 0, p, 1.0)
+        expected = (p * np.log(safe / m)).sum() / 2 + (q * np.log(q / m)).sum() / 2
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    worse = losses.critic_loss(real + 0.1, fake + 0.1, kind)
+    assert losses.estimate(worse, kind) < found
+
+
+def test_diagnostics_are_logged_when_asked_for(tmp_path):
+    asked = [*TINY, "--run.steps", "10", "--run.diagnostics", "--out", tmp_path / "a"]
+    assert in_process(train, *asked)[0] == 0
+    names = set(records(tmp_path / "a")[-1])
+    assert {"step_gradient_cosine", "slope/q050", "layer_gradient/00"} <= names
+    # Under a penalty no weight has a bound.
+    assert "weights_at_bound" not in names
+
+
+@pytest.mark.parametrize("kind", ["gan", "lsgan"])
+def test_gan_objectives_train_by_the_command(kind, tmp_path):
+    options = [*TINY, "--objective.kind", kind, "--objective.constraint", "none"]
+    name = losses.ESTIMATES[kind]
+    out = tmp_path / "run"
+    code, error = in_process(train, *options, "--run.steps", "10", "--out", out)
+    assert code == 0, error
+    last = records(out)[-1]
+    assert {name, f"heldout_{name}", "critic_loss", "generator_loss"} <= set(last)
+    assert "wasserstein" not in last
+    assert "gradient_penalty" not in last
+    assert last[name] < 1

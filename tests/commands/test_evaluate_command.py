@@ -1,0 +1,302 @@
+"""`python -m wgan_jax.evaluate` as users run it."""
+
+import dataclasses
+import json
+import math
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import TINY, in_process, python_m
+
+from wgan_jax import evaluate, train
+from wgan_jax.data.dataset import load_dataset
+from wgan_jax.data.toys import toy_sample
+from wgan_jax.evaluation.distances import LABELS
+from wgan_jax.metrics import transport
+from wgan_jax.runs import restore, sampling
+
+pytestmark = pytest.mark.usefixtures("restore_each_once")
+
+QUICK = ("--num", "60", "--repeats", "2")
+CRITIC = {
+    f"critic_{name}"
+    for name in (
+        *("estimate", "mean_norm", "largest_norm"),
+        *("calibrated", "lower_bound_on_points"),
+    )
+}
+MODES = {"modes", "high_quality", "smallest_mode", "largest_mode"}
+DISTANCES = {"wasserstein", "sliced_wasserstein"}
+
+
+@pytest.fixture(scope="module")
+def image_run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("images") / "run"
+    steps = ("--run.steps", "5", "--run.checkpoint-every", "5")
+    code, error = in_process(train, *TINY, *steps, "--out", out)
+    assert code == 0, error
+    return out
+
+
+@pytest.fixture(scope="module")
+def toy_run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("toy") / "run"
+    tiny = "--model.features 8 --data.batch-size 16 --data.heldout 64 --run.steps 10"
+    rhythm = "--run.chunk 5 --run.log-every 5 --run.sample-every 5"
+    options = f"{tiny} {rhythm} --run.checkpoint-every 5 --optimizer.average 0.5"
+    configuration = "--config configs/toy_8gaussians.py"
+    code, error = in_process(
+        train, *configuration.split(), *options.split(), "--out", out
+    )
+    assert code == 0, error
+    return out
+
+
+def measured(run, *more, out=None):
+    code, error = in_process(evaluate, run, *QUICK, *more)
+    assert code == 0, error
+    return json.loads((out or run / "evaluation.json").read_text())
+
+
+def restored(monkeypatch, change):
+    """The command gets the run's (config, spec, state) as change(...) leaves them."""
+    original = restore.restore_run
+    monkeypatch.setattr(restore, "restore_run", lambda *a: change(*original(*a)))
+
+
+def no_wgan(config, spec, state):
+    """A run whose critic estimates something else than W1."""
+    objective = dataclasses.replace(config.objective, kind="lsgan")
+    return dataclasses.replace(config, objective=objective), spec, state
+
+
+def test_a_mixture_is_measured_by_all_that_is_exact(toy_run, capsys):
+    found = measured(toy_run)
+    assert set(found["measures"]) == DISTANCES | MODES | CRITIC
+    assert found["evaluation"] == {
+        "run": str(toy_run),
+        "source": "8gaussians",
+        "step": 10,
+        "weights": "averaged",
+        "samples": 60,
+        "repeats": 2,
+        "seed": 0,
+        "training_seed": 0,
+    }
+    table = capsys.readouterr().out
+    for key, measure in found["measures"].items():
+        mean = f"{measure['value']['mean']:.3g} +- "
+        rows = [r for r in table.split("\n") if r.startswith(LABELS[key])]
+        assert len(rows) == 1, key
+        assert mean in rows[0]
+
+
+def test_a_distribution_without_modes_has_no_rows_of_them(toy_run, monkeypatch):
+    def swiss(config, spec, state):
+        source = dataclasses.replace(config.data, source="swiss_roll")
+        return dataclasses.replace(config, data=source), spec, state
+
+    restored(monkeypatch, swiss)
+    assert set(measured(toy_run)["measures"]) == DISTANCES | CRITIC
+
+
+def test_the_numbers_are_those_of_the_samples_named(toy_run):
+    found = measured(toy_run, "--seed", "5", "--raw")["measures"]
+    config, spec, state = restore.restore_run(toy_run)
+    sampler = sampling.make_sampler(config, spec)
+    values, floors, told = [], [], []
+
+    def truth(seed):
+        return np.asarray(toy_sample(config.data.source, jax.random.key(seed), 60))
+
+    def score(x):
+        return spec.critic.apply(state.critic.params, state.critic.stats, x, False)[0]
+
+    for a, b in transport.pair_seeds(5, 2).tolist():
+        z = sampling.noise(a, 60, spec.z_dim)
+        fake = sampler(state.generator.params, state.generator.stats, z)
+        values.append(transport.earth_mover(fake, truth(b)))
+        floors.append(transport.earth_mover(truth(a), truth(b)))
+        told.append(float(score(truth(b)).mean() - score(fake).mean()))
+    for key, numbers, field in (
+        ("wasserstein", values, "value"),
+        ("wasserstein", floors, "reference"),
+        ("critic_estimate", told, "value"),
+        ("critic_calibrated", values, "reference"),
+    ):
+        expected = {"mean": np.mean(numbers), "deviation": np.std(numbers, ddof=1)}
+        assert found[key][field] == pytest.approx(expected, rel=1e-3, abs=1e-6), key
+    ratio = np.mean(values) / np.mean(floors)
+    assert found["wasserstein"]["ratio"] == pytest.approx(ratio, rel=1e-6)
+    calibrated = found["critic_calibrated"]
+    assert calibrated["ratio"] == pytest.approx(
+        calibrated["value"]["mean"] / np.mean(values), rel=1e-6
+    )
+
+
+def test_a_generator_of_the_truth_is_at_the_floor(toy_run, monkeypatch):
+    def perfect(config, spec):
+        def draw(params, stats, z):
+            # As random as the noise is.
+            key = jax.random.key(int(abs(z[0, 0]) * 1e6))
+            return np.asarray(toy_sample(config.data.source, key, len(z)))
+
+        return draw
+
+    monkeypatch.setattr(sampling, "make_sampler", perfect)
+    found = measured(toy_run, "--num", "300", "--repeats", "4")["measures"]
+    for key in DISTANCES:
+        value, floor = found[key]["value"], found[key]["reference"]
+        error = 4 * math.hypot(value["deviation"], floor["deviation"]) / math.sqrt(4)
+        assert value["mean"] == pytest.approx(floor["mean"], abs=error)
+    assert found["modes"]["value"] == {"mean": 8.0, "deviation": 0.0}
+    assert found["high_quality"]["value"]["mean"] > 0.95
+    assert found["smallest_mode"]["value"]["mean"] < 1 / 8
+    assert found["largest_mode"]["value"]["mean"] > 1 / 8
+
+
+def test_images_are_measured_beside_a_warning(image_run, capsys):
+    found = measured(image_run)
+    assert set(found["measures"]) == {
+        *("sliced_wasserstein", "heldout_estimate"),
+        *CRITIC,
+    }
+    # No more than there are held-out images.
+    assert found["evaluation"]["samples"] == 32
+    warning = "pixel distances are no measure of sample quality"
+    assert found["evaluation"]["note"] == warning
+    assert warning in capsys.readouterr().out
+    sliced = found["measures"]["sliced_wasserstein"]
+    # Five steps make no digits.
+    assert sliced["ratio"] > 1
+    heldout, own = (
+        found["measures"][key]["value"]
+        for key in ("heldout_estimate", "critic_estimate")
+    )
+    assert heldout["deviation"] > 0
+    # The same but for the statistics in the generator's BatchNorm.
+    assert heldout["mean"] == pytest.approx(own["mean"], rel=0.3)
+
+
+def test_pixels_are_measured_in_units_of_their_range(image_run, monkeypatch):
+    def black(config, spec):
+        return lambda params, stats, z: np.zeros((len(z), 16, 16, 1), np.uint8)
+
+    monkeypatch.setattr(sampling, "make_sampler", black)
+    restored(monkeypatch, no_wgan)
+    measures = measured(image_run)["measures"]
+    assert set(measures) == {"sliced_wasserstein"}
+    found = measures["sliced_wasserstein"]
+    config = restore.restore_run(image_run)[0]
+    heldout = load_dataset(config.data).heldout.reshape(32, -1) / 255
+    expected = transport.sliced_wasserstein(np.zeros((32, 256)), heldout)
+    # W1 to one point is the mean distance to it: no chance is left.
+    assert found["value"]["mean"] == pytest.approx(expected, rel=1e-12)
+    assert found["value"]["deviation"] == pytest.approx(0, abs=1e-12)
+    # Over directions that is sqrt(2 / (pi d)) of the norm, nearly.
+    norm = np.linalg.norm(heldout, axis=1).mean()
+    assert expected / norm == pytest.approx(math.sqrt(2 / math.pi / 256), rel=0.2)
+
+
+def test_seeds_decide_and_repeat_a_run_s_numbers(toy_run, tmp_path):
+    a, b, c = tmp_path / "a.json", tmp_path / "deep" / "b.json", tmp_path / "c.json"
+    found = [
+        measured(toy_run, "--seed", seed, "--json", out, out=out)["measures"]
+        for seed, out in ((1, a), (1, b), (2, c))
+    ]
+    assert found[0] == found[1]
+    assert found[0]["wasserstein"] != found[2]["wasserstein"]
+
+
+def test_checkpoint_and_weights_are_those_asked_for(toy_run):
+    new, raw, old = (
+        measured(toy_run, *more)
+        for more in ([], ["--raw"], ["--raw", "--checkpoint", "5"])
+    )
+    facts = [found["evaluation"] for found in (new, raw, old)]
+    assert [f["step"] for f in facts] == [10, 10, 5]
+    assert [f["weights"] for f in facts] == ["averaged", "raw", "raw"]
+    values = [f["measures"]["wasserstein"]["value"]["mean"] for f in (new, raw, old)]
+    assert len(set(values)) == 3
+
+
+def test_objectives_without_a_w1_critic_have_no_critic_rows(toy_run, monkeypatch):
+    restored(monkeypatch, no_wgan)
+    assert set(measured(toy_run)["measures"]) == DISTANCES | MODES
+
+
+def test_a_flat_critic_is_null_in_the_file(toy_run, monkeypatch):
+    def flat(config, spec, state):
+        params = jax.tree.map(jnp.zeros_like, state.critic.params)
+        net = dataclasses.replace(state.critic, params=params)
+        return config, spec, dataclasses.replace(state, critic=net)
+
+    restored(monkeypatch, flat)
+    found = measured(toy_run)["measures"]["critic_calibrated"]
+    assert found["value"] == {"mean": None, "deviation": None}
+
+
+def test_a_later_evaluation_replaces_the_first_and_nothing_else(toy_run, tmp_path):
+    measured(toy_run)
+    assert measured(toy_run, "--seed", "3")["evaluation"]["seed"] == 3
+    for number, text in enumerate(('{"my": "notes"}', "[1, 2]", "7", "no json")):
+        mine = tmp_path / f"{number}.json"
+        mine.write_text(text)
+        code, error = in_process(evaluate, toy_run, *QUICK, "--json", mine)
+        assert (code, mine.read_text()) == (2, text)
+        assert f"--json {mine} is there and is no evaluation" in error
+    folder = tmp_path / "folder.json"
+    folder.mkdir()
+    code, error = in_process(evaluate, toy_run, *QUICK, "--json", folder)
+    assert (code, "is no evaluation" in error) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--num", "-1"], "--num -1 must be 1 or more"),
+        (["--repeats", "1"], "--repeats 1 must be 2 or more"),
+        (["--seed", "-1"], "--seed -1 must be from 0 to 4294967295"),
+        (["--checkpoint", "7"], "--checkpoint 7 is not kept"),
+        (["--checkpoint", "newest"], "--checkpoint newest must be a step, best, or"),
+        (["--json", "table.csv"], "--json table.csv must end in .json"),
+        (["--sed", "1"], "did you mean --seed?"),
+    ],
+)
+def test_a_mistake_gets_one_sentence_and_exit_2(image_run, arguments, part):
+    code, error = in_process(evaluate, image_run, *arguments)
+    assert code == 2
+    assert part in error
+    assert error.count("\n") == 1
+
+
+def test_a_diverged_run_is_told_as_such(image_run, monkeypatch):
+    def diverge(config, spec, state):
+        params = jax.tree.map(lambda p: p * np.nan, state.generator.params)
+        net = dataclasses.replace(state.generator, params=params)
+        return config, spec, dataclasses.replace(state, generator=net)
+
+    restored(monkeypatch, diverge)
+    code, error = in_process(evaluate, image_run, *QUICK)
+    assert (code, "has diverged: its weights of step 5" in error) == (2, True)
+
+
+def test_a_run_without_held_out_images_is_refused(image_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(image_run, run)
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["heldout"] = 0
+    (run / "config.json").write_text(json.dumps(config))
+    code, error = in_process(evaluate, run, *QUICK)
+    assert (code, f"data.heldout=0 of {run} keeps no samples" in error) == (2, True)
+
+
+def test_what_is_no_run_is_refused_by_the_real_command(tmp_path):
+    done = python_m("evaluate", tmp_path)
+    assert done.returncode == 2
+    assert (
+        done.stderr == f"error: {tmp_path} is no run directory: it has no config.json\n"
+    )

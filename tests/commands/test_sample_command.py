@@ -1,0 +1,240 @@
+"""`python -m wgan_jax.sample` as users run it."""
+
+import numpy as np
+import pytest
+from helpers import TINY, in_process, python_m, records
+from PIL import Image
+
+from wgan_jax import anomaly, evaluate, sample, train
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "run"
+    code, error = in_process(train, *TINY, "--run.steps", "20", "--out", out)
+    assert code == 0, error
+    return out
+
+
+@pytest.fixture(scope="module")
+def toy_run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("toy") / "run"
+    tiny = "--model.features 8 --data.batch-size 16 --data.heldout 64 --run.steps 5"
+    rhythm = "--run.chunk 5 --run.log-every 5 --run.sample-every 5"
+    checkpoints = "--run.checkpoint-every 5 --optimizer.average 0"
+    code, error = in_process(
+        train,
+        *f"--config configs/toy_8gaussians.py {tiny} {rhythm} {checkpoints}".split(),
+        *("--out", out),
+    )
+    assert code == 0, error
+    return out
+
+
+def draw(run, out, *more):
+    code, error = in_process(sample, run, "--out", out, *more)
+    assert code == 0, error
+
+
+def arrays(path, name="images"):
+    with np.load(path) as file:
+        return file[name]
+
+
+def pixels(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def test_npz_holds_as_many_uint8_images_as_asked(run, tmp_path):
+    draw(run, tmp_path / "a.npz", "--num", "300")
+    images = arrays(tmp_path / "a.npz")
+    assert images.shape == (300, 16, 16, 1)
+    assert images.dtype == np.uint8
+    assert len(np.unique(images.reshape(300, -1), axis=0)) == 300
+
+
+def test_the_seed_decides_the_samples_and_each_stands_alone(run, tmp_path):
+    draw(run, tmp_path / "a.npz", "--num", "8", "--seed", "3")
+    draw(run, tmp_path / "b.npz", "--num", "8", "--seed", "3")
+    draw(run, tmp_path / "c.npz", "--num", "8", "--seed", "4")
+    a, b, c = (arrays(tmp_path / f"{n}.npz") for n in "abc")
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_png_is_a_sheet_and_a_folder_gets_a_file_each_of_the_same_images(run, tmp_path):
+    for out in ("a.npz", "sheet.png", "many"):
+        draw(run, tmp_path / out, "--num", "12")
+    images = arrays(tmp_path / "a.npz")
+    sheet = pixels(tmp_path / "sheet.png")
+    assert sheet.shape == (3 * 18 + 2, 4 * 18 + 2)
+    assert np.array_equal(sheet[2:18, 20:36], images[1, ..., 0])
+    files = sorted((tmp_path / "many").iterdir())
+    assert [f.name for f in files] == [f"{i:02}.png" for i in range(12)]
+    assert np.array_equal(pixels(files[7]), images[7, ..., 0])
+
+
+def test_interpolation_rows_move_smoothly(run, tmp_path):
+    draw(run, tmp_path / "a.npz", "--num", "16", "--interpolate")
+    rows = arrays(tmp_path / "a.npz").reshape(2, 8, -1).astype(float)
+    steps = np.abs(np.diff(rows, axis=1)).mean((0, 2))
+    ends = np.abs(rows[:, 0] - rows[:, -1]).mean()
+    assert steps.max() < ends
+
+
+def test_averaged_weights_are_taken_unless_raw_is_asked_for(run, tmp_path):
+    for out, flags in (("a", []), ("b", ["--average"]), ("c", ["--raw"])):
+        draw(run, tmp_path / f"{out}.npz", "--num", "4", *flags)
+    default, averaged, raw = (arrays(tmp_path / f"{n}.npz") for n in "abc")
+    assert np.array_equal(default, averaged)
+    assert not np.array_equal(default, raw)
+
+
+def test_an_older_checkpoint_gives_other_samples(run, tmp_path):
+    draw(run, tmp_path / "new.npz", "--num", "4", "--raw")
+    draw(run, tmp_path / "old.npz", "--num", "4", "--raw", "--checkpoint", "10")
+    assert not np.array_equal(
+        arrays(tmp_path / "new.npz"), arrays(tmp_path / "old.npz")
+    )
+
+
+def test_without_out_the_sheet_goes_into_the_run(run):
+    code, error = in_process(sample, run, "--num", "4")
+    assert code == 0, error
+    assert pixels(run / "samples.png").shape == (38, 38)
+
+
+def test_points_are_drawn_before_the_truth_or_written_as_numbers(toy_run, tmp_path):
+    draw(toy_run, tmp_path / "a.npz", "--num", "50")
+    assert arrays(tmp_path / "a.npz", "points").shape == (50, 2)
+    draw(toy_run, tmp_path / "a.png", "--num", "50")
+    colours = set(map(tuple, pixels(tmp_path / "a.png").reshape(-1, 3).tolist()))
+    assert {(255, 255, 255), (170, 170, 170), (200, 30, 30)} <= colours
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--num", "0"], "--num 0 must be 1 or more"),
+        (["--num", "many"], "--num many cannot be read"),
+        (["--checkpoint", "7"], "--checkpoint 7 is not kept"),
+        (["--raw", "--average"], "exclude each other"),
+        (["--out", "grid.jpg"], "must end in .png or .npz"),
+        (["--sed", "1"], "did you mean --seed?"),
+    ],
+)
+def test_a_mistake_gets_one_sentence_and_exit_2(run, arguments, part):
+    code, error = in_process(sample, run, *arguments)
+    assert code == 2
+    assert part in error
+    assert error.count("\n") == 1
+
+
+def test_average_of_a_run_without_one_is_refused(toy_run):
+    code, error = in_process(sample, toy_run, "--average")
+    assert (code, "keeps no averaged weights" in error) == (2, True)
+
+
+def test_a_folder_per_point_is_refused(toy_run, tmp_path):
+    code, error = in_process(sample, toy_run, "--out", tmp_path / "folder")
+    assert (code, "points have no picture each" in error) == (2, True)
+
+
+def test_what_is_no_run_is_refused_by_the_real_command(tmp_path):
+    done = python_m("sample", tmp_path)
+    assert done.returncode == 2
+    assert (
+        done.stderr == f"error: {tmp_path} is no run directory: it has no config.json\n"
+    )
+
+
+# ----------------------------------------------------------------------------- classes
+
+
+@pytest.fixture(scope="module")
+def told_run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("told") / "run"
+    nets = """--model.kind resnet --model.kernel 3 --model.classes 10
+        --model.generator-widths 1 1 --model.critic-widths 1 1
+        --model.critic-halvings 1 --model.norm-groups 2 --objective.n-critic 1
+        --objective.generator-batch 16 --run.diagnostics --optimizer.generator-lr .05"""
+    # Without its 2,500 critic updates, which take longer than all else.
+    tiny = [word for word in TINY if word != "--objective.warmup"]
+    code, error = in_process(
+        train, *tiny, *nets.split(), "--run.steps", "10", "--out", out
+    )
+    assert code == 0, error
+    return out
+
+
+def test_a_run_of_classes_logs_what_its_classifier_does(told_run):
+    last = records(told_run)[-1]
+    assert 0 <= last["class_accuracy"] <= 1
+    assert last["class_loss"] > 0
+    assert last["generator_class_loss"] > 0
+    assert (told_run / "samples" / "fixed-0000010.png").is_file()
+
+
+def test_samples_of_classes_come_in_turn_with_their_labels(told_run, tmp_path):
+    draw(told_run, tmp_path / "a.npz", "--num", "12")
+    assert arrays(tmp_path / "a.npz", "labels").tolist() == [*range(10), 0, 1]
+
+
+def test_a_label_gives_that_class_of_each_sample(told_run, tmp_path):
+    draw(told_run, tmp_path / "turn.npz", "--num", "12")
+    draw(told_run, tmp_path / "all.npz", "--num", "12", "--label", "1")
+    assert arrays(tmp_path / "all.npz", "labels").tolist() == [1] * 12
+    turn, same = arrays(tmp_path / "turn.npz"), arrays(tmp_path / "all.npz")
+    np.testing.assert_array_equal(turn[[1, 11]], same[[1, 11]])
+    assert (turn[2] != same[2]).any()
+
+
+@pytest.mark.parametrize("label", ["10", "-2"])
+def test_a_label_that_no_class_has(told_run, label):
+    code, error = in_process(sample, told_run, "--label", label)
+    assert code == 2
+    assert f"--label {label} is not a class of" in error
+    assert "from 0 to 9" in error
+
+
+def test_a_label_of_a_run_without_classes(run):
+    code, error = in_process(sample, run, "--label", "1")
+    assert code == 2
+    assert "which has none at all: leave --label out" in error
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (
+            ("--model.classes", "9"),
+            "model.classes=9 is too few for the labels, which go up to 9: take "
+            "model.classes=10",
+        ),
+        (
+            ("--model.classes", "9", "--data.source", "folder"),
+            "model.classes=9 needs labels, which data.source=folder does not have",
+        ),
+    ],
+)
+def test_classes_that_the_data_does_not_have(tmp_path, more, expected):
+    for i in range(40):
+        Image.new("L", (16, 16), i).save(tmp_path / f"{i}.png")
+    nets = ("--model.kind", "resnet", "--model.kernel", 3, "--model.critic-halvings", 1)
+    out = ("--out", tmp_path / "run", "--data.dir", tmp_path)
+    code, error = in_process(train, *TINY, *nets, *out, *more)
+    assert code == 2
+    assert expected in error
+
+
+def test_a_run_of_classes_is_evaluated_and_scores_no_anomalies(told_run):
+    few = ("--num", "20", "--repeats", "2")
+    code, error = in_process(evaluate, told_run, *few)
+    assert code == 0, error
+    more = ("--metrics", "fid", "--features", "classifier", "--batch-stats")
+    code, error = in_process(evaluate, told_run, *few, *more)
+    assert code == 0, error
+    code, error = in_process(anomaly, told_run)
+    assert code == 2
+    assert "is told classes (model.classes=10)" in error

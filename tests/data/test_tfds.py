@@ -1,0 +1,481 @@
+import gzip
+import importlib.util
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import namedtuple
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import test_readme
+from PIL import Image
+from test_readme import clone  # noqa: F401
+
+from wgan_jax.config import Data
+from wgan_jax.data import sources, tfds
+from wgan_jax.data import tfds as tfds_source
+from wgan_jax.data.dataset import load_dataset
+from wgan_jax.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAIN = np.random.default_rng(0).integers(0, 256, (9, 6, 6, 1), np.uint8)
+TEST = np.random.default_rng(1).integers(0, 256, (4, 6, 6, 1), np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def rows(images):
+    return sorted(image.tobytes() for image in images)
+
+
+def write(folder, name="tiny", version="1.0.0", image="image", file_format=None):
+    """Writes TRAIN and TEST as TFDS lays a prepared data set out on disk.
+
+    By hand, for TFDS itself needs TensorFlow to do so.
+    """
+    from array_record.python.array_record_module import ArrayRecordWriter
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    place = Path(folder) / name / version
+    place.mkdir(parents=True)
+    splits = []
+    for split, images in (("train", TRAIN), ("test", TEST)):
+        path = place / f"{name}-{split}.array_record-00000-of-00001"
+        writer = ArrayRecordWriter(str(path), "group_size:1")
+        for i, pixels in enumerate(images):
+            png = io.BytesIO()
+            Image.fromarray(pixels[..., 0]).save(png, "PNG")
+            example = tf_example_pb2.Example()
+            features = example.features.feature
+            features[image].bytes_list.value.append(png.getvalue())
+            features["label"].int64_list.value.append(i)
+            writer.write(example.SerializeToString())
+        writer.close()
+        splits.append(
+            {
+                "name": split,
+                "shardLengths": [str(len(images))],
+                "numBytes": str(path.stat().st_size),
+                "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
+            }
+        )
+    core = "tensorflow_datasets.core.features"
+    info = {
+        "name": name,
+        "version": version,
+        "fileFormat": file_format or "array_record",
+        "moduleName": "nowhere",
+        "splits": splits,
+    }
+    label = {
+        "pythonClassName": f"{core}.class_label_feature.ClassLabel",
+        "classLabel": {"numClasses": "10"},
+    }
+    pixels = {
+        "pythonClassName": f"{core}.image_feature.Image",
+        "image": {
+            "shape": {"dimensions": ["6", "6", "1"]},
+            "dtype": "uint8",
+            "encodingFormat": "png",
+        },
+    }
+    features = {
+        "pythonClassName": f"{core}.features_dict.FeaturesDict",
+        "featuresDict": {"features": {"label": label, image: pixels}},
+    }
+    (place / "dataset_info.json").write_text(json.dumps(info))
+    (place / "features.json").write_text(json.dumps(features))
+
+
+def tfds_of(folder, **changes):
+    described = {"name": "tiny", "image_size": 6, "batch_size": 1, "heldout": 0}
+    return Data(source="tfds", tfds_dir=str(folder), **(described | changes))
+
+
+def complaint(described, report=print):
+    with pytest.raises(UserError) as error:
+        load_dataset(described, report)
+    return str(error.value)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tfds")
+    write(folder)
+    return folder
+
+
+# ----------------------------------------------------------------------------- reading
+
+
+def test_a_data_set_that_is_prepared_anew_is_decoded_anew(tmp_path, monkeypatch):
+    write(tmp_path)
+    first = load_dataset(tfds_of(tmp_path)).train
+    shutil.rmtree(tmp_path / "tiny")
+    monkeypatch.setitem(globals(), "TRAIN", 255 - TRAIN)
+    write(tmp_path)
+    second = load_dataset(tfds_of(tmp_path)).train
+    assert rows(second) == rows(255 - first)
+
+
+def test_images_of_a_split_are_read_bit_by_bit(tiny):
+    found = load_dataset(tfds_of(tiny)).train
+    assert found.shape == (9, 6, 6, 1)
+    assert found.dtype == np.uint8
+    assert rows(found) == rows(TRAIN)
+
+
+def test_labels_are_those_of_the_images(tiny):
+    number = {image.tobytes(): i for i, image in enumerate(TRAIN)}
+    for _ in ("decoded", "cached"):
+        dataset = load_dataset(tfds_of(tiny, heldout=3))
+        for images, labels in (
+            (dataset.train, dataset.train_labels),
+            (dataset.heldout, dataset.heldout_labels),
+        ):
+            assert [number[image.tobytes()] for image in images] == labels.tolist()
+
+
+def test_classes_choose_from_both_splits(tiny):
+    dataset = load_dataset(tfds_of(tiny, test_split="test", heldout=9, classes=(0, 2)))
+    assert rows(dataset.train) == rows(TRAIN[[0, 2]])
+    assert rows(dataset.heldout) == rows(TEST[[0, 2]])
+
+
+@pytest.mark.parametrize(
+    ("split", "expected"),
+    [
+        ("test", TEST),
+        ("train[:5]", TRAIN[:5]),
+        ("train[5:]", TRAIN[5:]),
+        ("train+test", np.concatenate([TRAIN, TEST])),
+    ],
+)
+def test_splits_and_their_slices(tiny, split, expected):
+    assert rows(load_dataset(tfds_of(tiny, split=split)).train) == rows(expected)
+
+
+def test_held_out_images_come_from_the_test_split(tiny):
+    dataset = load_dataset(tfds_of(tiny, test_split="test", heldout=3))
+    assert rows(dataset.train) == rows(TRAIN)
+    assert len(dataset.heldout) == 3
+    assert set(rows(dataset.heldout)) < set(rows(TEST))
+    again = load_dataset(tfds_of(tiny, test_split="test", heldout=3))
+    np.testing.assert_array_equal(dataset.heldout, again.heldout)
+
+
+def test_without_a_test_split_part_of_the_train_split_is_held_out(tiny):
+    dataset = load_dataset(tfds_of(tiny, heldout=3))
+    assert len(dataset.heldout) == 3
+    assert rows([*dataset.train, *dataset.heldout]) == rows(TRAIN)
+
+
+def test_images_are_converted_and_resized(tiny):
+    described = tfds_of(tiny, image_size=3, channels=3, resize="box")
+    found = load_dataset(described).train
+    assert found.shape == (9, 3, 3, 3)
+    means = np.sort(TRAIN.reshape(9, 3, 2, 3, 2).mean((2, 4)).ravel())
+    # Pillow rounds after each of the two directions.
+    assert np.abs(np.sort(found[..., 0].ravel()) - means).max() <= 1
+
+
+def test_images_are_decoded_once(tiny, monkeypatch):
+    first = load_dataset(tfds_of(tiny))
+    monkeypatch.delattr(sources, "fit")
+    np.testing.assert_array_equal(load_dataset(tfds_of(tiny)).train, first.train)
+
+
+def load_elsewhere(described, tmp_path):
+    """Loads in a new process; returns how many images, and whether with TensorFlow."""
+    script = (
+        "import sys\n"
+        "from wgan_jax.data.dataset import load_dataset\n"
+        "from wgan_jax.config import Data\n"
+        f"dataset = load_dataset({described!r})\n"
+        "print(len(dataset.train), 'tensorflow' in sys.modules)\n"
+    )
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "XDG_CACHE_HOME": str(tmp_path / "elsewhere"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()[-2:]
+
+
+def test_images_are_read_without_tensorflow(tiny, tmp_path):
+    assert load_elsewhere(tfds_of(tiny), tmp_path) == ["9", "False"]
+
+
+# ---------------------------------------------------------------------------- mistakes
+
+
+def test_an_unknown_split_is_named_with_the_known_ones(tiny):
+    message = complaint(tfds_of(tiny, split="valid"))
+    assert message == "data.split=valid is not in data.name=tiny, which has train, test"
+
+
+def test_an_unknown_test_split_is_named_by_its_field(tiny):
+    message = complaint(tfds_of(tiny, test_split="valid"))
+    assert message.startswith("data.test_split=valid is not in data.name=tiny")
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        "train[:100]",
+        "train[5:5]",
+        "train[",
+        "train[6:3]",
+    ],
+)
+def test_slices_that_do_not_exist_are_named(tiny, split):
+    message = complaint(tfds_of(tiny, split=split))
+    assert message.startswith(f"data.split={split} is not in data.name=tiny")
+
+
+def test_a_data_set_without_images_is_refused():
+    from tensorflow_datasets import features
+
+    builder = namedtuple("Builder", "info")(
+        namedtuple("Info", "features")(features.FeaturesDict({"label": np.int64}))
+    )
+    with pytest.raises(UserError, match=r"(?s)name=iris has no images: .*label"):
+        tfds.examples(builder, "train", "iris")
+
+
+def test_the_image_feature_need_not_be_called_image(tmp_path):
+    write(tmp_path, image="scan")
+    assert rows(load_dataset(tfds_of(tmp_path)).train) == rows(TRAIN)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("mnistt", "mnist"), ("cifar_10", "cifar10")]
+)
+def test_an_unknown_name_brings_near_ones(tmp_path, name, near):
+    message = complaint(tfds_of(tmp_path, name=name))
+    assert message.startswith(f"data.name={name} is no TFDS data set: did you mean ")
+    assert near in message.split("did you mean ")[1].rstrip("?").split(" or ")
+
+
+def test_an_unknown_name_that_is_near_to_none(tmp_path):
+    message = complaint(tfds_of(tmp_path, name="qqqqqqqqqq"))
+    assert message == (
+        "data.name=qqqqqqqqqq is no TFDS data set: see tfds.list_builders()"
+    )
+
+
+@pytest.mark.parametrize("name", ["my cats", "my-cats", "mnist/none", "mnist:9.9.9"])
+def test_names_that_tfds_cannot_read_are_refused(tmp_path, name):
+    assert f"data.name={name}" in complaint(tfds_of(tmp_path, name=name))
+
+
+def test_a_data_set_in_another_format_is_refused(tmp_path):
+    write(tmp_path, file_format="tfrecord")
+    message = complaint(tfds_of(tmp_path))
+    assert message.startswith(f"data.name=tiny in {tmp_path}")
+    assert "was prepared as tfrecord, which needs TensorFlow to read" in message
+    assert message.endswith("with --data.tfds-dir")
+
+
+# -------------------------------------------------------------------------- preparation
+
+
+@pytest.fixture
+def tensorflow(monkeypatch):
+    """A function that makes TensorFlow seem installed or missing."""
+    find = importlib.util.find_spec
+
+    def seem(installed):
+        def find_spec(name, *arguments):
+            if name == "tensorflow":
+                return find("json") if installed else None
+            return find(name, *arguments)
+
+        monkeypatch.setattr(tfds_source.importlib.util, "find_spec", find_spec)
+
+    return seem
+
+
+def test_preparation_without_tensorflow_says_what_to_install(tmp_path, tensorflow):
+    tensorflow(False)
+    message = complaint(tfds_of(tmp_path, name="mnist"))
+    assert message == (
+        "data.name=mnist is not prepared yet, which needs TensorFlow once: "
+        "pip install 'wgan-jax[prepare]' and start again"
+    )
+
+
+def finish_with(monkeypatch, returncode=0, stderr="", effect=lambda: None):
+    """Puts a finished process in the place of each to come; returns their commands."""
+    commands = []
+
+    def run(command, **_):
+        commands.append(command)
+        effect()
+        return subprocess.CompletedProcess(command, returncode, "", stderr)
+
+    monkeypatch.setattr(tfds_source.subprocess, "run", run)
+    return commands
+
+
+@pytest.mark.parametrize(
+    ("stderr", "reason"),
+    [("noise\nValueError: no network\n", "ValueError: no network"), ("", "no message")],
+)
+@pytest.mark.parametrize("manual", ["", "originals"])
+def test_a_preparation_that_fails_is_one_sentence(
+    tmp_path, tensorflow, monkeypatch, stderr, reason, manual
+):
+    tensorflow(True)
+    finish_with(monkeypatch, 2, stderr)
+    message = complaint(tfds_of(tmp_path, name="mnist", manual_dir=manual))
+    expected = f"preparing data.name=mnist failed: {reason}"
+    if not manual:
+        expected += (
+            "; without network, give the original files by --data.manual-dir FOLDER"
+        )
+    assert message == expected
+
+
+def test_a_preparation_is_told_of_and_its_result_is_read(
+    tmp_path, tensorflow, monkeypatch
+):
+    tensorflow(True)
+    commands = finish_with(
+        monkeypatch, effect=lambda: write(tmp_path, "mnist", "3.0.1", "image")
+    )
+    described = tfds_of(tmp_path, name="mnist", manual_dir="originals")
+    reports = []
+    assert rows(load_dataset(described, reports.append).train) == rows(TRAIN)
+    assert len(reports) == 1
+    assert reports[0].startswith("preparing mnist")
+    (command,) = commands
+    assert command == [
+        *[sys.executable, "-m", "wgan_jax.data.tfds", "mnist"],
+        *["--tfds-dir", str(tmp_path), "--manual-dir", "originals"],
+    ]
+    # What the command means to the process that it starts.
+    called = []
+    monkeypatch.setattr(
+        tfds_source, "prepare", lambda **given: called.append(given) or "there"
+    )
+    assert tfds.main(command[3:]) == 0
+    assert called == [
+        {"name": "mnist", "tfds_dir": str(tmp_path), "manual_dir": "originals"}
+    ]
+
+
+def test_the_preparing_process_ends_with_one_line_of_reason(monkeypatch, capsys):
+    def prepare(**_):
+        print("progress")
+        raise RuntimeError("first line\nsecond line " + 500 * "x")
+
+    monkeypatch.setattr(tfds_source, "prepare", prepare)
+    assert tfds.main(["mnist"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    last = err.splitlines()[-1]
+    assert last.startswith("RuntimeError: first line second line xxx")
+    assert len(last) < 330
+
+
+# ----------------------------------------------------------------------- the real thing
+
+
+def idx(name):
+    """Images of an original file of MNIST, read by its published format."""
+    content = gzip.decompress((originals() / name).read_bytes())
+    magic, count, height, width = np.frombuffer(content[:16], ">i4")
+    assert magic == 2051
+    pixels = np.frombuffer(content[16:], np.uint8)
+    return pixels.reshape(count, height, width, 1)
+
+
+def originals(name="mnist"):
+    return Path(os.environ["WGAN_JAX_DATA"]) / name
+
+
+@pytest.fixture(scope="session")
+def mnist(tmp_path_factory):
+    """MNIST as prepared by a process with TensorFlow: how to load it, and reports."""
+    described = Data(
+        source="tfds",
+        name="mnist",
+        tfds_dir=str(tmp_path_factory.mktemp("mnist")),
+        manual_dir=str(originals()),
+        test_split="test",
+        image_size=28,
+        heldout=10000,
+    )
+    # Its files have the names of MNIST's, which TFDS once took for the same.
+    (line,) = (x for x in test_readme.commands("python scripts/prepare") if "fash" in x)
+    line = line.replace("FOLDER", str(originals("fashion_mnist")))
+    test_readme.run(ROOT, line, "--tfds-dir", described.tfds_dir)
+    reports = []
+    tfds.open_builder(described, reports.append)
+    assert len(reports) == 1
+    return described
+
+
+@pytest.mark.data
+@pytest.mark.prepare
+def test_prepared_mnist_is_that_of_the_original_files(mnist):
+    reports = []
+    dataset = load_dataset(mnist, reports.append)
+    # Prepared once, and never again.
+    assert reports == []
+    assert dataset.train.shape == (60000, 28, 28, 1)
+    assert dataset.heldout.shape == (10000, 28, 28, 1)
+    assert rows(dataset.train) == rows(idx("train-images-idx3-ubyte.gz"))
+    assert rows(dataset.heldout) == rows(idx("t10k-images-idx3-ubyte.gz"))
+    # Published counts of the digit 1.
+    assert (dataset.train_labels == 1).sum() == 6742
+    assert (dataset.heldout_labels == 1).sum() == 1135
+
+
+@pytest.mark.data
+@pytest.mark.prepare
+def test_commands_of_the_readme_with_mnist_and_fashion_mnist_run(
+    mnist,
+    clone,  # noqa: F811
+):
+    prepare = test_readme.commands("python scripts/prepare")
+    lines = [*prepare, *test_readme.commands("python -m")]
+    for line in (line for line in lines if not test_readme.offline(line)):
+        line = line.replace(" --manual-dir FOLDER", "")
+        if ".train" in line:
+            words = ["--data.tfds-dir", mnist.tfds_dir, "--data.split", "train[:200]"]
+            test_readme.run_here(clone, line, *words, *test_readme.TINY)
+        else:
+            test_readme.run(clone, line, "--tfds-dir", mnist.tfds_dir)
+    assert (clone / "runs" / "mnist_wgan_gp" / "checkpoints" / "1").is_dir()
+
+
+@pytest.mark.data
+@pytest.mark.prepare
+def test_prepared_mnist_is_read_without_tensorflow(mnist, tmp_path):
+    some = replace(mnist, split="train[:100]", test_split="", heldout=20)
+    assert load_elsewhere(some, tmp_path) == ["80", "False"]
+
+
+@pytest.mark.data
+@pytest.mark.prepare
+def test_slices_of_prepared_mnist(mnist):
+    some = replace(mnist, split="train[:100]", test_split="", heldout=20)
+    dataset = load_dataset(some)
+    assert dataset.train.shape == (80, 28, 28, 1)
+    assert dataset.heldout.shape == (20, 28, 28, 1)
+    everything = set(rows(idx("train-images-idx3-ubyte.gz")))
+    assert set(rows([*dataset.train, *dataset.heldout])) < everything
+    assert "which has train, test" in complaint(replace(some, split="valid"))

@@ -1,0 +1,554 @@
+"""Scores of images through the commands, during training and after it."""
+
+import functools
+import json
+import math
+import types
+
+import jax
+import numpy as np
+import pytest
+from helpers import TINY, final_arrays, in_process, records
+from jax.experimental.compilation_cache import compilation_cache
+from PIL import Image
+
+from wgan_jax import evaluate, metrics, pictures, sample, train
+from wgan_jax.data.dataset import load_dataset
+from wgan_jax.errors import UserError
+from wgan_jax.evaluation import images as evaluate_images
+from wgan_jax.evaluation.images import make_extractor, make_stream
+from wgan_jax.metrics import classifier, image_scores, scores
+from wgan_jax.metrics.features import Extractor, extract, extract_array
+from wgan_jax.metrics.image_scores import rank_correlation
+from wgan_jax.metrics.scores import Moments
+from wgan_jax.runs import restore, sampling
+from wgan_jax.training import loop
+from wgan_jax.training.best import SEED, BestCheckpoint, keep_best
+
+CLASSIFIER = ("--features", "classifier")
+WATCHED = """--run.evaluate-every 5 --run.evaluate-num 150 --run.keep 9
+--run.evaluate-features classifier --run.checkpoint-every 5""".split()  # noqa: SIM905
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cache(tmp_path_factory):
+    """A cache of this file's own, and a classifier that takes seconds."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        patch.setattr(classifier, "STEPS", 20)
+        yield folder / "wgan_jax"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled_once(tmp_path_factory):
+    """Runs of this file share their programs, which take longer than all else."""
+    options = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("xla")),
+        "jax_persistent_cache_min_compile_time_secs": 0.2,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in options}
+    for values in (options, before):
+        for name, value in values.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+        if values is options:
+            yield
+
+
+def trained(out, *more):
+    code, error = in_process(train, *TINY, *WATCHED, *more, "--out", out)
+    assert code == 0, error
+    return out
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of 15 steps that was measured at every fifth."""
+    out = tmp_path_factory.mktemp("images") / "run"
+    return trained(out, "--run.steps", "15", "--optimizer.average", "0.9")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def restore_each_once():
+    """Reading a checkpoint takes longer than all that is done with it here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(restore, "restore_run", functools.cache(restore.restore_run))
+        yield
+
+
+@pytest.fixture(scope="module")
+def dataset(run):
+    return load_dataset(restore.restore_run(run)[0].data)
+
+
+@pytest.fixture(scope="module")
+def extractor(run, dataset):
+    config = restore.restore_run(run)[0]
+    return make_extractor(config, dataset, "classifier", "")
+
+
+def measured(run, *more, out=None, classified=True):
+    more = [*(CLASSIFIER if classified else ()), *more]
+    code, error = in_process(evaluate, run, *more, *(["--json", out] if out else []))
+    assert code == 0, error
+    return json.loads((out or run / "evaluation.json").read_text())
+
+
+def moments_of(extractor, images):
+    return Moments.of(np.asarray(extractor.apply(images)[0]))
+
+
+# ------------------------------------------------------------------------- extraction
+
+
+def flat(images):
+    """A feature function without weights: pixels, and logits of two of them."""
+    rows = images.reshape(len(images), -1).astype(np.float32)
+    return rows, rows[:, :2] / 50
+
+
+PIXELS = Extractor("pixels", 48, flat, "1")
+
+
+def batches(images, *cuts):
+    return np.split(images, cuts)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (230, 4, 4, 3), np.uint8)
+
+
+def test_one_pass_leaves_what_all_at_once_would(images):
+    seen, done = [], []
+
+    def apply(batch):
+        seen.append(len(batch))
+        return flat(batch)
+
+    found = extract(
+        Extractor("pixels", 48, apply),
+        batches(images, 100, 200),
+        230,
+        keep=True,
+        first=130,
+        advance=done.append,
+    )
+    rows, logits = flat(images)
+    # The last is filled up, and what fills it leaves no trace.
+    assert (seen, done) == ([100, 100, 100], [100, 100, 30])
+    for moments, part in ((found.moments, rows), (found.first, rows[:130])):
+        assert moments.count == len(part)
+        np.testing.assert_allclose(moments.mean, part.mean(0, np.float64))
+        np.testing.assert_allclose(moments.scatter, Moments.of(part).scatter)
+    np.testing.assert_array_equal(found.rows, rows)
+    assert found.score == pytest.approx(scores.inception_score(logits))
+    assert extract(PIXELS, batches(images), 230).rows is None
+
+
+def test_logits_are_no_must_and_counts_must_fit(images):
+    without = Extractor("mine", 48, lambda batch: (flat(batch)[0], None))
+    assert extract(without, batches(images), 230).score is None
+    with pytest.raises(ValueError, match="230 images came where 231 were due"):
+        extract(PIXELS, batches(images), 231)
+
+
+def test_features_are_kept_under_all_that_shapes_them(images, cache):
+    calls = []
+
+    def apply(batch):
+        calls.append(len(batch))
+        return flat(batch)
+
+    def again(images=images, name="kept", identity="1", **more):
+        calls.clear()
+        found = extract_array(Extractor(name, 48, apply, identity), images, **more)
+        return found, bool(calls)
+
+    first, fresh = again(facts={"resize": "bicubic"})
+    assert fresh
+    kept = list(cache.glob("features-*.npz"))
+    facts = [json.loads(str(np.load(path)["facts"])) for path in kept]
+    assert {"extractor": "kept", "identity": "1", "resize": "bicubic"} in facts
+    second, fresh = again()
+    assert not fresh
+    assert second.score == first.score
+    np.testing.assert_array_equal(first.moments.scatter, second.moments.scatter)
+    # Without the features in it, it cannot serve KID; with them, it serves all.
+    assert again(keep=True)[1]
+    rows, fresh = again(keep=True)
+    assert not fresh
+    np.testing.assert_array_equal(rows.rows, flat(images)[0])
+    assert not again()[1]
+    assert again(images=images[::-1])[1]
+    assert again(images=images.reshape(230, 2, 8, 3))[1]
+    assert again(name="other")[1]
+    assert again(identity="2")[1]
+    # Without an identity nothing is kept.
+    assert again(identity="")[1]
+    assert again(identity="")[1]
+
+
+def test_names_tell_which_network_made_the_numbers(images):
+    found = extract_array(PIXELS, images, keep=True)
+    every = ("fid", "is", "kid", "prdc")
+    names = {
+        "inception": {
+            *("fid", "is", "is_split_deviation", "kid", "kid_subset_deviation"),
+            *("precision", "recall", "density", "coverage"),
+        },
+        "classifier": {
+            *("classifier_frechet", "classifier_kid", "classifier_score"),
+            *("classifier_score_split_deviation", "classifier_kid_subset_deviation"),
+            *("classifier_precision", "classifier_recall"),
+            *("classifier_density", "classifier_coverage"),
+        },
+    }
+    for name, expected in names.items():
+        extractor = Extractor(name, 48, flat)
+        told = image_scores.compare(found, found, extractor, every)
+        assert set(told) == expected
+        labels = image_scores.labels(extractor, 10)
+        assert set(told) <= set(labels)
+        if name != "inception":
+            published = ("FID", "IS", "KID", "Inception score")
+            assert not set(labels.values()) & set(published)
+    without = Extractor("mine", 48, lambda batch: (flat(batch)[0], None))
+    found = extract(without, batches(images), 230)
+    with pytest.raises(UserError, match="mine gave none for 230"):
+        image_scores.compare(found, found, without, ("is",))
+
+
+def test_rank_correlation_is_spearman_s():
+    from scipy.stats import spearmanr
+
+    x, y = np.random.default_rng(1).integers(0, 5, (2, 20))
+    assert rank_correlation(x, y) == pytest.approx(spearmanr(x, y).statistic)
+    assert rank_correlation([1, 2, 9], [5, 6, 7]) == pytest.approx(1)
+    assert rank_correlation([1, 2, 9], [7, 6, 5]) == pytest.approx(-1)
+    assert math.isnan(rank_correlation([1, 1, 1], [7, 6, 5]))
+
+
+# -------------------------------------------------------------------------- the command
+
+
+def test_a_run_is_measured_beside_its_floor(run, dataset, extractor, capsys):
+    found = measured(
+        run, "--metrics", "fid", "is", "kid", "prdc", "--num", "32", "--repeats", "2"
+    )
+    facts, told = found["evaluation"], found["measures"]
+    assert (facts["samples"], facts["reference_samples"]) == (32, 1765)
+    assert (facts["reference"], facts["floor"]) == ("train", "heldout")
+    assert (facts["features"], facts["weights"]) == ("classifier", "averaged")
+    assert (facts["resize"], facts["kid_subset_samples"]) == ("bicubic", 32)
+    table = capsys.readouterr().out
+    assert "32 samples against 1765 real images (train), 2 times" in table
+    assert "classifier Frechet distance" in table
+    assert "FID" not in table
+    # By the public parts, from the beginning.
+    config, spec, state = restore.restore_run(run)
+    real = moments_of(extractor, dataset.train)
+    floor = scores.frechet_distance(moments_of(extractor, dataset.heldout), real)
+    stream = make_stream(config, spec)
+    values = []
+    for seed in evaluate_images.transport.pair_seeds(0, 2)[:, 0].tolist():
+        fake = np.concatenate(list(stream(sampling.weights(state), seed, 32)))
+        assert fake.shape == (32, 16, 16, 1)
+        values.append(scores.frechet_distance(moments_of(extractor, fake), real))
+    measure = told["classifier_frechet"]
+    expected = {"mean": np.mean(values), "deviation": np.std(values, ddof=1)}
+    assert measure["value"] == pytest.approx(expected, rel=1e-3)
+    assert measure["reference"]["mean"] == pytest.approx(floor, rel=1e-3)
+    assert measure["ratio"] == pytest.approx(np.mean(values) / floor, rel=1e-3)
+    # Real images are recognised, and noise is not.
+    assert told["classifier_coverage"]["reference"]["mean"] == 1
+    assert told["classifier_score"]["value"]["mean"] >= 1
+    assert told["heldout_estimate"]["value"]["deviation"] > 0
+
+
+def test_inception_s_numbers_have_the_published_names(run, monkeypatch, capsys):
+    # In its place, what has its interface and no weights.
+    def features(params, images):
+        rows = images[:, 4:8, 4:8, 0].reshape(len(images), 16).astype(np.float32)
+        return rows * params["scale"], rows[:, :3]
+
+    inception = types.SimpleNamespace(
+        load=lambda path, report: {"scale": np.float32(2)}, features=features
+    )
+    monkeypatch.setattr(metrics, "inception", inception, raising=False)
+    options = ("--metrics", "fid", "is", "kid", "--num", "32")
+    found = measured(run, *options, classified=False)
+    assert found["evaluation"]["features"] == "inception"
+    assert set(found["measures"]) == {
+        *("fid", "is", "is_split_deviation", "kid", "kid_subset_deviation"),
+        "heldout_estimate",
+    }
+    table = capsys.readouterr().out
+    assert all(word in table for word in ("\nFID", "\nInception score", "\nKID"))
+
+
+def test_unequal_counts_are_never_set_beside_each_other(run):
+    found = measured(run, "--metrics", "fid", "--num", "70")
+    assert found["evaluation"]["floor_samples"] == 32
+    told = found["measures"]
+    whole = told["classifier_frechet"]
+    part = told["classifier_frechet_at_floor"]
+    assert (whole["reference"], whole["ratio"]) == (None, None)
+    assert part["ratio"] == pytest.approx(
+        part["value"]["mean"] / part["reference"]["mean"]
+    )
+    # One repeat has no deviation, which is null in the file.
+    assert whole["value"]["deviation"] is None
+
+
+def test_the_reference_can_be_the_held_out_images(run, dataset, extractor):
+    found = measured(
+        run, "--metrics", "fid", "--num", "64", "--reference", "heldout", "--raw"
+    )
+    facts = found["evaluation"]
+    assert (facts["reference_samples"], facts["floor_samples"]) == (32, 64)
+    assert (facts["floor"], facts["weights"]) == ("train", "raw")
+    order = np.random.default_rng(0).permutation(len(dataset.train))
+    sides = dataset.train[order[:64]], dataset.heldout
+    floor = scores.frechet_distance(*(moments_of(extractor, s) for s in sides))
+    measure = found["measures"]["classifier_frechet"]
+    assert measure["reference"]["mean"] == pytest.approx(floor, rel=1e-3)
+
+
+def test_batch_statistics_are_those_of_each_hundred(run):
+    config, spec, state = restore.restore_run(run)
+    weights = sampling.weights(state)
+    by_batch = list(make_stream(config, spec, True)(weights, 3, 130))
+    running = list(make_stream(config, spec)(weights, 3, 130))
+    assert [len(part) for part in by_batch] == [len(part) for part in running]
+    assert [len(part) for part in by_batch] == [100, 30]
+    assert any((a != b).any() for a, b in zip(by_batch, running, strict=True))
+    # The rest of the last batch was drawn too, for its statistics.
+    z = sampling.noise(3, 200, spec.z_dim)[100:]
+    float_images = spec.generator.apply(*weights, z, True)[0]
+    last = pictures.to_uint8(float_images, config.data.scale)[:30]
+    assert np.abs(last.astype(int) - by_batch[1]).max() <= 1
+    found = measured(run, "--metrics", "fid", "--num", "32", "--batch-stats")
+    assert found["evaluation"]["statistics"] == "of each batch of 100"
+
+
+def test_every_checkpoint_is_measured_and_ranked(run, tmp_path, capsys):
+    out = tmp_path / "all.json"
+    found = measured(
+        run, "--metrics", "fid", "--num", "32", "--checkpoint", "all", out=out
+    )
+    told = found["measures"]
+    assert list(told) == ["5", "10", "15"]
+    columns = [
+        [told[step][key]["value"]["mean"] for step in told]
+        for key in ("heldout_estimate", "classifier_frechet")
+    ]
+    assert found["rank_correlation"] == pytest.approx(rank_correlation(*columns))
+    table = capsys.readouterr().out
+    assert "rank correlation (Spearman) of the held-out estimate" in table
+    alone = measured(run, "--metrics", "fid", "--num", "32", "--checkpoint", "10")
+    assert alone["measures"]["classifier_frechet"] == told["10"]["classifier_frechet"]
+
+
+def test_two_sets_of_images_need_no_run(tmp_path, dataset, capsys):
+    labels, some = dataset.train_labels[:300], dataset.train[:300]
+    reference, folder = tmp_path / "real.npz", tmp_path / "folder"
+    np.savez(reference, images=some, labels=labels)
+    folder.mkdir()
+    for i, image in enumerate(dataset.heldout):
+        Image.fromarray(image[..., 0]).save(folder / f"{i}.png")
+    out = tmp_path / "sets.json"
+    found = {}
+    for images in (reference, folder):
+        code, error = in_process(
+            *(evaluate, "--images", images, "--reference", reference, *CLASSIFIER),
+            *("--metrics", "fid", "prdc", "--json", out),
+        )
+        assert code == 0, error
+        found[images] = json.loads(out.read_text())
+    same, other = (found[path] for path in (reference, folder))
+    assert same["measures"]["classifier_frechet"]["value"]["mean"] < 1e-6
+    for name in ("precision", "recall", "coverage"):
+        assert same["measures"][f"classifier_{name}"]["value"]["mean"] == 1
+    assert other["evaluation"]["samples"] == 32
+    assert other["evaluation"]["reference_samples"] == 300
+    assert other["measures"]["classifier_frechet"]["value"]["mean"] > 1
+    assert (
+        f"32 images of {folder} against 300 of {reference}" in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--metrics", "fid", "--num", "9"], "--num 9 must be 10 or more"),
+        (
+            ["--metrics", "fid", "--reference", "all"],
+            "--reference all must be train or",
+        ),
+        (["--batch-stats"], "--batch-stats is of --metrics: add --metrics fid"),
+        (["--checkpoint", "all"], "--checkpoint all compares Frechet distances"),
+        (["--images", "x"], "one of a run directory and --images PATH"),
+        (["--metrics", "fids"], "invalid choice 'fids' for argument '--metrics'"),
+    ],
+)
+def test_a_mistake_gets_one_sentence_and_exit_2(run, arguments, part):
+    code, error = in_process(evaluate, run, *arguments)
+    assert code == 2
+    assert part in error
+    assert error.count("\n") == 1
+
+
+def test_images_that_cannot_be_compared_are_refused(tmp_path, dataset):
+    for name, array in (
+        ("small", dataset.train[:20, :8]),
+        ("few", dataset.train[:9]),
+        ("floats", dataset.train[:20] / 255),
+        ("good", dataset.train[:20]),
+    ):
+        np.savez(tmp_path / f"{name}.npz", images=array)
+    (tmp_path / "bad.npz").write_text("no archive")
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    for size in (8, 16):
+        Image.new("L", (size, size)).save(mixed / f"{size}.png")
+    (tmp_path / "empty").mkdir()
+    good = tmp_path / "good.npz"
+    for name, part in (
+        ("small.npz", "bring both to one size and number of channels"),
+        ("few.npz", "has 9 images: give 10 or more"),
+        ("floats.npz", "floats.npz is float64[20, 16, 16, 1]: it must be uint8"),
+        ("bad.npz", "is no .npz file with `images`"),
+        ("mixed", "has images of different sizes, 16.png and 8.png"),
+        ("empty", "has no image files"),
+        ("nowhere", "is neither a folder of images nor an .npz file"),
+    ):
+        path = tmp_path / name
+        code, error = in_process(evaluate, "--images", path, "--reference", good)
+        assert (code, error.count("\n")) == (2, 1)
+        assert f"--images {path}" in error
+        assert part in error
+    for more, part in (
+        (["--reference", good, *CLASSIFIER], "needs labels, which --reference"),
+        ([], f"--images {good} needs --reference"),
+        (["--reference", good, "--num", "9"], "--num is of runs"),
+    ):
+        code, error = in_process(evaluate, "--images", good, *more)
+        assert (code, error.count("\n"), part in error) == (2, 1, True), error
+
+
+# ------------------------------------------------------------------------- in training
+
+
+def test_a_run_is_measured_while_it_trains(run, dataset, extractor):
+    lines = [r for r in records(run) if "classifier_frechet" in r]
+    assert [r["step"] for r in lines] == [5, 10, 15]
+    config, spec, _ = restore.restore_run(run)
+    real = moments_of(extractor, dataset.train)
+    for line in lines:
+        weights = sampling.weights(restore.restore_run(run, line["step"])[2])
+        stream = make_stream(config, spec)(weights, SEED, 150)
+        fake = np.concatenate(list(stream))
+        expected = scores.frechet_distance(moments_of(extractor, fake), real)
+        assert line["classifier_frechet"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_best_state_is_kept_and_found_again(run, tmp_path):
+    lines = {r["step"]: r.get("classifier_frechet") for r in records(run)}
+    step = min(lines, key=lines.get)
+    told = json.loads((run / "best.json").read_text())
+    assert told == {
+        "step": step,
+        "metric": "classifier_frechet",
+        "value": lines[step],
+    }
+    best, same = (restore.restore_run(run, which)[2] for which in ("best", step))
+    for a, b in zip(*map(jax.tree.leaves, (best.generator, same.generator))):
+        np.testing.assert_array_equal(a, b)
+    out = tmp_path / "best.npz"
+    code, error = in_process(
+        sample, run, "--checkpoint", "best", "--num", "4", "--out", out
+    )
+    assert (code, error) == (0, "")
+    found = measured(run, "--metrics", "fid", "--num", "32", "--checkpoint", "best")
+    assert found["evaluation"]["step"] == step
+
+
+def test_a_worse_state_later_does_not_replace_the_best(run, tmp_path):
+    states = [restore.restore_run(run, step)[2] for step in (5, 10, 15)]
+    for state, value in zip(states, (3.0, 1.0, 2.0), strict=True):
+        keep_best(tmp_path, state, "fid", value)
+    told = json.loads((tmp_path / "best.json").read_text())
+    assert told == {"step": 10, "metric": "fid", "value": 1.0}
+    assert [p.name for p in (tmp_path / "checkpoints-best").iterdir()] == ["10"]
+    # Killed between checkpoint and record, it is recorded when the step comes again.
+    (tmp_path / "best.json").unlink()
+    keep_best(tmp_path, states[1], "fid", 1.0)
+    assert json.loads((tmp_path / "best.json").read_text()) == told
+
+
+def test_measuring_changes_nothing_of_the_training_nor_of_a_resumed_one(run, tmp_path):
+    plain = tmp_path / "plain"
+    average = ("--optimizer.average", "0.9", "--run.steps", "15")
+    never = ("--run.evaluate-every", "0")
+    trained(plain, *average, *never)
+    stopped = trained(tmp_path / "stopped", *average[:2], "--run.steps", "10")
+    trained(stopped, *average, "--extend")
+    expected = final_arrays(run)
+    for other in (plain, stopped):
+        for name, array in final_arrays(other).items():
+            np.testing.assert_array_equal(array, expected[name], name)
+    assert json.loads((stopped / "best.json").read_text()) == json.loads(
+        (run / "best.json").read_text()
+    )
+    assert not (plain / "best.json").exists()
+    code, error = in_process(evaluate, plain, "--checkpoint", "best")
+    assert (code, "has none, for run.evaluate_every=0" in error) == (2, True)
+
+
+def test_measuring_takes_no_time_of_the_rate_of_training(monkeypatch):
+    moments = iter((0.0, 10.0, 40.0, 50.0))
+    clock = types.SimpleNamespace(perf_counter=lambda: next(moments))
+    monkeypatch.setattr(loop, "time", clock)
+    clock = loop.Clock(0)
+    assert clock.leave_out(lambda: {"fid": 3.0}) == {"fid": 3.0}
+    # 20 steps in the 50 s without the 30.
+    assert clock.rate(20) == 1
+
+
+def test_a_state_that_is_not_finite_is_not_measured(tmp_path, monkeypatch):
+    def measure(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(BestCheckpoint, "measure", measure)
+    out, rate = tmp_path / "run", ("--optimizer.critic-lr", "1e30")
+    code, error = in_process(train, *TINY, *WATCHED, *rate, "--out", out)
+    assert (code, "training has diverged" in error) == (2, True), error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--run.evaluate-every", "7"], "must be a multiple of run.chunk=5"),
+        (["--run.evaluate-num", "1"], "run.evaluate_num=1 must be 2 or more"),
+        (["--data.source", "8gaussians"], "run.evaluate_every=5 needs images"),
+    ],
+)
+def test_a_configuration_that_cannot_be_measured_is_refused(tmp_path, arguments, part):
+    out = tmp_path / "run"
+    code, error = in_process(train, *TINY, *WATCHED, *arguments, "--out", out)
+    assert (code, part in error, error.count("\n")) == (2, True, 1), error
+
+
+def test_data_without_labels_leave_an_empty_directory_behind(tmp_path):
+    path, out = tmp_path / "images.npz", tmp_path / "run"
+    rng = np.random.default_rng(0)
+    np.savez(path, images=rng.integers(0, 256, (64, 16, 16, 1), np.uint8))
+    source = ("--data.source", "npz", "--data.dir", path)
+    code, error = in_process(train, *TINY, *WATCHED, *source, "--out", out)
+    assert code == 2
+    expected = f"run.evaluate_features=classifier needs labels, which {path} has none"
+    assert expected in error
+    assert not list(out.iterdir())

@@ -1,0 +1,106 @@
+"""How the tests run the commands: as processes, and in this one where that will do."""
+
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from wgan_jax import cli
+from wgan_jax.runs.restore import restore_run
+
+ROOT = Path(__file__).parents[1]
+CACHE = tempfile.TemporaryDirectory(prefix="wgan_jax_tests_")
+
+# WGAN-GP on 16x16 digits with a BatchNorm generator and the critic's warm-up: what has
+# to survive a kill, at a size that takes seconds.
+TINY = """--config configs/digits.py --data.image-size 16 --data.batch-size 8
+--data.heldout 32 --model.features 2 --model.generator-widths 2 1
+--model.critic-widths 1 2 --model.z-dim 8 --objective.n-critic 2 --objective.warmup
+--run.chunk 5 --run.log-every 5 --run.sample-every 40 --run.checkpoint-every 10
+--run.grid 16 --optimizer.decay constant""".split()  # noqa: SIM905
+
+
+def environment(cached=True, optimised=True):
+    """The environment of a command: the package on its path, programs compiled once.
+
+    optimised: as for users, unlike the programs of most tests (see conftest.py).
+    """
+    kept = dict(os.environ)
+    if optimised:
+        kept.pop("XLA_FLAGS", None)
+    kept |= {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": CACHE.name}
+    if not cached:
+        kept["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+    return kept
+
+
+def launch(module, *arguments, before=(), cached=True):
+    """Starts `python -m wgan_jax.MODULE`, after the words `before`."""
+    return subprocess.Popen(
+        [*before, sys.executable, "-m", f"wgan_jax.{module}", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=environment(cached),
+    )
+
+
+def python_m(module, *arguments, **more):
+    """Runs `python -m wgan_jax.MODULE` to its end."""
+    process = launch(module, *arguments, **more)
+    stdout, stderr = process.communicate(timeout=600)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def in_process(module, *arguments, cwd=ROOT):
+    """Runs a command here: (exit status, what it wrote to stderr)."""
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    errors, before, hook = io.StringIO(), Path.cwd(), sys.unraisablehook
+    os.chdir(cwd)
+    try:
+        with contextlib.redirect_stderr(errors):
+            cli.run(lambda: module.main([str(a) for a in arguments]))
+    except SystemExit as stop:
+        return stop.code, errors.getvalue()
+    finally:
+        os.chdir(before)
+        sys.unraisablehook = hook
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def configuration_names():
+    """The configurations of the repository."""
+    return sorted(p.stem for p in (ROOT / "configs").glob("[!_]*.py"))
+
+
+def records(run):
+    """The whole lines of metrics.jsonl; none where it is not there yet."""
+    path = Path(run) / "metrics.jsonl"
+    text = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in text.split("\n")[:-1]]
+
+
+def final_arrays(run):
+    """Every number of the newest checkpoint, as flat arrays by part of the state."""
+    state = restore_run(run)[2]
+    parts = {"key": jax.random.key_data(state.key), "step": state.step}
+    for name in ("generator", "critic"):
+        net = getattr(state, name)
+        parts |= {f"{name}/params": net.params, f"{name}/stats": net.stats}
+        parts |= {f"{name}/opt_state": net.opt_state}
+    if state.average is not None:
+        parts["average"] = (state.average.params, state.average.stats)
+    return {
+        name: np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(part)] or [[]])
+        for name, part in parts.items()
+    }

@@ -1,0 +1,519 @@
+"""Distances, divergences, modes and the critic's word, against closed forms."""
+
+import itertools
+import math
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import environment
+from jax.tree_util import Partial
+from scipy import integrate, optimize, stats
+from scipy.spatial.distance import cdist
+
+from wgan_jax.data.toys import toy_sample
+from wgan_jax.metrics import critic, mixtures, transport
+from wgan_jax.metrics import divergences as div
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+# ---------------------------------------------------------------------------- transport
+
+
+@pytest.mark.parametrize("d", [1, 2, 5])
+def test_w1_of_a_translation_is_the_norm_of_the_shift(d):
+    x, shift = normal(60, d), normal(d, seed=1)
+    found = transport.earth_mover(x, x + shift)
+    np.testing.assert_allclose(found, np.linalg.norm(shift), rtol=1e-12)
+
+
+def test_w1_of_points_known_by_hand():
+    # One point at 0; a quarter of the mass at 4, the rest at (3, 4).
+    x, y = [[0.0, 0.0]], [[4.0, 0.0], [3.0, 4.0], [3.0, 4.0], [3.0, 4.0]]
+    np.testing.assert_allclose(transport.earth_mover(x, y), 4.75, rtol=1e-14)
+    # The corners of a square against its centre, and against themselves.
+    square = np.array([[0, 0], [0, 2], [2, 0], [2, 2]])
+    found = transport.earth_mover(square, np.ones((4, 2)))
+    np.testing.assert_allclose(found, math.sqrt(2), rtol=1e-14)
+    assert transport.earth_mover(square, square[::-1]) == 0.0
+
+
+def test_w1_of_equal_sizes_is_the_best_assignment():
+    x, y = normal(80, 3), normal(80, 3, seed=1) * 2
+    costs = cdist(x, y)
+    expected = costs[optimize.linear_sum_assignment(costs)].mean()
+    np.testing.assert_allclose(transport.earth_mover(x, y), expected, rtol=1e-12)
+
+
+def test_w1_of_unequal_sizes_is_that_of_the_samples_repeated_to_equal_ones():
+    x, y = normal(20, 2), normal(30, 2, seed=1) + 1
+    repeated = transport.earth_mover(np.repeat(x, 3, 0), np.repeat(y, 2, 0))
+    np.testing.assert_allclose(transport.earth_mover(x, y), repeated, rtol=1e-12)
+
+
+@pytest.mark.parametrize("sizes", [(50, 50), (30, 47), (12, 36)])
+def test_w1_on_the_line_by_sorting_is_scipys_and_that_of_the_plane(sizes):
+    x, y = normal(sizes[0]), normal(sizes[1], seed=1) * 2
+    found = transport.earth_mover(x, y)
+    np.testing.assert_allclose(found, stats.wasserstein_distance(x, y), rtol=1e-12)
+    # The network simplex, on the same points laid on a slanting line.
+    line = np.array([[0.6, 0.8]])
+    planar = transport.earth_mover(x[:, None] * line, y[:, None] * line)
+    np.testing.assert_allclose(found, planar, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "distance", [transport.earth_mover, transport.sliced_wasserstein]
+)
+def test_distances_know_no_order_and_are_symmetric(distance):
+    x, y = normal(40, 2), normal(33, 2, seed=1)
+    order = np.random.default_rng(2).permutation(40)
+    np.testing.assert_allclose(distance(x[order], y), distance(x, y), rtol=1e-12)
+    np.testing.assert_allclose(distance(y, x), distance(x, y), rtol=1e-12)
+
+
+def test_sliced_on_the_line_is_w1():
+    x, y = normal(50, 1), normal(31, 1, seed=1)
+    found = transport.sliced_wasserstein(x, y, projections=3)
+    expected = stats.wasserstein_distance(x[:, 0], y[:, 0])
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("d", [2, 3, 64])
+def test_sliced_of_a_translation_is_the_mean_length_of_a_projection(d):
+    x, shift, count = normal(5, d), normal(d, seed=1), 20_000
+    found = transport.sliced_wasserstein(x, x + shift, projections=count)
+    mean = math.gamma(d / 2) / (math.sqrt(math.pi) * math.gamma((d + 1) / 2))
+    # Var |<u, e>| = 1/d - mean^2; four standard errors.
+    error = 4 * math.sqrt((1 / d - mean**2) / count)
+    np.testing.assert_allclose(found / np.linalg.norm(shift), mean, atol=error)
+    assert mean == pytest.approx({2: 2 / math.pi, 3: 1 / 2}.get(d, mean), rel=1e-14)
+
+
+def test_sliced_is_the_mean_over_directions_and_at_most_w1():
+    x, y = normal(40, 2), normal(40, 2, seed=1) * [2, 0.5]
+    found = transport.sliced_wasserstein(x, y, seed=3, projections=20_000)
+    angles = np.linspace(0, np.pi, 200, endpoint=False)
+    projected = [
+        stats.wasserstein_distance(x @ u, y @ u)
+        for u in np.stack([np.cos(angles), np.sin(angles)], 1)
+    ]
+    error = 4 * np.std(projected) / math.sqrt(20_000)
+    np.testing.assert_allclose(found, np.mean(projected), atol=error)
+    assert found < transport.earth_mover(x, y)
+
+
+def test_the_seed_decides_the_directions():
+    x, y = normal(20, 3), normal(20, 3, seed=1)
+    a, b, c = (transport.sliced_wasserstein(x, y, s, projections=4) for s in (0, 0, 1))
+    assert a == b != c
+
+
+def test_spread_is_the_sample_standard_deviation():
+    assert transport.spread([1.0, 2.0, 6.0]) == transport.Spread(3.0, math.sqrt(7))
+
+
+def draw_plane(seed, n):
+    return normal(n, 2, seed=seed)
+
+
+def test_the_floor_is_above_zero_and_falls_as_samples_grow():
+    small, large = (
+        transport.sampling_floor(draw_plane, n, repeats=4, seed=0) for n in (20, 320)
+    )
+    assert small.mean > large.mean > 0
+    # About n^-1/2 in the plane, up to a logarithm: 16 times the points, a quarter.
+    assert 0.15 < large.mean / small.mean < 0.5
+    assert small.deviation > 0
+
+
+def test_the_floor_of_uniform_points_on_the_line_is_the_closed_form():
+    def draw(seed, n):
+        return np.random.default_rng(seed).uniform(size=n)
+
+    found = transport.sampling_floor(draw, 400, repeats=200, seed=0)
+    # sqrt(n) (F_n - G_n) is nearly normal with variance 2 t (1 - t): the mean absolute
+    # value integrates to sqrt(2) sqrt(2 / pi) pi / 8.
+    expected = math.sqrt(math.pi) / 4 / math.sqrt(400)
+    error = 4 * found.deviation / math.sqrt(200)
+    np.testing.assert_allclose(found.mean, expected, atol=error)
+
+
+def test_distance_to_truth_finds_a_shift_and_none_where_there_is_none():
+    there = transport.distance_to_truth(
+        lambda seed, n: draw_plane(seed, n) + [3.0, 4.0], draw_plane, 50, 3, seed=0
+    )
+    # W1 is between the distance of the means and that plus the floor.
+    assert abs(there.distance.mean - 5) < 4 * there.floor.mean
+    assert there.ratio == there.distance.mean / there.floor.mean > 5
+    same = transport.distance_to_truth(draw_plane, draw_plane, 50, 3, seed=0)
+    assert (same.distance, same.ratio) == (same.floor, 1.0)
+
+
+def test_a_floor_of_zero_makes_the_ratio_infinite():
+    def zeros(seed, n):
+        return np.zeros((n, 2))
+
+    there = transport.distance_to_truth(draw_plane, zeros, 5, 2, seed=0)
+    assert (there.floor.mean, there.ratio) == (0.0, math.inf)
+
+
+def test_all_draws_have_seeds_of_their_own():
+    seeds = transport.pair_seeds(0, 50)
+    assert len(np.unique(seeds)) == 100
+    assert not np.isin(transport.pair_seeds(1, 50), seeds).any()
+    # More repeats go on with the same ones.
+    np.testing.assert_array_equal(transport.pair_seeds(0, 3), seeds[:3])
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "part"),
+    [
+        (np.ones((3, 2)), np.ones((3, 3)), "must be"),
+        (np.ones((3, 2)), np.ones((0, 2)), "must be"),
+        (np.ones((3, 2, 2)), np.ones((3, 2, 2)), "must be"),
+        (np.ones((3, 2)), np.full((3, 2), np.nan), "finite"),
+    ],
+)
+def test_what_are_no_samples_is_refused(x, y, part):
+    for distance in (transport.earth_mover, transport.sliced_wasserstein):
+        with pytest.raises(ValueError, match=part):
+            distance(x, y)
+
+
+def test_an_optimum_not_reached_is_an_error_and_no_number():
+    with pytest.raises(RuntimeError, match="no optimal transport between 50 and 50"):
+        transport.earth_mover(normal(50, 2), normal(50, 2, seed=1), iterations=3)
+
+
+def test_pot_brings_no_other_array_library_with_it():
+    script = (
+        "import sys; from wgan_jax.metrics import transport as t; "
+        "assert 'ot' not in sys.modules; "
+        "print(t.earth_mover([[0, 0]], [[3, 4]])); "
+        "print([m for m in ('jax', 'torch', 'tensorflow') if m in sys.modules])"
+    )
+    kept = {k: v for k, v in environment().items() if not k.startswith("POT_")}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        env=kept,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "5.0\n[]\n", done.stderr
+
+
+# -------------------------------------------------------------------------- divergences
+
+
+def test_divergences_of_two_coins():
+    p, q = np.array([0.5, 0.5]), np.array([0.9, 0.1])
+    assert div.total_variation(p, q) == pytest.approx(0.4, rel=1e-14)
+    expected = 0.5 * math.log(0.5 / 0.9) + 0.5 * math.log(0.5 / 0.1)
+    assert div.kullback_leibler(p, q) == pytest.approx(expected, rel=1e-14)
+    # JS is the entropy of the mean less the mean of the entropies.
+    entropies = [stats.entropy(v) for v in ((p + q) / 2, p, q)]
+    expected = entropies[0] - (entropies[1] + entropies[2]) / 2
+    assert div.jensen_shannon(p, q) == pytest.approx(expected, rel=1e-13)
+
+
+def test_divergences_of_random_arrays_are_scipys():
+    rng = np.random.default_rng(0)
+    p, q = (v / v.sum() for v in rng.exponential(size=(2, 4, 5)))
+    expected = stats.entropy(p.ravel(), q.ravel())
+    assert div.kullback_leibler(p, q) == pytest.approx(expected, rel=1e-12)
+    assert div.jensen_shannon(p, q) == pytest.approx(div.jensen_shannon(q, p))
+    # Pinsker, and Lin's bounds of JS by TV.
+    tv, js = div.total_variation(p, q), div.jensen_shannon(p, q)
+    assert 2 * tv**2 < expected
+    assert tv**2 / 2 < js < math.log(2) * tv
+
+
+def test_disjoint_supports_reach_the_largest_values():
+    p, q = np.array([0.3, 0.7, 0, 0]), np.array([0, 0, 1.0, 0])
+    assert div.total_variation(p, q) == 1.0
+    assert div.kullback_leibler(p, q) == math.inf
+    assert div.jensen_shannon(p, q) == pytest.approx(math.log(2), rel=1e-15)
+
+
+def test_kl_is_infinite_only_where_q_lacks_what_p_has():
+    p, q = np.array([1.0, 0.0]), np.array([0.5, 0.5])
+    assert div.kullback_leibler(p, q) == pytest.approx(math.log(2), rel=1e-15)
+    assert div.kullback_leibler(q, p) == math.inf
+
+
+def test_equal_distributions_are_at_zero():
+    p = np.array([0.1, 0.2, 0.7])
+    for distance in (div.total_variation, div.kullback_leibler, div.jensen_shannon):
+        assert distance(p, p) == pytest.approx(0.0, abs=1e-15)
+
+
+def test_tiny_probabilities_overflow_nowhere():
+    p, q = np.array([1e-320, 1.0]), np.array([1.0, 1e-320])
+    assert div.kullback_leibler(p, q) == pytest.approx(-math.log(1e-320))
+    assert div.jensen_shannon(p, q) == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize(
+    ("p", "q"),
+    [([0.5, 0.5], [1.0]), ([0.5, 0.6], [0.5, 0.5]), ([1.5, -0.5], [0.5, 0.5])],
+)
+def test_what_are_no_probabilities_is_refused(p, q):
+    for distance in (div.total_variation, div.kullback_leibler, div.jensen_shannon):
+        with pytest.raises(ValueError, match="probabilities"):
+            distance(p, q)
+
+
+def test_histogram_keeps_what_lies_outside_apart():
+    found = div.histogram([0.5, 0.6, 1.5, -1.0, 9.0], [0, 1, 2, 3])
+    np.testing.assert_array_equal(found, [0.4, 0.2, 0.0, 0.4])
+    points = [[0.5, 0.5], [0.5, 1.5], [1.5, 0.5], [1.5, 7.0]]
+    found = div.histogram(points, [[0, 1, 2], [0, 1, 2]])
+    np.testing.assert_array_equal(found, [0.25, 0.25, 0.25, 0, 0.25])
+
+
+def test_histogram_of_samples_has_the_divergence_of_their_distributions():
+    edges = np.linspace(-6, 7, 40)
+    cells = [np.diff(stats.norm.cdf(edges, m)) for m in (0, 1)]
+    exact = div.total_variation(*(np.append(c, 1 - c.sum()) for c in cells))
+    drawn = [div.histogram(normal(200_000, seed=m) + m, edges) for m in (0, 1)]
+    assert div.total_variation(*drawn) == pytest.approx(exact, abs=5e-3)
+    # Cells can only lose: what the densities themselves are apart is the bound.
+    pair = div.Gaussian(0, 1), div.Gaussian(1, 1)
+    assert exact <= div.gaussian_total_variation(*pair) < exact + 2e-2
+
+
+PAIRS = [
+    (0.0, 1.0, 1.0, 1.0),
+    (0.0, 1.0, 0.0, 3.0),
+    (2.0, 0.5, -1.0, 0.8),
+    (0.0, 1.0, 6.0, 1.0),
+    (0.3, 0.01, 0.0, 2.0),
+    (0.0, 1.0, 1.0, 1.000001),
+]
+
+
+def by_quadrature(integrand, p, q):
+    """SciPy's adaptive quadrature, over pieces of two deviations of either Gaussian."""
+    steps = np.arange(-14, 15, 2)
+    ends = np.unique([g.mean + steps * g.deviation for g in (p, q)])
+    return sum(
+        integrate.quad(integrand, a, b, epsabs=1e-15, limit=200)[0]
+        for a, b in itertools.pairwise(ends)
+    )
+
+
+@pytest.mark.parametrize("numbers", PAIRS)
+@pytest.mark.filterwarnings("ignore::scipy.integrate.IntegrationWarning")
+def test_divergences_of_gaussians_are_their_integrals(numbers):
+    p, q = div.Gaussian(*numbers[:2]), div.Gaussian(*numbers[2:])
+    f, g = (stats.norm(d.mean, d.deviation) for d in (p, q))
+
+    def js(x):
+        middle = np.logaddexp(f.logpdf(x), g.logpdf(x)) - math.log(2)
+        return sum(h.pdf(x) * (h.logpdf(x) - middle) for h in (f, g)) / 2
+
+    def kl(x):
+        return f.pdf(x) * (f.logpdf(x) - g.logpdf(x))
+
+    expected = by_quadrature(js, p, q)
+    assert div.gaussian_jensen_shannon(p, q) == pytest.approx(expected, abs=1e-12)
+    expected = by_quadrature(kl, p, q)
+    assert div.gaussian_kullback_leibler(p, q) == pytest.approx(
+        expected, rel=1e-10, abs=1e-12
+    )
+    expected = by_quadrature(lambda x: abs(f.pdf(x) - g.pdf(x)), p, q) / 2
+    assert div.gaussian_total_variation(p, q) == pytest.approx(expected, abs=1e-8)
+    for distance in (div.gaussian_total_variation, div.gaussian_jensen_shannon):
+        assert distance(q, p) == pytest.approx(distance(p, q), abs=1e-14)
+
+
+def test_gaussians_in_known_values():
+    unit = div.Gaussian(0, 1)
+    # erf(1 / sqrt 2) is the mass within one deviation; KL is d^2 / 2.
+    assert div.gaussian_total_variation(unit, div.Gaussian(2, 1)) == pytest.approx(
+        0.6826894921370859, rel=1e-14
+    )
+    assert div.gaussian_kullback_leibler(unit, div.Gaussian(3, 1)) == 4.5
+    far = div.Gaussian(100, 1)
+    assert div.gaussian_total_variation(unit, far) == 1.0
+    assert div.gaussian_jensen_shannon(unit, far) == pytest.approx(math.log(2))
+    for distance in (
+        div.gaussian_total_variation,
+        div.gaussian_kullback_leibler,
+        div.gaussian_jensen_shannon,
+    ):
+        assert distance(unit, unit) == pytest.approx(0.0, abs=1e-14)
+
+
+def test_gaussians_do_not_know_their_unit():
+    p, q = div.Gaussian(0.2, 0.5), div.Gaussian(1, 2)
+    wide = [div.Gaussian(1e4 * g.mean, 1e4 * g.deviation) for g in (p, q)]
+    for distance in (
+        div.gaussian_total_variation,
+        div.gaussian_kullback_leibler,
+        div.gaussian_jensen_shannon,
+    ):
+        assert distance(*wide) == pytest.approx(distance(p, q), rel=1e-11)
+
+
+def test_a_gaussian_needs_a_deviation():
+    with pytest.raises(ValueError, match="deviation=0 must be greater than 0"):
+        div.Gaussian(1, 0)
+
+
+@pytest.mark.parametrize("theta", [-0.5, 0.0, 2.0])
+def test_parallel_lines_are_told_by_w1_alone(theta):
+    z = (np.arange(40) + 0.5) / 40
+    lines = [np.stack([np.full(40, t), z], 1) for t in (0.0, theta)]
+    expected = div.parallel_lines(theta)
+    found = transport.earth_mover(*lines)
+    np.testing.assert_allclose(expected["wasserstein"], found, rtol=1e-14)
+    edges = [np.arange(-2.25, 2.5, 0.5), np.linspace(0, 1, 5)]
+    cells = [div.histogram(line, edges) for line in lines]
+    for name in ("total_variation", "kullback_leibler", "jensen_shannon"):
+        assert getattr(div, name)(*cells) == pytest.approx(expected[name], abs=1e-15)
+
+
+# ----------------------------------------------------------------------------- mixtures
+
+
+@pytest.mark.parametrize("name", mixtures.MIXTURES)
+def test_centres_and_deviations_are_those_of_the_toys(name):
+    points = np.asarray(toy_sample(name, jax.random.key(0), 20_000), float)
+    centres = mixtures.centres(name)
+    distance = cdist(points, centres)
+    nearest = distance.argmin(1)
+    assert len(np.unique(nearest)) == len(centres) == int(name.split("g")[0])
+    offsets = (points - centres[nearest]) / mixtures.deviation(name)
+    # Four standard errors of a mean of about 800 and of a deviation of 40,000 numbers.
+    for i in range(len(centres)):
+        own = offsets[nearest == i]
+        assert np.abs(own.mean(0)).max() < 4 / math.sqrt(len(own))
+    assert offsets.std() == pytest.approx(1, abs=4 / math.sqrt(2 * 40_000))
+
+
+@pytest.mark.parametrize("name", mixtures.MIXTURES)
+def test_true_samples_are_high_quality_as_often_as_rayleigh_says(name):
+    points = toy_sample(name, jax.random.key(1), 20_000)
+    share = 1 - math.exp(-9 / 2)
+    error = 4 * math.sqrt(share * (1 - share) / 20_000)
+    assert mixtures.high_quality(points, name) == pytest.approx(share, abs=error)
+    shares = mixtures.mode_shares(points, name)
+    fair = share / len(shares)
+    error = 4.5 * math.sqrt(fair / 20_000)
+    np.testing.assert_allclose(shares, fair, atol=error)
+    assert mixtures.modes_covered(points, name) == len(shares)
+
+
+@pytest.mark.parametrize("name", mixtures.MIXTURES)
+def test_three_deviations_are_the_border_of_a_mode(name):
+    centres, step = mixtures.centres(name), mixtures.deviation(name)
+    direction = np.array([0.6, 0.8])
+    for distance, good in ((2.999, 1.0), (3.001, 0.0)):
+        points = centres + distance * step * direction
+        assert mixtures.high_quality(points, name) == good
+        assert mixtures.modes_covered(points, name) == good * len(centres)
+
+
+def test_modes_are_counted_from_as_many_samples_as_asked():
+    centres = mixtures.centres("8gaussians")
+    # Six samples on one mode, one on another, one on none.
+    points = np.concatenate([np.repeat(centres[2:3], 6, 0), centres[5:6], [[9, 9]]])
+    shares = mixtures.mode_shares(points, "8gaussians")
+    np.testing.assert_array_equal(shares * 8, [0, 0, 6, 0, 0, 1, 0, 0])
+    assert mixtures.high_quality(points, "8gaussians") == 7 / 8
+    counts = [mixtures.modes_covered(points, "8gaussians", n) for n in (1, 2, 6, 7)]
+    assert counts == [2, 1, 1, 0]
+
+
+def test_modes_of_what_is_no_mixture_are_refused():
+    with pytest.raises(ValueError, match="swiss_roll is no mixture"):
+        mixtures.modes_covered(np.zeros((3, 2)), "swiss_roll")
+
+
+# ------------------------------------------------------------------------------- critic
+
+
+@pytest.mark.parametrize("slope", [1e-3, 1.0, 50.0])
+def test_a_linear_critic_is_calibrated_to_the_mean_projection(slope):
+    real, fake = normal(70, 3), normal(70, 3, seed=1) + 2
+    real, fake = jnp.asarray(real, jnp.float32), jnp.asarray(fake, jnp.float32)
+    direction = jnp.array([2.0, -1.0, 2.0]) / 3
+    found = critic.measure(lambda x: slope * x @ direction + 7, real, fake, size=32)
+    expected = float(((real - fake) @ direction).mean())
+    # float32 scores about 7, however small the slope.
+    atol = 2e-6 / slope
+    np.testing.assert_allclose(found.calibrated, expected, rtol=1e-5, atol=atol)
+    np.testing.assert_allclose(found.mean_norm, slope, rtol=1e-5)
+    np.testing.assert_allclose(found.lower_bound_on_points, found.calibrated, rtol=1e-5)
+
+
+def test_the_critic_of_a_translation_tells_w1():
+    shift = np.float32([3.0, -4.0])
+    fake = normal(100, 2).astype("f4")
+    found = critic.measure(lambda x: 0.1 * x @ shift, fake + shift, fake)
+    w1 = transport.earth_mover(fake + shift, fake)
+    np.testing.assert_allclose(found.calibrated, w1, rtol=1e-5)
+
+
+def test_the_largest_slope_bounds_w1_from_below_where_the_mean_overshoots():
+    # Real at 0 and 10, fake at 1 and 9, all four pairs alike. The best critic may be
+    # flat from 1 to 9, which half of the pairs cross though no mass does.
+    real = np.tile(np.float32([[0], [10]]), (1000, 1))
+    fake = np.repeat(np.float32([[1], [9]]), 1000, 0)
+    found = critic.measure(
+        lambda x: jnp.maximum(1 - x, x - 9).clip(0)[:, 0], real, fake
+    )
+    w1 = transport.earth_mover(real, fake)
+    assert (w1, found.estimate, found.largest_norm) == (1.0, 1.0, 1.0)
+    assert found.lower_bound_on_points == 1.0
+    # Slope 1 all the way of the short pairs, on a ninth of the long ones.
+    error = 4 * math.sqrt(1 / 9 * 8 / 9 / 1000) / 2
+    assert found.mean_norm == pytest.approx(5 / 9, abs=error)
+    assert found.calibrated == pytest.approx(9 / 5, rel=error / (5 / 9) * 1.1)
+
+
+def test_gradients_are_taken_between_the_samples():
+    # Slope |x| along the segment from 0 to 1: uniform on it, mean 1/2, largest below 1.
+    real, fake = jnp.ones((4000, 1)), jnp.zeros((4000, 1))
+    found = critic.measure(lambda x: jnp.square(x[:, 0]) / 2, real, fake)
+    assert found.estimate == 0.5
+    assert found.mean_norm == pytest.approx(0.5, abs=4 / math.sqrt(12 * 4000))
+    assert 0.99 < found.largest_norm < 1
+
+
+def test_weights_are_an_argument_of_the_compiled_measure():
+    real, fake = jnp.ones((6, 2)), jnp.zeros((6, 2))
+    traces = []
+
+    def linear(w, x):
+        traces.append(1)
+        return x @ w
+
+    one, two = (
+        critic.measure(Partial(linear, w * jnp.ones(2)), real, fake) for w in (1.0, 3.0)
+    )
+    first = len(traces)
+    critic.measure(Partial(linear, jnp.ones(2)), real, fake)
+    assert len(traces) == first
+    assert (one.estimate, two.estimate) == (2.0, 6.0)
+    np.testing.assert_allclose(one.calibrated, two.calibrated, rtol=1e-6)
+
+
+def test_a_flat_critic_tells_nothing():
+    found = critic.measure(lambda x: 0 * x[:, 0], jnp.ones((3, 2)), jnp.zeros((3, 2)))
+    assert found.estimate == 0
+    assert math.isnan(found.calibrated)
+    assert math.isnan(found.lower_bound_on_points)
+
+
+def test_samples_of_unequal_number_are_refused():
+    with pytest.raises(ValueError, match="3 real and 2 fake samples"):
+        critic.measure(lambda x: x[:, 0], jnp.ones((3, 2)), jnp.ones((2, 2)))

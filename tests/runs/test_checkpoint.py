@@ -1,0 +1,428 @@
+import dataclasses
+import json
+import shutil
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wgan_jax.algorithm.state import init_state, make_spec
+from wgan_jax.algorithm.steps import train_chunk
+from wgan_jax.config import Config, Data, Model, Objective, Optimizer
+from wgan_jax.data.batches import make_get_batch
+from wgan_jax.errors import UserError
+from wgan_jax.runs.checkpoint import Checkpoints
+
+# A read that fails leaves others behind, which TensorStore finishes after Orbax has
+# closed the event loop they report to.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+CONFIG = Config(
+    data=Data(source="8gaussians", batch_size=4),
+    model=Model(
+        kind="mlp",
+        z_dim=2,
+        features=3,
+        generator_widths=(1, 1),
+        critic_widths=(1,),
+        output="linear",
+    ),
+    objective=Objective(n_critic=1),
+    optimizer=Optimizer(average=0.9),
+)
+
+
+def spec_of(config):
+    return make_spec(config, make_get_batch(config.data, 0))
+
+
+def state_of(config=CONFIG, step=7, seed=0):
+    """A state whose every number is drawn: initial ones are mostly 0 or 1."""
+    abstract = jax.eval_shape(
+        partial(init_state, spec=spec_of(config)), jax.random.key(0)
+    )
+    rng = np.random.default_rng(seed)
+
+    def fill(leaf):
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.key(seed + 5)
+        if leaf.dtype == jnp.int32:
+            return jnp.int32(rng.integers(0, 1000))
+        return jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype)
+
+    state = jax.tree.map(fill, abstract)
+    return dataclasses.replace(state, step=jnp.int32(step))
+
+
+def numbers(state):
+    """The leaves of a state by their names, as numpy arrays of their own."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+    return {
+        jax.tree_util.keystr(path): np.array(
+            jax.random.key_data(leaf)
+            if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+            else leaf
+        )
+        for path, leaf in leaves
+    }
+
+
+def assert_same(found, expected):
+    """found: a state; expected: the `numbers` of another."""
+    found = numbers(found)
+    assert found.keys() == expected.keys()
+    for name in found:
+        assert found[name].dtype == expected[name].dtype, name
+        assert found[name].tobytes() == expected[name].tobytes(), name
+
+
+@pytest.fixture
+def open_run(tmp_path):
+    """A function that opens the run's checkpoints, as a new process would."""
+    opened = []
+
+    def open_it(keep=5, keep_every=0):
+        if opened:
+            opened.pop().manager.close()
+        opened.append(Checkpoints(tmp_path / "checkpoints", keep, keep_every))
+        return opened[-1]
+
+    yield open_it
+    opened.pop().manager.close()
+
+
+@pytest.fixture(scope="module")
+def all_saved(tmp_path_factory):
+    """Checkpoints in which the state of each step has another seed: its step."""
+    directory = tmp_path_factory.mktemp("saved")
+    with Checkpoints(directory, keep=9) as checkpoints:
+        for step in (1, 2, 3, 7, 10):
+            checkpoints.save(state_of(step=step, seed=step))
+        checkpoints.wait()
+    return directory
+
+
+@pytest.fixture
+def saved(all_saved, tmp_path):
+    """A function that puts checkpoints of these steps into the run."""
+
+    def put(*steps):
+        for step in steps:
+            name = str(step)
+            shutil.copytree(all_saved / name, tmp_path / "checkpoints" / name)
+
+    return put
+
+
+# -------------------------------------------------------------------------- round trip
+
+
+@pytest.mark.parametrize("kind", ["adam", "rmsprop", "rmsprop_tf1"])
+@pytest.mark.parametrize("average", [0.0, 0.99])
+def test_a_state_comes_back_bit_by_bit(open_run, kind, average):
+    config = dataclasses.replace(
+        CONFIG, optimizer=Optimizer(kind=kind, average=average)
+    )
+    state = state_of(config)
+    assert (state.average is None) == (average == 0)
+    checkpoints = open_run()
+    checkpoints.save(state)
+    checkpoints.wait()
+    like = state_of(config, step=0, seed=1)
+    found = open_run().restore(like, 7)
+    assert_same(found, numbers(state))
+    assert jax.tree.structure(found) == jax.tree.structure(state)
+    assert jnp.issubdtype(found.key.dtype, jax.dtypes.prng_key)
+    # A key of the same kind: it draws the same numbers.
+    np.testing.assert_array_equal(
+        jax.random.bits(found.key), jax.random.bits(state.key)
+    )
+
+
+def test_numbers_that_are_easily_lost_come_back(open_run):
+    state = state_of()
+    odd = jnp.array([np.nan, np.inf, -np.inf, -0.0, 1e-45, 3.4e38], jnp.float32)
+    kernel = jax.tree.leaves(state.generator.params)[0]
+    odd = jnp.resize(odd, kernel.shape)
+    params = jax.tree.map(lambda p: odd if p is kernel else p, state.generator.params)
+    state = dataclasses.replace(
+        state, generator=dataclasses.replace(state.generator, params=params)
+    )
+    checkpoints = open_run()
+    checkpoints.save(state)
+    checkpoints.wait()
+    assert_same(open_run().restore(state_of(), 7), numbers(state))
+
+
+def test_restore_newest_of_a_new_run_is_none(open_run):
+    checkpoints = open_run()
+    assert checkpoints.steps() == []
+    assert checkpoints.restore_newest(state_of(), pytest.fail, move=True) is None
+
+
+def test_restore_newest_takes_the_last_step(open_run, saved):
+    # 10 sorts before 7 as a name.
+    saved(3, 7, 10)
+    checkpoints = open_run()
+    assert checkpoints.steps() == [3, 7, 10]
+    found = checkpoints.restore_newest(state_of(), pytest.fail, move=True)
+    assert_same(found, numbers(state_of(step=10, seed=10)))
+    assert_same(checkpoints.restore(state_of(), 3), numbers(state_of(step=3, seed=3)))
+
+
+# ------------------------------------------------------------------------- copied first
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(open_run):
+    spec = spec_of(CONFIG)
+    chunk = jax.jit(partial(train_chunk, spec=spec), donate_argnums=0)
+    state = state_of(step=0)
+    samples = jnp.zeros((0, 2), jnp.uint8)
+    chunk = chunk.lower(state, samples, jnp.int32(1)).compile()
+    expected = numbers(state)
+    checkpoints = open_run()
+    checkpoints.save(state)
+    later, _ = chunk(state, samples, jnp.int32(3))
+    jax.block_until_ready(later)
+    assert any(leaf.is_deleted() for leaf in jax.tree.leaves(state.critic.params))
+    checkpoints.wait()
+    assert_same(open_run().restore(later, 0), expected)
+
+
+def test_what_is_written_is_the_state_at_the_time_of_save(open_run):
+    # Arrays that are changed where they lie, as donated memory is.
+    state = jax.tree.map(
+        lambda leaf: leaf if leaf.dtype == state_key_dtype() else np.array(leaf),
+        state_of(),
+    )
+    expected = numbers(state)
+    checkpoints = open_run()
+    checkpoints.save(state)
+    for leaf in jax.tree.leaves((state.generator, state.critic, state.average)):
+        leaf[...] = 77
+    checkpoints.wait()
+    assert_same(open_run().restore(state_of(seed=2), 7), expected)
+
+
+def state_key_dtype():
+    return jax.random.key(0).dtype
+
+
+# --------------------------------------------------------------------------- what stays
+
+
+def test_the_newest_and_the_multiples_are_kept(open_run):
+    checkpoints = open_run(keep=2, keep_every=2)
+    for step in range(1, 7):
+        checkpoints.save(state_of(step=step))
+    checkpoints.wait()
+    assert checkpoints.steps() == [2, 4, 5, 6]
+    assert open_run(keep=2, keep_every=2).steps() == [2, 4, 5, 6]
+
+
+def test_only_the_newest_are_kept_where_nothing_is_kept_for_good(open_run):
+    checkpoints = open_run(keep=2)
+    for step in (1, 2, 3):
+        checkpoints.save(state_of(step=step))
+    checkpoints.wait()
+    assert checkpoints.steps() == [2, 3]
+
+
+# ------------------------------------------------------------------------------ damage
+
+
+def array_file(folder):
+    """The file with the arrays themselves, which do not compress.
+
+    Those below ocdbt.process_0 were merged into it, and are never read again.
+    """
+    return max((folder / "state" / "d").iterdir(), key=lambda p: p.stat().st_size)
+
+
+def truncate(folder):
+    file = array_file(folder)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def overwrite(folder):
+    file = array_file(folder)
+    file.write_bytes(b"\xff" * file.stat().st_size)
+
+
+def remove_arrays(folder):
+    array_file(folder).unlink()
+
+
+def remove_metadata(folder):
+    (folder / "state" / "_METADATA").unlink()
+
+
+def remove_checksum(folder):
+    (folder / "meta" / "metadata").unlink()
+
+
+def change_checksum(folder):
+    # As if a bit of the arrays had turned over where no format notices.
+    file = folder / "meta" / "metadata"
+    meta = json.loads(file.read_text())
+    file.write_text(json.dumps({"crc32": meta["crc32"] ^ 1}))
+
+
+def remove_state(folder):
+    shutil.rmtree(folder / "state")
+
+
+def empty(folder):
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+DAMAGES = [
+    truncate,
+    overwrite,
+    remove_arrays,
+    remove_metadata,
+    remove_checksum,
+    change_checksum,
+    remove_state,
+    empty,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_passed_over_and_moved(
+    open_run, saved, tmp_path, damage
+):
+    saved(1, 2)
+    damage(tmp_path / "checkpoints" / "2")
+    checkpoints, said = open_run(), []
+    found = checkpoints.restore_newest(state_of(), said.append, move=True)
+    assert_same(found, numbers(state_of(step=1, seed=1)))
+    assert said[0].startswith("checkpoint 2 is damaged (")
+    assert said[1:] == ["going on from checkpoint 1, the newest that is whole"]
+    assert (tmp_path / "damaged-2").is_dir()
+    assert checkpoints.steps() == [1]
+
+
+def test_the_step_of_a_damaged_checkpoint_can_be_saved_again(open_run, saved, tmp_path):
+    saved(1, 2)
+    truncate(tmp_path / "checkpoints" / "2")
+    checkpoints, said = open_run(), []
+    checkpoints.restore_newest(state_of(), said.append, move=True)
+    checkpoints.save(state_of(step=2, seed=3))
+    checkpoints.wait()
+    found = open_run().restore_newest(state_of(), pytest.fail, move=True)
+    assert_same(found, numbers(state_of(step=2, seed=3)))
+
+
+def test_a_damaged_checkpoint_stays_where_nothing_may_be_moved(
+    open_run, saved, tmp_path
+):
+    saved(1, 2)
+    truncate(tmp_path / "checkpoints" / "2")
+    said = []
+    found = open_run().restore_newest(state_of(), said.append, move=False)
+    assert_same(found, numbers(state_of(step=1, seed=1)))
+    assert len(said) == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoints"]
+    assert open_run().steps() == [1, 2]
+
+
+def test_damaged_checkpoints_do_not_replace_each_other(open_run, saved, tmp_path):
+    (tmp_path / "damaged-3").mkdir()
+    saved(1, 2, 3)
+    truncate(tmp_path / "checkpoints" / "2")
+    truncate(tmp_path / "checkpoints" / "3")
+    checkpoints, said = open_run(), []
+    found = checkpoints.restore_newest(state_of(), said.append, move=True)
+    assert int(found.step) == 1
+    assert len(said) == 3
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert names == ["checkpoints", "damaged-2", "damaged-3", "damaged-3.1"]
+    assert checkpoints.steps() == [1]
+
+
+def test_where_all_are_damaged_nothing_is_moved_and_a_way_out_is_told(
+    open_run, saved, tmp_path
+):
+    saved(1, 2)
+    for step in (1, 2):
+        truncate(tmp_path / "checkpoints" / str(step))
+    said = []
+    with pytest.raises(UserError, match="can be read: start again with --fresh"):
+        open_run().restore_newest(state_of(), said.append, move=True)
+    assert len(said) == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoints"]
+
+
+def test_what_a_killed_process_leaves_is_ignored(open_run, saved, tmp_path):
+    saved(1)
+    whole = tmp_path / "checkpoints" / "1"
+    left = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp"
+    shutil.copytree(whole, left)
+    truncate(left)
+    checkpoints = open_run()
+    assert checkpoints.steps() == [1]
+    found = checkpoints.restore_newest(state_of(), pytest.fail, move=True)
+    assert int(found.step) == 1
+    checkpoints.save(state_of(step=2, seed=2))
+    checkpoints.wait()
+    assert open_run().steps() == [1, 2]
+
+
+# ---------------------------------------------------------------------- another network
+
+
+def complaint(open_run, config):
+    """What restoring step 7 says to someone whose networks are those of `config`."""
+    with pytest.raises(UserError) as error:
+        open_run().restore_newest(state_of(config), pytest.fail, move=True)
+    return str(error.value)
+
+
+def test_a_wider_network_is_named_with_both_shapes(open_run, saved, tmp_path):
+    saved(7)
+    model = dataclasses.replace(CONFIG.model, z_dim=5)
+    message = complaint(open_run, dataclasses.replace(CONFIG, model=model))
+    # The first name in the order of the state's fields.
+    assert (
+        f"checkpoint {tmp_path / 'checkpoints' / '7'} is of another network" in message
+    )
+    assert "generator/params/layers/0/kernel is [2, 3]" in message
+    assert message.endswith("but this configuration needs [5, 3]")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {"optimizer": Optimizer(average=0.0)},
+            "this configuration has no average/",
+        ),
+        (
+            {"optimizer": Optimizer(kind="rmsprop", average=0.9)},
+            "this configuration has no ",
+        ),
+    ],
+)
+def test_a_part_too_many_is_named(open_run, saved, changes, expected):
+    saved(7)
+    assert expected in complaint(open_run, dataclasses.replace(CONFIG, **changes))
+
+
+def test_a_part_that_is_missing_is_named(open_run, saved):
+    saved(7)
+    model = dataclasses.replace(CONFIG.model, critic_widths=(1, 1))
+    message = complaint(open_run, dataclasses.replace(CONFIG, model=model))
+    assert "critic/" in message
+    assert "but this configuration needs [" in message
+
+
+def test_restore_of_a_step_that_is_not_kept_fails(open_run, saved):
+    saved(7)
+    with pytest.raises(Exception, match="8"):
+        open_run().restore(state_of(), 8)

@@ -1,0 +1,108 @@
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from wgan_jax.runs.log import ProgressLine, RunLog, duration
+
+
+def records(directory):
+    lines = (directory / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_records_are_written_at_once(tmp_path):
+    with RunLog(tmp_path, 0, tensorboard=False) as log:
+        log.write(25, {"wasserstein": 1.5, "seconds": 2})
+        # While it is open: a killed run keeps what it logged.
+        assert records(tmp_path) == [{"step": 25, "wasserstein": 1.5, "seconds": 2}]
+        log.write(50, {"wasserstein": 0.1})
+        assert records(tmp_path)[1] == {"step": 50, "wasserstein": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("step", "kept"),
+    [(0, []), (10, [10]), (19, [10]), (20, [10, 20]), (99, [10, 20, 30])],
+)
+def test_reopening_drops_what_was_logged_after_the_step(tmp_path, step, kept):
+    with RunLog(tmp_path, 0, tensorboard=False) as log:
+        for logged in (10, 20, 30):
+            log.write(logged, {"value": logged / 10})
+    with RunLog(tmp_path, step, tensorboard=False) as log:
+        assert log.board is None
+    assert records(tmp_path) == [{"step": s, "value": s / 10} for s in kept]
+
+
+@pytest.mark.parametrize("half", ['{"step": 20, "val', '{"value": 1}', "[20]", "7", ""])
+def test_half_a_line_is_dropped_and_the_next_one_is_whole(tmp_path, half):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 10, "value": 1.0}\n' + half)
+    with RunLog(tmp_path, 20, tensorboard=False) as log:
+        log.write(20, {"value": 2.0})
+    expected = [{"step": 10, "value": 1.0}, {"step": 20, "value": 2.0}]
+    assert records(tmp_path) == expected
+
+
+def use_all(directory, tensorboard):
+    with RunLog(directory, 0, tensorboard) as log:
+        log.write(5, {"wasserstein": 1.5})
+        log.picture(5, "samples", np.zeros((4, 6, 3), np.uint8))
+        log.histograms(5, {"critic/kernel": np.linspace(-1, 1, 20).reshape(4, 5)})
+        log.text("config", '{"a": 1}')
+
+
+def test_without_tensorboardx_metrics_are_written_alone(tmp_path, monkeypatch):
+    # None makes the import fail as if it were not installed.
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    use_all(tmp_path, tensorboard=True)
+    assert records(tmp_path) == [{"step": 5, "wasserstein": 1.5}]
+    assert [p.name for p in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_tensorboard_can_be_turned_off(tmp_path):
+    use_all(tmp_path, tensorboard=False)
+    assert [p.name for p in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+@pytest.mark.tensorboard
+def test_tensorboard_files_hold_scalars_pictures_histograms_and_text(tmp_path):
+    use_all(tmp_path, tensorboard=True)
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    content = events.read_bytes()
+    for name in (b"wasserstein", b"samples", b"critic/kernel", b"config"):
+        assert name in content
+    assert b"\x89PNG" in content
+    assert records(tmp_path) == [{"step": 5, "wasserstein": 1.5}]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0:00"),
+        (5.4, "0:05"),
+        (59.6, "1:00"),
+        (123, "2:03"),
+        (3599.4, "59:59"),
+        (3599.6, "1:00:00"),
+        (3723, "1:02:03"),
+        (100 * 3600 + 61, "100:01:01"),
+    ],
+)
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_progress_is_a_line_each_time_where_there_is_no_terminal(capsys):
+    line = ProgressLine()
+    line.show("one")
+    line.show("two")
+    assert capsys.readouterr().out == "one\ntwo\n"
+
+
+def test_progress_is_written_over_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    line = ProgressLine()
+    line.show("one")
+    line.show("two")
+    erase = "\r\x1b[2K"
+    assert capsys.readouterr().out == f"{erase}one{erase}two"

@@ -1,0 +1,281 @@
+"""The toy figures of the papers, and the formulas they are made of."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wgan_jax.config import TOYS
+from wgan_jax.data.toys import toy_sample
+from wgan_jax.metrics.divergences import Gaussian
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+
+import reproduce
+from figures import critics, gaussians, gradients, surfaces
+
+pytestmark = pytest.mark.figures
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A function name -> (numbers, line of the table) of the tiny form."""
+
+    def run(name):
+        out = tmp_path_factory.mktemp(name)
+        results = out / "results.md"
+        arguments = [name, "--tiny", "--out", str(out), "--results", str(results)]
+        assert reproduce.main(arguments) == 0
+        assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        [line] = [row for row in results.read_text().splitlines() if f"[{name}]" in row]
+        # Three cells, whatever the sentence says.
+        assert line.count("|") == 4
+        return json.loads((out / f"{name}.json").read_text())["numbers"], line
+
+    return run
+
+
+def test_gaussians(tiny):
+    numbers, line = tiny("gaussians")
+    assert "W1 = 4," in line
+    discriminator = numbers["discriminator"]
+    assert discriminator["bound"]["mean"] < numbers["jensen_shannon"] < np.log(2)
+    # The closed form on the grid: 1 / 2 between the means, 4 exp(-8) / (1 + exp(-8)) in
+    # the middle of the fakes.
+    assert numbers["optimal"]["probability"][80] == 0.5
+    at_fake = numbers["optimal_at_fake"]
+    np.testing.assert_allclose(at_fake["log_1_D"], 4 / (1 + np.exp(8)), rtol=1e-12)
+    np.testing.assert_allclose(at_fake["log_D"], 4 / (1 + np.exp(-8)), rtol=1e-12)
+    for name in ("penalty", "clip"):
+        found = numbers[name]
+        assert found["largest_slope"]["mean"] >= found["mean_slope"]["mean"] > 0
+        # Slopes are those of the scores that are drawn.
+        x, score = np.array(numbers["x"]), np.array(found["score"])
+        rise = np.trapezoid(found["slope"], x)
+        np.testing.assert_allclose(rise, score[-1] - score[0], rtol=0.05, atol=0.05)
+
+
+def test_surfaces(tiny):
+    numbers, line = tiny("surfaces")
+    found = numbers["8gaussians"]
+    for kind in ("fixed_clip", "fixed_penalty", "trained_clip", "trained_penalty"):
+        values = np.array(found[kind]["surface"])
+        assert values.shape == (12, 12)
+        assert (values.min(), values.max()) == (0, 1000)
+    # A coupling of x with x + noise costs E|N(0, I)| = sqrt(pi / 2); 60 points and
+    # three pairs leave a few tenths of chance.
+    assert 0.3 < found["fixed_distance"]["mean"] < np.sqrt(np.pi / 2) + 0.3
+    assert f"W1 {found['fixed_distance']['mean']:.2f}" in line
+    for kind in ("clip", "penalty"):
+        told = found[f"fixed_{kind}"]
+        assert told["lower_bound"]["mean"] <= told["calibrated"]["mean"]
+        assert len(found[f"trained_{kind}"]["points"]) == 400
+
+
+def test_gradients(tiny):
+    numbers, line = tiny("gradients")
+    assert numbers["layers"] == [3, 2, 1]
+    for name in gradients.BOUNDS:
+        logs = np.array(numbers[name]["log10_norms"])
+        assert logs.shape == (2, 3)
+        # d / d score of a mean over n is 1 / n: of two batches the norm is sqrt(2 / n).
+        np.testing.assert_allclose(logs[:, 0], np.log10(np.sqrt(2 / 1024)), rtol=1e-9)
+        assert f"({name})" in line
+    gains = [numbers[name]["gain"]["mean"] for name in gradients.BOUNDS]
+    # Ten times smaller weights, nearly all at the bound: gains ten times smaller.
+    assert gains[2] == pytest.approx(gains[1] / 10, rel=0.2)
+    held = [
+        numbers[n]["trained"]["at_bound"]["mean"] for n in list(gradients.BOUNDS)[:3]
+    ]
+    assert 0 < held[0] < held[1] < held[2] <= 1
+    clipped, penalised = (numbers[n]["weights"] for n in gradients.SHOWN)
+    np.testing.assert_allclose(sum(clipped["trained"]["share"]), 1, rtol=1e-6)
+    # Born uniform; clipped far below that, most are at one of two values.
+    assert penalised["born"]["kurtosis"]["mean"] == pytest.approx(1.8, abs=0.3)
+    assert 1 <= clipped["born"]["kurtosis"]["mean"] < 1.2
+    assert f"{penalised['trained']['kurtosis']['mean']:.2f} +- " in line
+
+
+def test_log_odds_are_those_of_unequal_gaussians():
+    p, q = Gaussian(-1.0, 0.5), Gaussian(2.0, 3.0)
+    x = np.linspace(-4, 4, 9)
+    odds, slope = gaussians.log_odds(p, q, x)
+    densities = [
+        np.exp(-(((x - m) / s) ** 2) / 2) / s for m, s in ((-1.0, 0.5), (2.0, 3.0))
+    ]
+    np.testing.assert_allclose(odds, np.log(densities[0] / densities[1]), rtol=1e-9)
+    step = 1e-6
+    either = [gaussians.log_odds(p, q, x + d)[0] for d in (step, -step)]
+    difference = (either[0] - either[1]) / (2 * step)
+    np.testing.assert_allclose(slope, difference, rtol=1e-6, atol=1e-6)
+
+
+def test_curves_are_derivatives(x64):
+    odds, slope = np.array([-3.0, 0.5, 2.0]), np.array([1.0, -2.0, 4.0])
+    found = gaussians.curves(odds, slope)
+    losses = {
+        "D": jax.nn.sigmoid,
+        "log_D": lambda a: jnp.log(jax.nn.sigmoid(a)),
+        "log_1_D": lambda a: jnp.log(1 - jax.nn.sigmoid(a)),
+    }
+    for name, function in losses.items():
+        expected = np.abs(jax.vmap(jax.grad(function))(odds) * slope)
+        np.testing.assert_allclose(found[f"slope_{name}"], expected, rtol=1e-9)
+
+
+def test_critics_of_gaussians_see_the_line_and_the_fakes_they_are_for():
+    spec = gaussians.line_spec(*gaussians.TRAINED["penalty"])
+    assert spec.critic.summary[1][2] == 2 * 64
+    fake, _ = spec.generator.apply({}, {}, jnp.array([[0.0], [1.0]]), True)
+    np.testing.assert_allclose(fake, [[2.0], [3.0]])
+
+
+def test_a_linear_critic_is_calibrated_to_the_exact_distance():
+    found = gaussians.judge(lambda slope, x: slope * x[:, 0], -3.0, "wgan")
+    np.testing.assert_allclose(found["estimate"], 12, rtol=1e-5)
+    np.testing.assert_allclose(found["calibrated"], 4, rtol=1e-5)
+
+
+def test_the_best_discriminator_reaches_the_divergence():
+    # Log odds of N(-2, 1) and N(2, 1) are -4 x. Quantiles cut the tails off at 1e-4.
+    bound = gaussians.judge(lambda slope, x: slope * x[:, 0], -4.0, "gan")["bound"]
+    exact = gaussians.gaussian_jensen_shannon(gaussians.REAL, gaussians.FAKE)
+    np.testing.assert_allclose(bound, exact, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_points_from_noise_are_those_of_the_toy(name):
+    count = 20_000
+    z = jax.random.normal(jax.random.key(0), (count, 3))
+    made = np.asarray(critics.toy_from_noise(name, z), np.float64)
+    drawn = np.asarray(toy_sample(name, jax.random.key(1), count), np.float64)
+    # Means of cos and sin of k x tell distributions apart, here up to all modes of the
+    # lattice; each has a deviation below sqrt(1 / count).
+    for k in ((1, 0), (0, 1), (2, 1), (1, -3), (9, 0), (0, 9), (40, 7)):
+        here, there = (np.exp(1j * p @ np.array(k)).mean() for p in (made, drawn))
+        assert abs(here - there) < 5 * np.sqrt(2 / count)
+
+
+def test_extreme_noise_stays_on_a_mode():
+    z = jnp.array([[-40.0, 0.0, 0.0], [40.0, 0.0, 0.0]])
+    points = critics.toy_from_noise("8gaussians", z)
+    np.testing.assert_allclose(points, [[2 / 1.414, 0], [1, -1]], rtol=1e-3)
+
+
+def test_fixed_generator_adds_unit_noise():
+    z = jax.random.normal(jax.random.key(0), (4000, 5))
+    rest = surfaces.noisy("swiss_roll", z) - critics.toy_from_noise(
+        "swiss_roll", z[:, :3]
+    )
+    np.testing.assert_allclose(rest, z[:, 3:], atol=1e-6)
+
+
+def test_he_weights_keep_the_mean_square_of_what_passes():
+    spec = critics.toy_spec("8gaussians", *surfaces.CONSTRAINTS["penalty"], 256, 3)
+    params, _ = jax.jit(spec.critic.init)(jax.random.key(0))
+    arrays = jax.tree.leaves(params)
+    assert all((a == 0).all() for a in arrays if a.ndim == 1)
+    kernels = [a for a in arrays if a.ndim == 2]
+    assert [k.shape for k in kernels] == [(2, 256), (256, 256), (256, 256), (256, 1)]
+    for kernel in kernels[1:3]:
+        # 65,536 numbers of a uniform distribution: 5 deviations of its mean square.
+        expected = pytest.approx(2 / 256, rel=5 * np.sqrt(0.8 / kernel.size))
+        assert float(jnp.square(kernel).mean()) == expected
+        bound = np.sqrt(6 / 256)
+        assert 0.99 * bound < jnp.abs(kernel).max() <= bound * (1 + 1e-6)
+
+
+def test_toy_nets_are_as_deep_as_asked():
+    spec = critics.toy_spec("swiss_roll", *surfaces.CONSTRAINTS["clip"], 4, 12)
+    for network, ends in ((spec.generator, 2 * 4), (spec.critic, 2 * 4)):
+        dense = [row for row in network.summary if row[0] == "dense"]
+        assert len(dense) == 13
+        assert dense[0][2] == ends + 4
+    points = spec.draw(None, jax.random.key(0), 0)
+    assert points.shape == (256, 2)
+
+
+def test_peaks_are_counted_away_from_the_margin():
+    x, y = np.meshgrid(*2 * [np.linspace(-1, 1, 101)])
+    # Maxima at every half number, of which -1 and 1 lie on the margin.
+    assert surfaces.peaks(np.cos(4 * np.pi * x) + np.cos(4 * np.pi * y)) == 9
+    assert surfaces.peaks(-np.hypot(x, y)) == 1
+    assert surfaces.peaks(x + 2 * y) == 0
+    noise = 1e-4 * np.random.default_rng(0).uniform(size=x.shape)
+    assert surfaces.peaks(np.minimum(x, 0) + noise) == 0
+
+
+def test_levels_span_a_thousand():
+    assert surfaces.levels(np.array([[-1.0, 3.0], [1.0, 0.0]])) == [
+        [0, 1000],
+        [500, 250],
+    ]
+
+
+def test_gain_is_the_ratio_of_a_geometric_row():
+    logs = np.log10(0.01 * 0.25 ** np.arange(13))
+    assert gradients.gain(logs) == pytest.approx(0.25, rel=1e-12)
+
+
+def test_shares_leave_out_what_lies_beyond():
+    found = gradients.shares(
+        [np.array([0.1, 0.9]), np.array([[2.0, 0.2]])], [0, 0.5, 1]
+    )
+    assert found == [0.5, 0.25]
+
+
+def test_kurtosis_of_known_distributions():
+    rng = np.random.default_rng(7)
+    assert gradients.kurtosis([3, -1, 3, -1]) == 1
+    assert gradients.kurtosis(np.linspace(2, 5, 10_001)) == pytest.approx(1.8, rel=1e-3)
+    # 5 deviations of the estimate, which are sqrt(24 / n) each.
+    bell = rng.normal(7, 0.1, 100_000).astype(np.float32)
+    assert gradients.kurtosis(bell) == pytest.approx(3, abs=5 * np.sqrt(24e-5))
+
+
+def test_kurtosis_is_that_of_the_layers_between_hidden_ones():
+    square = np.array([[1.0, 2.0], [2.0, 1.0]])
+    mixed = [np.ones((3, 2)), square, 10 * square, np.ones((2, 1))]
+    found = gradients.weights([mixed, mixed], [0, 5, 10])
+    assert found["kurtosis"]["mean"] == pytest.approx(1)
+    assert found["share"] == [12 / 16, 2 / 16]
+
+
+def test_seeds_are_trained_as_if_alone():
+    size = gradients.Size(depth=2, features=4, seeds=2, steps=1)
+    spec = gradients.make(0.1, size, gradients.Long(4, 1, 10.0, 8))
+    assert spec.batch_size == 8
+    np.testing.assert_allclose(spec.optimizer.critic_lr, 5e-4, rtol=1e-12)
+    keys = jax.random.split(jax.random.key(0), 2)
+    both = gradients.train(spec, keys, 1)[1]
+    for i in range(2):
+        alone = gradients.train(spec, keys[i : i + 1], 1)[1]
+        for a, b in zip(
+            jax.tree.leaves(both.critic.params),
+            jax.tree.leaves(alone.critic.params),
+            strict=True,
+        ):
+            np.testing.assert_allclose(a[i], b[0], rtol=1e-5, atol=1e-7)
+
+
+def test_norms_reach_below_what_float32_can_square():
+    """A chain of layers with one positive weight w each: layer l has w^(L - l)."""
+    size = gradients.Size(depth=3, features=1, seeds=1, steps=1)
+    spec = gradients.make(None, size)
+    _, state = gradients.train(spec, jax.random.split(jax.random.key(0), 1), 0)
+    tiny = jax.tree.map(lambda a: jnp.full_like(a, 1e-10), state.critic.params)
+    # Biases that keep every unit on.
+    layers = {
+        i: {"kernel": row["kernel"], "bias": jnp.ones_like(row["bias"])} if row else row
+        for i, row in tiny["layers"].items()
+    }
+    critic = replace(state.critic, params={"layers": layers})
+    state = replace(state, critic=critic)
+    [found] = gradients.make_norms(spec, 0)(state)
+    expected = np.sqrt(2 / 1024) * 1e-10 ** np.arange(4)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -1,0 +1,406 @@
+"""Many runs in one program are the runs that they would be alone."""
+
+import json
+import re
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import ROOT, TINY, final_arrays, in_process, launch, records
+
+from wgan_jax import evaluate, sample, sweep, train
+from wgan_jax.config import Config, load
+from wgan_jax.distributed import sharding as devices
+from wgan_jax.errors import UserError
+from wgan_jax.sweeps import report as sweep_report
+from wgan_jax.sweeps import training as sweeps_training
+from wgan_jax.sweeps.members import (
+    VMAPPABLE,
+    Member,
+    make_members,
+    shape_groups,
+    varied_hyperparameters,
+)
+from wgan_jax.sweeps.report import write_report
+from wgan_jax.sweeps.training import _how_many_fit, _seconds_per_step
+from wgan_jax.training.setup import prepare
+
+TOY = """--config configs/toy_8gaussians.py --model.features 8 --data.batch-size 16
+--data.heldout 32 --objective.n-critic 2 --run.chunk 5 --run.log-every 5
+--run.checkpoint-every 10 --run.sample-every 0 --run.steps 10
+--optimizer.decay constant""".split()  # noqa: SIM905
+
+
+def folders(out):
+    return sorted(p.parent for p in Path(out).rglob("config.json"))
+
+
+def assert_same_run(a, b, rtol):
+    """Two run directories hold the same records and the same final numbers."""
+    for ours, theirs in zip(records(a), records(b), strict=True):
+        assert ours.keys() == theirs.keys()
+        for name in ours.keys() - {"seconds", "cycles_per_second"}:
+            assert ours[name] == pytest.approx(theirs[name], rel=10 * rtol, abs=rtol)
+    expected = final_arrays(b)
+    for name, array in final_arrays(a).items():
+        np.testing.assert_allclose(array, expected[name], rtol, rtol, err_msg=name)
+
+
+# -------------------------------------------------------- which runs a sweep is made of
+
+
+def test_every_combination_has_every_seed():
+    base = replace(Config(), run=replace(Config().run, seed=7))
+    vary = ["optimizer.critic-lr=1e-4,5e-5", "objective.one_sided=true,false"]
+    members = make_members(base, Path("out"), 2, vary)
+    found = [(m.cfg.optimizer.critic_lr, m.cfg.objective.one_sided) for m in members]
+    assert found[::2] == [(1e-4, True), (1e-4, False), (5e-5, True), (5e-5, False)]
+    assert [m.seed for m in members] == [7, 8] * 4
+    assert [m.cfg.run.seed for m in members] == [7, 8] * 4
+    assert str(members[-1].out) == "out/critic_lr=5e-05,one_sided=False/seed-8"
+    (alone,) = make_members(base, Path("out"), 1, [])
+    assert (alone.setting, alone.out) == ("", Path("out/seed-7"))
+
+
+def test_fields_of_the_same_name_are_told_apart():
+    vary = ["objective.kind=wgan,gan", "optimizer.kind=adam"]
+    first, *_ = make_members(Config(), Path("out"), 1, vary)
+    assert first.setting == "objective.kind=wgan,optimizer.kind=adam"
+
+
+@pytest.mark.parametrize(
+    ("vary", "said"),
+    [
+        (["optimizer.critic_lr"], "must be FIELD=VALUE,VALUE, as in"),
+        (["critic_lr=1,2"], "critic_lr is no field: did you mean optimizer.critic_lr?"),
+        (["optimizer.critic_lt=1"], "did you mean optimizer.critic_lr?"),
+        (["xyz=1"], "xyz is no field: see --help"),
+        (["run.seed=1,2"], "the seeds of a sweep are given by --seeds N"),
+        (["optimizer.critic_lr=fast"], "critic_lr=fast must be a number"),
+        (["model.features=1.5"], "model.features=1.5 must be a whole number"),
+        (["objective.one_sided=yes"], "must be true or false"),
+        (["objective.kind=wgan,hinge"], "kind=hinge must be one of wgan, gan, lsgan"),
+        (["model.critic_widths=1,2"], "a field of several values cannot be varied"),
+        (["objective.clip=1,1.0"], "objective.clip has 1.0 twice"),
+        (["objective.clip=1", "objective.clip=2"], "objective.clip is given twice"),
+        (["objective.clip=-1"], "objective.clip=-1.0 must be greater than 0"),
+        (["optimizer.beta1=nan"], "optimizer.beta1=nan must be a finite number"),
+    ],
+)
+def test_what_cannot_be_varied_is_one_sentence(vary, said):
+    with pytest.raises(UserError) as error:
+        make_members(Config(), Path("out"), 1, vary)
+    assert said in str(error.value)
+
+
+def test_runs_that_differ_in_numbers_are_one_program():
+    numbers = [
+        *("optimizer.critic_lr=1e-4,1e-3", "objective.clip=0.1,0.2"),
+        *("optimizer.average=0.9,0.99",),
+    ]
+    members = make_members(Config(), Path("out"), 2, numbers)
+    (group,) = shape_groups(members)
+    assert group == members
+    varied = varied_hyperparameters(group)
+    assert varied[0].keys() == {
+        *("optimizer.critic_lr", "objective.clip", "optimizer.average")
+    }
+    assert varied[-1]["objective.clip"] == np.float32(0.2)
+    assert varied_hyperparameters(group[:2]) == [{}, {}]
+
+
+@pytest.mark.parametrize(
+    "vary",
+    ["model.features=8,16", "objective.kind=wgan,gan", "optimizer.average=0,0.9"],
+)
+def test_runs_of_other_shapes_or_branches_are_other_programs(vary):
+    members = make_members(Config(), Path("out"), 3, [vary])
+    groups = shape_groups(members)
+    assert groups == [members[:3], members[3:]]
+
+
+def test_every_number_reaches_the_step():
+    spec = prepare(load(ROOT / "configs/toy_8gaussians.py"))[2]
+    for name in VMAPPABLE:
+        section, field = name.split(".")
+        changed = spec.with_numbers({name: 0.125})
+        assert getattr(getattr(changed, section), field) == 0.125
+        assert replace(changed, **{section: getattr(spec, section)}) == spec
+
+
+# ----------------------------------------------------------------- equal to single runs
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """Two seeds at two settings in one program, with all that is told of a run."""
+    out = tmp_path_factory.mktemp("together")
+    words = [*TOY, "--run.diagnostics", "--optimizer.average", "0.5", "--out", out]
+    vary = ("--vary", "optimizer.critic_lr=1e-3,1e-2", "objective.gp_weight=1,10")
+    code, error = in_process(sweep, *words, "--mode", "together", "--seeds", "2", *vary)
+    assert code == 0, error
+    return out
+
+
+def test_a_member_of_one_program_is_its_single_run(together, tmp_path):
+    member = together / "critic_lr=0.01,gp_weight=1.0" / "seed-1"
+    words = ["--optimizer.average", "0.5", "--optimizer.critic-lr", "1e-2"]
+    words += ["--objective.gp-weight", "1", "--seed", "1", "--run.diagnostics"]
+    code, error = in_process(train, *TOY, *words, "--out", tmp_path / "alone")
+    assert code == 0, error
+    assert_same_run(member, tmp_path / "alone", 1e-4)
+    assert len(records(member)) == 2
+    other = final_arrays(together / "critic_lr=0.01,gp_weight=10.0" / "seed-1")
+    assert any((other[k] != v).any() for k, v in final_arrays(member).items())
+
+
+def test_members_are_ordinary_runs(together, tmp_path):
+    member = folders(together)[0]
+    assert len(folders(together)) == 8
+    code, error = in_process(sample, member, "--out", tmp_path / "points.npz")
+    assert code == 0, error
+    code, error = in_process(evaluate, member, "--num", "10", "--repeats", "2")
+    assert code == 0, error
+    assert list((member / "samples").glob("fixed-0000010.png"))
+
+
+def test_the_table_tells_mean_and_spread(together):
+    rows = json.loads((together / "summary.json").read_text())
+    assert [row["seeds"] for row in rows] == [[0, 1]] * 4
+    found = rows[0]["metrics"]["heldout_wasserstein"]
+    last = [records(p)[-1]["heldout_wasserstein"] for p in folders(together)[:2]]
+    assert found["values"] == last
+    assert found["mean"] == pytest.approx(np.mean(last))
+    assert found["deviation"] == pytest.approx(np.std(last, ddof=1))
+    lines = (together / "summary.md").read_text().splitlines()
+    assert len(lines) == 2 + 4
+    assert lines[2].startswith("| critic_lr=0.001,gp_weight=1.0 | 2 | 0 | 10 | ")
+    assert lines[2].count(" +- ") == 3
+
+
+def test_what_is_trained_stays_and_more_is_added(together, tmp_path, capsys):
+    words = [*TOY, "--run.diagnostics", "--optimizer.average", "0.5"]
+    words += ["--mode", "together", "--vary", "optimizer.critic_lr=1e-3,1e-2"]
+    before = {p: (p / "metrics.jsonl").stat().st_mtime_ns for p in folders(together)}
+    words += ["objective.gp_weight=1,10", "--seeds", "2", "--out", together]
+    code, error = in_process(sweep, *words)
+    assert code == 0, error
+    assert "8 of 8 are trained to the end already" in capsys.readouterr().out
+    after = {p: (p / "metrics.jsonl").stat().st_mtime_ns for p in folders(together)}
+    assert after == before
+
+
+def test_images_with_batch_norm_and_clipping(tmp_path):
+    words = [word for word in TINY if word != "--objective.warmup"]
+    words += ["--run.steps", "5", "--objective.constraint", "clip"]
+    code, error = in_process(train, *words, "--seed", 1, "--out", tmp_path / "alone")
+    assert code == 0, error
+    many = ["--seeds", "2", "--mode", "together", "--out", tmp_path / "many"]
+    code, error = in_process(sweep, *words, *many)
+    assert code == 0, error
+    assert_same_run(tmp_path / "many" / "seed-1", tmp_path / "alone", 1e-4)
+
+
+def test_one_after_another_is_the_program_of_a_single_run_bit_by_bit(tmp_path):
+    words = [*TOY, "--run.steps", "5"]
+    code, error = in_process(train, *words, "--seed", 1, "--out", tmp_path / "alone")
+    assert code == 0, error
+    many = ["--seeds", "2", "--mode", "in-turn", "--out", tmp_path / "many"]
+    code, error = in_process(sweep, *words, *many)
+    assert code == 0, error
+    assert_same_run(tmp_path / "many" / "seed-1", tmp_path / "alone", 0)
+
+
+# ------------------------------------------------------------------ ends and new starts
+
+
+@pytest.mark.parametrize("mode", ["together", "in-turn"])
+def test_a_run_that_diverges_does_not_take_the_others_with_it(mode, tmp_path, capsys):
+    rates = ("--vary", "optimizer.critic_lr=1e38,1e-3", "--optimizer.kind", "rmsprop")
+    words = [*TOY, *rates, "--seeds", "2", "--mode", mode, "--out", tmp_path]
+    code, error = in_process(sweep, *words)
+    assert code == 0, error
+    told = capsys.readouterr().out
+    for seed in (0, 1):
+        sentence = rf"critic_lr=1e\+38, seed {seed}: .* is not finite between steps 0"
+        assert re.search(sentence, told)
+    rows = json.loads((tmp_path / "summary.json").read_text())
+    assert [(row["seeds"], row["diverged"]) for row in rows] == [([], 2), ([0, 1], 0)]
+    lines = (tmp_path / "summary.md").read_text().splitlines()
+    assert lines[2] == "| critic_lr=1e+38 | 0 | 2 | 0 | - | - | - |"
+
+
+def test_members_at_different_steps_go_on_each_from_its_own(tmp_path):
+    words = [*TOY, "--mode", "together", "--seeds", "3", "--out"]
+    assert in_process(sweep, *words, tmp_path / "whole", "--run.steps", "20")[0] == 0
+    parts = tmp_path / "parts"
+    assert in_process(sweep, *words, parts)[0] == 0
+    # As if it had been killed before the last of its members was saved.
+    ahead = ("--seed", 2, "--run.steps", "20", "--extend", "--out", parts / "seed-2")
+    assert in_process(train, *TOY, *ahead)[0] == 0
+    code, error = in_process(
+        sweep, *words, parts, "--run.steps", "20", "--extend", "--seeds", "4"
+    )
+    assert code == 0, error
+    assert len(folders(parts)) == 4
+    for seed in (0, 1, 2):
+        assert_same_run(
+            parts / f"seed-{seed}", tmp_path / "whole" / f"seed-{seed}", 1e-4
+        )
+
+
+def test_asked_to_stop_all_members_are_saved_at_one_step(tmp_path):
+    words = [*TOY, "--run.steps", "1000000", "--seeds", "3", "--mode", "together"]
+    process = launch("sweep", *words, "--out", tmp_path)
+    until = time.monotonic() + 120
+    while not all(records(tmp_path / f"seed-{i}") for i in range(3)):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    told, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
+    assert "stopped, all saved; the same command goes on from it" in told
+    saved = [
+        max(int(p.name) for p in (run / "checkpoints").iterdir())
+        for run in folders(tmp_path)
+    ]
+    assert len(set(saved)) == 1
+    assert [records(run)[-1]["step"] for run in folders(tmp_path)] == saved
+
+
+# -------------------------------------------------------------------------- together?
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_the_faster_way_is_taken_and_told(together, tmp_path, monkeypatch, capsys):
+    times = iter([0.5, 1.0 - together * 0.1])
+    monkeypatch.setattr(sweeps_training, "_seconds_per_step", lambda *_: next(times))
+    words = [*TOY, "--seeds", "2", "--run.steps", "5", "--out", tmp_path]
+    code, error = in_process(sweep, *words)
+    assert code == 0, error
+    told = capsys.readouterr().out
+    assert "ms one after another: training them" in told
+    assert ("training them together" in told) == together
+    assert ("2 runs" in told.split("training them")[1]) == together
+
+
+def test_seconds_per_step_are_those_of_a_step():
+    calls = []
+
+    def advance(state, count):
+        calls.append(int(count))
+        time.sleep(0.01 * int(count))
+        return state, {}
+
+    taken = _seconds_per_step(advance, {"step": np.zeros(3)})
+    assert 0.01 <= taken < 0.015
+    assert calls[0] == 1
+    assert sum(calls) < 100
+
+
+def test_groups_fit_the_memory(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sweeps_training, "_how_many_fit", lambda *_: 2)
+    words = [*TOY, "--seeds", "3", "--mode", "together", "--out", tmp_path]
+    code, error = in_process(sweep, *words, "--run.steps", "5")
+    assert code == 0, error
+    told = capsys.readouterr().out
+    assert re.findall(r"(\d) runs  ", told) == ["2", "1"]
+    assert [records(run)[-1]["step"] for run in folders(tmp_path)] == [5, 5, 5]
+
+
+def test_what_fits_is_what_memory_is_left_beside_the_samples(monkeypatch):
+    class Program:
+        def memory_analysis(self):
+            class Sizes:
+                argument_size_in_bytes, temp_size_in_bytes = 300, 400
+
+            return Sizes
+
+    monkeypatch.setattr(
+        devices.os, "sysconf", {"SC_AVPHYS_PAGES": 10, "SC_PAGE_SIZE": 500}.get
+    )
+    # 5,000 bytes less a tenth and 100 of samples; a run takes 200 twice and 400.
+    assert _how_many_fit(Program(), np.zeros(100, np.uint8)) == 4400 // 800
+
+
+# ----------------------------------------------------------------------------- mistakes
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--seeds", "0"], "--seeds 0 must be 1 or more"),
+        (
+            ["--vary", "optimizer.critic_lr=0"],
+            "optimizer.critic_lr=0.0 must be greater",
+        ),
+        (["--run.seed", "4294967295", "--seeds", "2"], "run.seed=4294967296 must be"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_written(words, said, tmp_path):
+    code, error = in_process(sweep, *TOY, *words, "--out", tmp_path / "out")
+    assert (code, said in error) == (2, True), error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sweep_needs_a_configuration_and_a_place_of_its_own(tmp_path):
+    assert "--config is missing" in in_process(sweep, "--seeds", "2")[1]
+    (tmp_path / "config.json").write_text("{}")
+    code, error = in_process(sweep, *TOY, "--out", tmp_path)
+    assert code == 2
+    assert "holds a single run: give another --out" in error
+
+
+def test_fresh_moves_the_old_sweep_aside(together, tmp_path):
+    out = tmp_path / "out"
+    words = [*TOY, "--seeds", "1", "--run.steps", "5", "--out", out]
+    assert in_process(sweep, *words)[0] == 0
+    code, error = in_process(sweep, *words, "--model.features", "4")
+    assert code == 2
+    assert "model.features: 8 and 4" in error
+    assert in_process(sweep, *words, "--model.features", "4", "--fresh")[0] == 0
+    assert (tmp_path / "out.1" / "seed-0" / "config.json").is_file()
+
+
+# ------------------------------------------------------------------------------- report
+
+
+def members_with(tmp_path, values):
+    """Members of one setting whose last records hold these estimates."""
+    cfg, members = Config(), []
+    for seed, value in enumerate(values):
+        out = tmp_path / f"seed-{seed}"
+        out.mkdir()
+        steps = ({"step": s, "wasserstein": s * value, "seconds": 1.0} for s in (1, 2))
+        (out / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in steps))
+        members.append(Member("", seed, cfg, out))
+    return members
+
+
+@pytest.mark.figures
+def test_spreads_have_two_digits(tmp_path, capsys):
+    write_report(tmp_path, members_with(tmp_path, [1.0, 1.01, 1.02]), {})
+    told = capsys.readouterr().out
+    assert "| as configured | 3 | 0 | 2 | 2.020 +- 0.020 |" in told
+    assert (tmp_path / "curves.png").stat().st_size > 5_000
+
+
+def test_one_seed_has_no_spread(tmp_path, capsys):
+    write_report(tmp_path, members_with(tmp_path, [1.5]), {})
+    assert "| as configured | 1 | 0 | 2 | 3 |" in capsys.readouterr().out
+
+
+def test_without_matplotlib_the_table_is_there_and_a_sentence(
+    tmp_path, capsys, monkeypatch
+):
+    def without(*_):
+        raise ImportError
+
+    monkeypatch.setattr(sweep_report, "_plot", without)
+    write_report(tmp_path, members_with(tmp_path, [1.0, 2.0]), {})
+    assert "for a plot: pip install matplotlib" in capsys.readouterr().out
+    assert (tmp_path / "summary.md").is_file()

@@ -1,0 +1,169 @@
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from wgan_jax import pictures
+from wgan_jax.config import Data
+from wgan_jax.data.batches import to_float
+
+# ---------------------------------------------------------------------------- to_uint8
+
+
+@pytest.mark.parametrize("scale", ["symmetric", "unit"])
+def test_to_uint8_undoes_to_float_for_every_grey_level(scale, new_key):
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    x = to_float(levels, Data(scale=scale), new_key())
+    np.testing.assert_array_equal(pictures.to_uint8(x, scale), levels)
+
+
+@pytest.mark.parametrize(
+    ("scale", "low", "high"), [("symmetric", -1, 1), ("unit", 0, 1)]
+)
+def test_to_uint8_takes_the_closest_grey_level(scale, low, high):
+    # Away from the middle between two levels, where either is as close.
+    offsets = np.array([-0.49, -0.25, 0.25, 0.49])
+    levels = np.arange(256)[:, None] + offsets
+    x = low + (high - low) * levels / 255
+    found = pictures.to_uint8(x.reshape(-1, 1, 1, 1), scale).reshape(levels.shape)
+    np.testing.assert_array_equal(found, np.tile(np.arange(256)[:, None], 4))
+
+
+@pytest.mark.parametrize("scale", ["symmetric", "unit"])
+def test_to_uint8_clips_what_no_level_can_show(scale):
+    x = np.array([-1e9, -1.01, 1.01, 300.0, 1e9]).reshape(-1, 1, 1, 1)
+    found = pictures.to_uint8(x, scale)
+    assert found.dtype == np.uint8
+    assert found.ravel().tolist() == [0, 0, 255, 255, 255]
+
+
+# -------------------------------------------------------------------------------- grid
+
+
+def cells(sheet, height, width, rows, columns):
+    """Images cut back out of a sheet, by the layout its docstring promises."""
+    return [
+        sheet[
+            2 + r * (height + 2) : (r + 1) * (height + 2),
+            2 + c * (width + 2) : (c + 1) * (width + 2),
+        ]
+        for r in range(rows)
+        for c in range(columns)
+    ]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("count", "columns", "rows", "wide"),
+    [
+        (9, 0, 3, 3),
+        (7, 0, 3, 3),
+        (5, 0, 2, 3),
+        (1, 0, 1, 1),
+        (8, 8, 1, 8),
+        (5, 2, 3, 2),
+    ],
+)
+def test_grid_is_pixel_exact(count, columns, rows, wide, channels):
+    height, width = 3, 4
+    rng = np.random.default_rng(0)
+    # Below 255, so that an image cannot pass for the white around it.
+    batch = rng.integers(0, 255, (count, height, width, channels), np.uint8)
+    sheet = pictures.grid(batch, columns)
+    assert sheet.dtype == np.uint8
+    assert sheet.shape == (rows * 5 + 2, wide * 6 + 2, channels)
+    found = cells(sheet, height, width, rows, wide)
+    np.testing.assert_array_equal(found[:count], batch)
+    assert all((cell == 255).all() for cell in found[count:])
+    # Nothing but the images is not white.
+    assert (sheet != 255).sum() == batch.size
+
+
+# ----------------------------------------------------------------------------- scatter
+
+WHITE, GREY, RED = [255] * 3, [170] * 3, [200, 30, 30]
+
+
+def test_scatter_places_points_by_their_coordinates():
+    nothing = np.zeros((0, 2))
+    # One pixel is 0.05 wide; y points up and rows count down.
+    sheet = pictures.scatter(np.array([[1.1, 0.55]]), nothing, size=89)
+    assert sheet.shape == (89, 89, 3)
+    assert sheet[33, 66].tolist() == RED
+    rows, columns = np.nonzero((sheet != 255).any(-1))
+    assert abs(rows - 33).max() <= 1
+    assert abs(columns - 66).max() <= 1
+    sheet = pictures.scatter(nothing, np.array([[-2.2, 2.2]]), size=89)
+    assert sheet[0, 0].tolist() == GREY
+    assert sheet[-1, -1].tolist() == sheet[-1, 0].tolist() == WHITE
+
+
+def test_scatter_draws_generated_points_over_real_ones():
+    point = np.array([[0.0, 0.0]])
+    sheet = pictures.scatter(point, point, size=45)
+    assert sheet[22, 22].tolist() == RED
+    # The larger grey dot shows around the red one.
+    assert (sheet == GREY).all(-1).any()
+
+
+def test_scatter_keeps_far_points_at_its_edge():
+    sheet = pictures.scatter(np.array([[9.0, -9.0]]), np.zeros((0, 2)), size=45)
+    assert sheet[44, 44].tolist() == RED
+
+
+# ----------------------------------------------------------------------- interpolation
+
+
+def test_interpolation_starts_and_ends_at_the_given_noise():
+    rng = np.random.default_rng(1)
+    start, end = rng.normal(size=(2, 3, 16))
+    path = pictures.interpolation(start, end, 5)
+    assert path.shape == (15, 16)
+    assert path.dtype == np.float32
+    path = path.reshape(3, 5, 16)
+    np.testing.assert_allclose(path[:, 0], start, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(path[:, -1], end, rtol=1e-5, atol=1e-5)
+
+
+def test_interpolation_goes_along_the_circle_at_constant_speed():
+    # From the first axis to the second, both of length 3: a quarter of a circle.
+    start, end = np.array([[3.0, 0, 0]]), np.array([[0, 3.0, 0]])
+    angles = np.pi / 2 * np.array([0, 1 / 3, 2 / 3, 1])
+    expected = 3 * np.stack([np.cos(angles), np.sin(angles), 0 * angles], 1)
+    path = pictures.interpolation(start, end, 4)
+    np.testing.assert_allclose(path, expected, atol=1e-6)
+
+
+def test_interpolation_keeps_the_length_of_normal_noise():
+    start, end = np.asarray(jax.random.normal(jax.random.key(3), (2, 8, 100)))
+    lengths = np.linalg.norm(pictures.interpolation(start, end, 9), axis=1).reshape(
+        8, 9
+    )
+    ends = lengths[:, [0, -1]]
+    # The middle of a straight line would be at 0.71 of it.
+    assert (lengths > 0.9 * ends.min(1, keepdims=True)).all()
+    assert (lengths < 1.1 * ends.max(1, keepdims=True)).all()
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0, -2.0])
+def test_interpolation_between_points_on_one_line(factor):
+    # Noise of one dimension knows no others.
+    start = np.array([[1.0, 0.0], [0.0, 0.5]])
+    path = pictures.interpolation(start, factor * start, 3).reshape(2, 3, 2)
+    np.testing.assert_allclose(path[:, 0], start, atol=1e-5)
+    np.testing.assert_allclose(path[:, -1], factor * start, atol=1e-5)
+    longest = max(1, abs(factor))
+    assert np.linalg.norm(path, axis=-1).max() <= longest + 1e-5
+
+
+# ---------------------------------------------------------------------------- save_png
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
+def test_save_png_keeps_every_pixel(tmp_path, channels, mode):
+    rng = np.random.default_rng(2)
+    image = rng.integers(0, 256, (5, 7, channels), np.uint8)
+    pictures.save_png(tmp_path / "x.png", image)
+    with Image.open(tmp_path / "x.png") as read:
+        assert read.mode == mode
+        np.testing.assert_array_equal(np.asarray(read).reshape(image.shape), image)

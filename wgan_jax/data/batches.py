@@ -1,0 +1,105 @@
+"""Batches."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wgan_jax.config import Data
+from wgan_jax.data import shuffle
+from wgan_jax.data.toys import toy_sample
+
+
+def make_get_batch(data: Data, count: int, labelled: bool = False) -> Callable:
+    """draw(samples, key, index) -> the batch number `index`, float32 [batch, ...].
+
+    samples: `Dataset.train` [count, ...]. Each epoch of count // batch_size batches
+    visits a sample at most once, in a new order; the remainder of an epoch is left out.
+    labelled: samples are a pair with `Dataset.train_labels`, and so is each batch.
+    """
+    if data.is_toy:
+
+        def draw_points(samples, key, index):
+            key = jax.random.fold_in(key, index)
+            return toy_sample(data.source, key, data.batch_size)
+
+        return draw_points
+
+    batches = count // data.batch_size
+
+    def draw(samples, key, index):
+        key_order, key_noise = jax.random.split(key)
+        position = index % batches * data.batch_size + jnp.arange(data.batch_size)
+        key_order = jax.random.fold_in(key_order, index // batches)
+        which = permute(position, count, key_order)
+        batch = jax.tree.map(lambda array: array[which], samples)
+        return _finish(batch, data, key_noise, index, labelled)
+
+    return draw
+
+
+def make_get_block_batch(data: Data, labelled: bool = False) -> Callable:
+    """As `make_draw`, from batches that the host has drawn already.
+
+    samples: (window, first), the raw batches from number `first` on: [n, batch, ...] or
+    with labels a pair. `epoch_rounds` and `order.place` tell the host which they are.
+    """
+
+    def draw(samples, key, index):
+        window, first = samples
+        _, key_noise = jax.random.split(key)
+        batch = jax.tree.map(lambda array: array[index - first], window)
+        return _finish(batch, data, key_noise, index, labelled)
+
+    return draw
+
+
+def _finish(batch, data, key_noise, index, labelled):
+    """What a raw batch becomes on the device; its chance is that of its number."""
+    pixels, labels = batch if labelled else (batch, None)
+    key_noise = jax.random.fold_in(key_noise, index)
+    if data.flip:
+        key_noise, key_flip = jax.random.split(key_noise)
+        flipped = jax.random.bernoulli(key_flip, shape=(len(pixels), 1, 1, 1))
+        pixels = jnp.where(flipped, pixels[:, :, ::-1], pixels)
+    real = to_float(pixels, data, key_noise)
+    return (real, labels) if labelled else real
+
+
+def epoch_rounds(key, epochs: range) -> np.ndarray:
+    """What draws the order of each epoch: `order.place`'s uint32 [epochs, 2, ROUNDS].
+
+    key: that of `make_draw`.
+    """
+    key_order, _ = jax.random.split(key)
+
+    def one(epoch):
+        return _rounds(jax.random.fold_in(key_order, epoch))
+
+    return np.asarray(jax.lax.map(one, jnp.asarray(epochs, jnp.int32)))
+
+
+def permute(position, count: int, key):
+    """Where `position` (integers in [0, count)) goes in a permutation drawn by `key`.
+
+    See `order.place`.
+    """
+    return shuffle.shuffled_index(position, count, *_rounds(key))
+
+
+def _rounds(key):
+    return jax.random.bits(key, (2, shuffle.ROUNDS), jnp.uint32)
+
+
+def to_float(images, data: Data, key):
+    """uint8 images to float32 in the range of data.scale; points pass through.
+
+    With data.dequantize, (x + u) / 256 for u ~ U[0, 1) by `key` replaces x / 255.
+    """
+    if data.is_points:
+        return images
+    x = images.astype(jnp.float32)
+    noise = jax.random.uniform(key, x.shape) if data.dequantize else 0.0
+    x = (x + noise) / (256 if data.dequantize else 255)
+    return 2 * x - 1 if data.scale == "symmetric" else x

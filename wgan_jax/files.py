@@ -1,0 +1,70 @@
+"""Files on disk: atomic writes and the cache directory.
+
+At no moment is half a file visible under its final name.
+"""
+
+import contextlib
+import json
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+
+def cache_directory() -> Path:
+    """Directory of cached data: $XDG_CACHE_HOME/wgan_jax or ~/.cache/wgan_jax."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "wgan_jax"
+
+
+def enable_compilation_cache() -> None:
+    """Makes JAX cache every program that takes more than a second to compile.
+
+    The cache is the folder `programs` of `cache_directory` and may be deleted at any
+    time. JAX_COMPILATION_CACHE_DIR names another folder;
+    JAX_ENABLE_COMPILATION_CACHE=false disables the cache. A program that cannot be
+    cached or read back is compiled again without a warning.
+    """
+    import jax
+
+    failed = "Error (reading|writing) persistent compilation cache"
+    warnings.filterwarnings("ignore", message=failed)
+    if jax.config.jax_compilation_cache_dir is None:
+        folder = str(cache_directory() / "programs")
+        jax.config.update("jax_compilation_cache_dir", folder)
+
+
+@contextlib.contextmanager
+def replacing(path: Path):
+    """Path of a temporary file beside `path`, which replaces `path` on success.
+
+    After an error the temporary file is deleted and `path` is unchanged.
+    """
+    path = Path(path)
+    # The suffix stays last: numpy and Pillow choose the format by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def write_json(path: Path, value, indent: int | None = 2) -> None:
+    """Writes a value as JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=indent) + "\n")
+
+
+def save_npz(path: Path, **arrays: np.ndarray) -> None:
+    """Writes arrays as an uncompressed .npz file, whole or not at all."""
+    with replacing(path) as temporary:
+        np.savez(temporary, **arrays)

@@ -1,0 +1,110 @@
+"""Network."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+HEADS = "dense, score and classes"
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A network without its numbers: how they are born and what is done with them.
+
+    init(key) -> (params, stats).
+    apply(params, stats, x, train) -> (y, stats): with train, norms use this batch's
+    statistics and the running ones move; without, they use the running ones. The
+    networks of `build` also take offsets, {layer: array}, which are added to what
+    these layers give: the gradient with respect to one is the layer's own; and labels,
+    int32 [batch], which a conditional generator needs.
+    """
+
+    init: Callable
+    apply: Callable
+    summary: list[tuple[str, tuple[int, ...], int]]
+    """A row (layer, output shape without the batch, number of parameters) a layer."""
+    classify: Callable | None = None
+    """classify(params, stats, x, train) -> ((scores, logits [n, classes]), stats), of a
+    critic that also tells classes."""
+    hidden: Callable | None = None
+    """hidden(params, stats, x) -> [n, k]: what the last layer with weights is given, by
+    running statistics."""
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained parameters."""
+        return sum(row[2] for row in self.summary)
+
+
+def network(make_layers, input_shape: tuple[int, ...], dtype: str) -> Network:
+    """The network of the layers make_layers(rngs), for inputs [batch, *input_shape].
+
+    Parameters are float32, and cast to `dtype` for the computation. Where the last
+    layer is `Heads`, `apply` gives the scores alone.
+    """
+
+    def make(rngs):
+        return _Stack(make_layers(rngs))
+
+    summary = []
+
+    def trace():
+        x, labels = jnp.zeros((2, *input_shape)), jnp.zeros(2, jnp.int32)
+        for layer in make(nnx.Rngs(0)).layers:
+            x = layer(x, True, labels)
+            counts = map(jnp.size, jax.tree.leaves(nnx.state(layer, nnx.Param)))
+            summary.append((str(layer), x.shape[1:], sum(counts)))
+
+    jax.eval_shape(trace)
+    graph = nnx.graphdef(nnx.eval_shape(lambda: make(nnx.Rngs(0))))
+
+    def init(key):
+        _, params, stats = nnx.split(make(nnx.Rngs(key)), nnx.Param, nnx.BatchStat)
+        return nnx.to_pure_dict(params), nnx.to_pure_dict(stats)
+
+    def merge(params, stats, x):
+        if dtype != "float32":
+            params, x = jax.tree.map(lambda a: a.astype(dtype), (params, x))
+        return nnx.merge(graph, params, stats, copy=True), x
+
+    def outputs(params, stats, x, train, offsets=None, labels=None):
+        net, x = merge(params, stats, x)
+        y = net(x, train, offsets or {}, labels)
+        if dtype != "float32":
+            y = y.astype(jnp.float32)
+        return y, nnx.to_pure_dict(nnx.state(net, nnx.BatchStat))
+
+    def apply_heads(*arguments, **options):
+        y, stats = outputs(*arguments, **options)
+        return y[:, 0], stats
+
+    def classify(params, stats, x, train):
+        y, stats = outputs(params, stats, x, train)
+        return (y[:, 0], y[:, 1:]), stats
+
+    last = max(i for i, (_, _, count) in enumerate(summary) if count)
+
+    def hidden(params, stats, x):
+        net, x = merge(params, stats, x)
+        for layer in net.layers[:last]:
+            x = layer(x, False, None)
+        return x.reshape(len(x), -1).astype(jnp.float32)
+
+    if summary[-1][0] == HEADS:
+        return Network(init, apply_heads, summary, classify, hidden)
+    return Network(init, outputs, summary, hidden=hidden)
+
+
+class _Stack(nnx.Module):
+    def __init__(self, stack):
+        self.layers = nnx.List(stack)
+
+    def __call__(self, x, train, offsets, labels):
+        for i, layer in enumerate(self.layers):
+            x = layer(x, train, labels)
+            if i in offsets:
+                x = x + offsets[i].astype(x.dtype)
+        return x

@@ -1,0 +1,260 @@
+"""State dicts of PyTorch and the arrays of our networks, each from the other.
+
+Pure functions on numpy arrays; PyTorch itself is not needed. It has
+[out, in, height, width] where we have [height, width, in, out] (in transposed
+convolutions in and out change places on both sides), [out, in] in a dense layer for
+[in, out], and flattens an image channels first.
+"""
+
+import dataclasses
+import itertools
+import math
+from functools import partial
+
+import jax
+import numpy as np
+
+from wgan_jax.config import Config
+from wgan_jax.errors import UserError
+from wgan_jax.nn.network import Network
+
+# In the order in which PyTorch saves them.
+NAMES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "variance": "running_var",
+}
+# Our axes in PyTorch's order, by their number.
+AXES = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One tensor of a state dict beside the one that a network needs in its place."""
+
+    name: str
+    shape: tuple[int, ...] | None
+    layer: str
+    needs: tuple[int, ...] | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether both are there and of one shape."""
+        return self.shape == self.needs
+
+    def __str__(self):
+        theirs = "nothing" if self.shape is None else f"{self.name} {list(self.shape)}"
+        ours = self.layer if self.needs is None else f"{self.layer} {list(self.needs)}"
+        return f"{' ' if self.fits else '>'} {theirs:<46} {ours}"
+
+
+def compare(tensors: dict, network: Network, input_shape) -> list[Row]:
+    """A state dict beside a network, layer by layer in the order of both.
+
+    Names decide only which tensors belong together. input_shape: of one sample that
+    the network reads, (z_dim,) or the image's [height, width, channels].
+    """
+    return [row for row, _, _ in _matched(tensors, network, input_shape)]
+
+
+def table(rows: list[Row]) -> str:
+    """Where rows first differ, and all of them."""
+    first = next(row for row in rows if not row.fits)
+    place = first.name or f"{first.layer}, which the file has not"
+    return f"first at {place} (theirs, and what is needed):\n" + "\n".join(
+        map(str, rows)
+    )
+
+
+def from_torch(tensors: dict, network: Network, input_shape):
+    """(params, stats) of a network from a state dict {name: array}, as float32.
+
+    Raises UserError, with the shapes side by side, where the two do not fit.
+    """
+    matched = _matched(tensors, network, input_shape)
+    rows = [row for row, _, _ in matched]
+    if not all(row.fits for row in rows):
+        raise UserError(f"the state dict does not fit the network, {table(rows)}")
+    arrays = {array.path: array.from_torch(theirs) for _, array, theirs in matched}
+    paths, structure = jax.tree_util.tree_flatten_with_path(_born(network))
+    return structure.unflatten(arrays[_path(path)] for path, _ in paths)
+
+
+def to_torch(params, stats, network: Network, input_shape, names=None) -> dict:
+    """The inverse of `from_torch`: a state dict {name: array} in PyTorch's layouts.
+
+    names: {position in network.summary: module}; without, the positions themselves, as
+    an nn.Sequential with one module for each row of the summary has them.
+    """
+    tensors = {}
+    for i, arrays in _layers(network, input_shape).items():
+        module = names[i] if names else str(i)
+        for array in arrays:
+            collection, _, _, name = array.path
+            ours = (params, stats)[collection]["layers"][i][name]
+            tensors[f"{module}.{array.name}"] = array.to_torch(ours)
+        if any(array.name == "running_var" for array in arrays):
+            tensors[f"{module}.num_batches_tracked"] = np.array(0)
+    return tensors
+
+
+def arjovsky_names(network: Network) -> dict[int, str]:
+    """Module names of martinarjovsky/WassersteinGAN, models/dcgan.py, by position."""
+    layers = _born(network)[0]["layers"]
+    kernels = [i for i in layers if "kernel" in layers[i]]
+    stages = {kernels[0]: "initial", kernels[-1]: "final"}
+    names = {}
+    for i in layers:
+        if i in kernels:
+            stage = stages.get(i, "pyramid")
+            read, width = layers[i]["kernel"].shape[2:]
+            kind = "conv"
+            if network.summary[i][0].startswith("transposed"):
+                read, width, kind = width, read, "convt"
+            names[i] = f"main.{stage}:{read}-{width}:{kind}"
+        else:
+            names[i] = f"main.{stage}:{width}:batchnorm"
+    return names
+
+
+def require_arjovsky(cfg: Config) -> None:
+    """Raises UserError where his code would not compute what our networks do."""
+    model, size = cfg.model, cfg.data.image_size
+    widths = tuple(2**i for i in range(max(size.bit_length() - 3, 2)))
+    expected = {
+        "data.image_size": (size, 4 * 2 ** len(widths)),
+        "model.kind": (model.kind, "dcgan"),
+        "model.critic_kind": (model.critic_is, "dcgan"),
+        "model.features": (model.features, model.features // 2 * 2),
+        "model.bias": (model.bias, "none"),
+        "model.kernel": (model.kernel, 4),
+        "model.generator_widths": (model.generator_widths, widths[::-1]),
+        "model.critic_widths": (model.critic_widths, widths),
+        "model.norm_epsilon": (model.norm_epsilon, 1e-5),
+        "model.generator_activation": (model.generator_activation, "relu"),
+        "model.critic_activation": (model.critic_activation, "leaky_relu"),
+        "model.leaky_slope": (model.leaky_slope, 0.2),
+        "model.output": (model.output, "tanh"),
+    }
+    if model.critic_norm != "none":
+        expected["model.critic_norm"] = (model.critic_norm, "batch")
+    for field, (value, his) in expected.items():
+        if value != his:
+            raise UserError(
+                f"--naming arjovsky does not do for {field}={value}, where his nets "
+                f"have {his}: take --naming sequential"
+            )
+
+
+# ------------------------------------------------------------------------------ pieces
+
+
+@dataclasses.dataclass(frozen=True)
+class _Array:
+    """One of our arrays and its form in PyTorch.
+
+    Theirs is ours, its elements taken in the order of an index, then transposed.
+    """
+
+    path: tuple
+    """(0 for params or 1 for stats, "layers", position, name)."""
+    shape: tuple[int, ...]
+    order: tuple
+    """Index that puts the elements of a flat image channels first."""
+
+    @property
+    def name(self):
+        return NAMES[self.path[-1]]
+
+    @property
+    def needs(self):
+        return tuple(self.shape[a] for a in AXES[len(self.shape)])
+
+    def to_torch(self, ours):
+        theirs = np.asarray(ours)[self.order].transpose(AXES[len(self.shape)])
+        return np.ascontiguousarray(theirs)
+
+    def from_torch(self, theirs):
+        ours = np.empty(self.shape, np.float32)
+        ours[self.order] = theirs.transpose(np.argsort(AXES[len(self.shape)]))
+        return ours
+
+
+def _born(network):
+    return jax.eval_shape(network.init, jax.random.key(0))
+
+
+def _path(path):
+    return tuple(p.idx if hasattr(p, "idx") else p.key for p in path)
+
+
+def _layers(network, input_shape) -> dict[int, list[_Array]]:
+    """The arrays of each layer that has any, by its position in network.summary."""
+    found = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(_born(network))[0]:
+        path = _path(path)
+        if len(path) != 4 or path[-1] not in NAMES or leaf.ndim not in AXES:
+            raise UserError(
+                f"layer {path[2]} ({network.summary[path[2]][0]}) cannot be converted: "
+                "only plain stacks of dense layers, convolutions and norms can"
+            )
+        found.setdefault(path[2], {})[path[-1]] = (path, leaf.shape)
+    shapes = [tuple(input_shape), *(tuple(row[1]) for row in network.summary)]
+    mixing = {i for i, arrays in found.items() if "kernel" in arrays}
+    order = partial(_channels_first, shapes, mixing)
+    layers = {}
+    for i in sorted(found):
+        layers[i] = []
+        for name in (name for name in NAMES if name in found[i]):
+            path, shape = found[i][name]
+            axes = [np.arange(size) for size in shape]
+            if len(shape) < 4:
+                axes[-1] = axes[-1][order(i + 1)]
+            if len(shape) == 2:
+                axes[0] = axes[0][order(i)]
+            layers[i].append(_Array(path, shape, np.ix_(*axes)))
+    return layers
+
+
+def _channels_first(shapes, mixing, at):
+    """Index of the vector shapes[at] that puts it channels first, if it is an image.
+
+    It is where an image is flattened before or made after it, with nothing between
+    that moves an element from its place.
+    """
+    for step, layer in ((1, 0), (-1, -1)):
+        i = at
+        while 0 <= i + layer < len(shapes) - 1 and i + layer not in mixing:
+            i += step
+            if len(shapes[i]) == 3 and (math.prod(shapes[i]),) == shapes[at]:
+                places = np.arange(shapes[at][0]).reshape(shapes[i])
+                return places.transpose(2, 0, 1).ravel()
+    return slice(None)
+
+
+def _matched(tensors, network, input_shape):
+    """(Row, our array or None, their array or None) of all tensors on either side."""
+    modules = {}
+    for full, array in tensors.items():
+        module, _, name = full.rpartition(".")
+        if name != "num_batches_tracked":
+            modules.setdefault(module, {})[name] = (full, array)
+    layers = _layers(network, input_shape).items()
+    found = []
+    for theirs, ours in itertools.zip_longest(modules.values(), layers):
+        theirs, (i, arrays) = theirs or {}, ours or (None, [])
+        label = "no layer left" if i is None else f"layer {i} ({network.summary[i][0]})"
+        for array in arrays:
+            full, tensor = theirs.get(array.name, ("", None))
+            shape = None if tensor is None else tuple(tensor.shape)
+            row = Row(full, shape, f"{label} {array.path[-1]}", array.needs)
+            found.append((row, array, tensor))
+        known = {array.name for array in arrays}
+        for name, (full, tensor) in theirs.items():
+            if name not in known:
+                without = label if i is None else f"{label} has no {name}"
+                row = Row(full, tuple(tensor.shape), without, None)
+                found.append((row, None, tensor))
+    return found

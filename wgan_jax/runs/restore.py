@@ -1,0 +1,75 @@
+"""Restore."""
+
+from functools import partial
+from pathlib import Path
+
+import jax
+
+from wgan_jax.algorithm.state import Spec, TrainState, init_state, make_spec
+from wgan_jax.config import Config
+from wgan_jax.errors import UserError
+from wgan_jax.runs.checkpoint import Checkpoints
+from wgan_jax.runs.directory import BEST_CHECKPOINTS, read_best, read_config
+
+
+def restore_run(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainState]:
+    """Configuration, networks and state of a run at a checkpoint.
+
+    checkpoint: a step, "best" as training found it by run.evaluate_every, or "" or -1
+    for the newest. Raises UserError where there is no such run or checkpoint.
+    """
+    config = read_config(run)
+    best = checkpoint == "best"
+    step = -1 if best or checkpoint == "" else _step(checkpoint)
+    if best and not read_best(run):
+        raise UserError(
+            f"--checkpoint best: {run} has none, for run.evaluate_every="
+            f"{config.run.evaluate_every}: give a step, or train with "
+            "--run.evaluate-every N"
+        )
+    spec = make_spec(config, draw=None)
+    state = jax.jit(partial(init_state, spec=spec))(jax.random.key(0))
+    with _open(run, config, BEST_CHECKPOINTS if best else "checkpoints") as checkpoints:
+        saved = checkpoints.steps()
+        if not saved:
+            raise UserError(f"{run} has no checkpoint yet")
+        if step == -1:
+            state = checkpoints.restore_newest(state, print, move=False)
+            return config, spec, state
+        if step not in saved:
+            known = ", ".join(map(str, saved))
+            raise UserError(f"--checkpoint {step} is not kept: {run} has {known}")
+        try:
+            return config, spec, checkpoints.restore(state, step)
+        except UserError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"--checkpoint {step} of {run} is damaged: {reason}") from (
+                error
+            )
+
+
+def checkpoint_steps(run) -> list[int]:
+    """The steps of a run's checkpoints, oldest first; UserError where it has none."""
+    with _open(run, read_config(run), "checkpoints") as checkpoints:
+        saved = checkpoints.steps()
+    if not saved:
+        raise UserError(f"{run} has no checkpoint yet")
+    return saved
+
+
+def _open(run, config, name):
+    directory = Path(run) / name
+    if not directory.is_dir():
+        raise UserError(f"{run} has no checkpoints")
+    return Checkpoints(directory, config.run.keep, config.run.keep_every)
+
+
+def _step(checkpoint):
+    try:
+        return int(checkpoint)
+    except ValueError:
+        raise UserError(
+            f"--checkpoint {checkpoint} must be a step, best, or empty for the newest"
+        ) from None
