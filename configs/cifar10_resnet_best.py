@@ -17,5 +17,5 @@ def get_config():
         config,
         data=replace(config.data, flip=True),
         model=replace(config.model, generator_widths=(2, 2, 2), norm_groups=1),
-        optimizer=replace(config.optimizer, average=0.9999),
+        optimizer=replace(config.optimizer, ema_decay=0.9999),
     )

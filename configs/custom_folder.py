@@ -46,7 +46,7 @@ def get_config():
             critic_lr=1e-4,
             generator_lr=1e-4,
             # Samples come from averaged weights, which are smoother; 0 turns it off.
-            average=0.999,
+            ema_decay=0.999,
         ),
         run=Run(
             # Generator updates. 10,000 show what the nets can do on a simple set.

@@ -25,7 +25,7 @@ def get_config():
             critic_lr=5e-4,
             generator_lr=5e-4,
             decay="linear",
-            average=0.99,
+            ema_decay=0.99,
         ),
         run=Run(steps=1200, sample_every=300, checkpoint_every=300),
     )

@@ -12,7 +12,7 @@ gan_toy.py: in the plane the distances soon fall far below 2 lambda = 20, and wi
 filaments between the modes take several times as long. Points are drawn afresh for
 every batch. gan_toy.py has 512 units, a constant rate of 1e-4 and 100,000 steps:
 --model.features 512 --optimizer.critic-lr 1e-4 --optimizer.generator-lr 1e-4
---optimizer.decay constant --optimizer.average 0 --run.steps 100000.
+--optimizer.decay constant --optimizer.ema-decay 0 --run.steps 100000.
 """
 
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer, Run
@@ -39,7 +39,7 @@ def get_config():
             beta1=0.5,
             beta2=0.9,
             decay="linear",
-            average=0.999,
+            ema_decay=0.999,
         ),
         run=Run(steps=10000, log_every=100, sample_every=1000, checkpoint_every=1000),
     )

@@ -74,21 +74,21 @@ def _bytes(kind, axes):
 def measure(name: str) -> dict:
     """Operations and bytes across devices, and FLOPs, of a configuration's cycle."""
     cfg = config.load(CONFIGS / f"{name}.py")
-    share, classes = make_sharding(cfg, 2), cfg.model.classes
+    sharding, classes = make_sharding(cfg, 2), cfg.model.classes
     draw = make_get_batch(cfg.data, IMAGES, bool(classes))
-    spec = make_spec(cfg, draw, share)
+    spec = make_spec(cfg, draw, sharding)
     born = jax.eval_shape(partial(init_state, spec=spec), jax.random.key(0))
     key = jax.eval_shape(jax.random.key, 0)
     shape, kind = cfg.data.sample_shape, jnp.uint8
     samples = jax.ShapeDtypeStruct((IMAGES, *shape), kind)
     if classes:
         samples = samples, jax.ShapeDtypeStruct((IMAGES,), jnp.int32)
-    real = jax.eval_shape(spec.draw, samples, key, 0)
+    real = jax.eval_shape(spec.get_batch, samples, key, 0)
     real, labels = real if classes else (real, None)
     critic = jax.jit(partial(steps.critic_step, spec=spec))
     generator = jax.jit(partial(steps.generator_step, spec=spec))
     # Whole on each device, as `Share.copy` places it.
-    whole = NamedSharding(share.mesh, PartitionSpec())
+    whole = NamedSharding(sharding.mesh, PartitionSpec())
     born = jax.tree.map(
         lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=whole), born
     )

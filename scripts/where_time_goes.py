@@ -125,7 +125,7 @@ def markdown(report) -> str:
         named = ", ".join(f"{op} {row['most'][op] / total:.0%}" for op in most)
         cells = [
             *(row["config"], str(row["features"]), f"{row['s_per_cycle']:.3g}"),
-            *(f"{share:.0%}" for share in shares),
+            *(f"{sharding:.0%}" for sharding in shares),
             f"{row['gflop']:.3g}: {row['gflop'] / rate:.3g}",
             f"{row['gb']:.3g}: {row['gb'] / speed:.3g}",
             named,

@@ -25,7 +25,7 @@ TINY = """--config configs/digits.py --data.image-size 16 --data.batch-size 8
 --data.heldout 32 --model.features 2 --model.generator-widths 2 1
 --model.critic-widths 1 2 --model.z-dim 8 --objective.n-critic 2 --objective.warmup
 --run.chunk 5 --run.log-every 5 --run.sample-every 40 --run.checkpoint-every 10
---run.grid 16 --optimizer.decay constant""".split()  # noqa: SIM905
+--run.grid-size 16 --optimizer.decay constant""".split()  # noqa: SIM905
 
 
 def environment(cached=True, optimised=True):
@@ -98,8 +98,8 @@ def final_arrays(run):
         net = getattr(state, name)
         parts |= {f"{name}/params": net.params, f"{name}/stats": net.stats}
         parts |= {f"{name}/opt_state": net.opt_state}
-    if state.average is not None:
-        parts["average"] = (state.average.params, state.average.stats)
+    if state.ema is not None:
+        parts["average"] = (state.ema.params, state.ema.stats)
     return {
         name: np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(part)] or [[]])
         for name, part in parts.items()

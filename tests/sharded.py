@@ -43,16 +43,16 @@ NETS = {
 }
 
 
-def train(config, share, samples):
+def train(config, sharding, samples):
     """(final state, metrics) of 3 cycles, and the program's text."""
     draw = make_get_batch(config.data, COUNT, bool(config.model.classes))
-    spec = make_spec(config, draw, share)
+    spec = make_spec(config, draw, sharding)
     state = jax.jit(partial(init_state, spec=spec))(jax.random.key(0))
     # In double precision: Adam turns the rounding of tiny gradients into whole steps.
     state = jax.tree.map(
         lambda a: a.astype(jnp.float64) if a.dtype == jnp.float32 else a, state
     )
-    arguments = share.copy(state), share.hold(samples), np.int32(3)
+    arguments = sharding.replicate(state), sharding.put_dataset(samples), np.int32(3)
     chunk = jax.jit(partial(train_chunk, spec=spec)).lower(*arguments).compile()
     state, metrics = chunk(*arguments)
     heldout = np.linspace(-1, 1, 40 * 64, dtype=np.float32).reshape(40, 8, 8, 1)
@@ -82,9 +82,9 @@ def main(name, counts, coordinator="", processes=1, process=0):
     alone = train(config, ONE_DEVICE, samples)[0] if not int(process) else {}
     report = {}
     for count in map(int, counts.split(",")):
-        share = make_sharding(config, count)
-        assert share.count == count * int(processes)
-        found, text = train(config, share, samples)
+        sharding = make_sharding(config, count)
+        assert sharding.count == count * int(processes)
+        found, text = train(config, sharding, samples)
         if not alone:
             continue
         assert found.keys() == alone.keys()
@@ -94,7 +94,7 @@ def main(name, counts, coordinator="", processes=1, process=0):
             / max(float(np.abs(alone[name]).max()), 1e-9)
             for name, a in found.items()
         }
-        report[share.count] = {"worst": worst, "sums": "all-reduce" in text}
+        report[sharding.count] = {"worst": worst, "sums": "all-reduce" in text}
     print(json.dumps(report))
 
 

@@ -265,7 +265,7 @@ def _facts(arguments, settings, state, shown, result):
     known = shown.anomalous is not None
     by_class = known and not arguments.labels
     own = f"{settings.name}:{settings.test_split}" if settings.test_split else ""
-    averaged = state.average is not None and not arguments.raw
+    averaged = state.ema is not None and not arguments.raw
     return {
         "run": arguments.run,
         "step": int(state.step),

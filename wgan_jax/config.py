@@ -206,7 +206,7 @@ class Optimizer:
     """Decay of Adam's second moment."""
     decay: Literal["constant", "linear"] = "constant"
     """Learning rates stay, or fall linearly to zero at run.steps generator updates."""
-    average: float = 0.0
+    ema_decay: float = 0.0
     """Decay per step of the averaged (EMA) generator; 0 keeps no average."""
 
 
@@ -226,11 +226,11 @@ class Run:
     """Steps between two sample grids; 0 draws none but the last."""
     checkpoint_every: int = 250
     """Steps between two checkpoints."""
-    keep: int = 2
+    max_to_keep: int = 2
     """Newest checkpoints kept."""
     keep_every: int = 0
     """Also keep for good each checkpoint whose step is a multiple of this; 0 none."""
-    grid: int = 64
+    grid_size: int = 64
     """Samples in a grid."""
     diagnostics: bool = False
     """Also log what the critic's next update would be made of: weights at the bound,

@@ -116,7 +116,7 @@ def _make_run(arguments, cfg):
             f"--out {out} holds a run: give another --out, or --fresh to move the old "
             "run aside"
         )
-    spec = make_spec(cfg, draw=None)
+    spec = make_spec(cfg, get_batch=None)
     # The key that training would start from.
     key = jax.random.split(jax.random.key(cfg.run.seed), 4)[0]
     state = jax.jit(partial(init_state, spec=spec))(key)
@@ -128,13 +128,13 @@ def _make_run(arguments, cfg):
             changes[name] = dataclasses.replace(net, params=params, stats=stats)
         else:
             print(f"the {name} was not given: it has fresh weights, all untrained")
-    if "generator" in found and state.average is not None:
+    if "generator" in found and state.ema is not None:
         params, stats = jax.tree.map(jnp.array, found["generator"])
-        changes["average"] = Ema(params=params, stats=stats)
+        changes["ema"] = Ema(params=params, stats=stats)
         print("the averaged generator starts as the same weights")
     state = dataclasses.replace(state, **changes)
     directory.initialise(out, cfg)
-    keep = (cfg.run.keep, cfg.run.keep_every)
+    keep = (cfg.run.max_to_keep, cfg.run.keep_every)
     with Checkpoints(out / "checkpoints", *keep) as checkpoints:
         checkpoints.save(state)
         checkpoints.wait()

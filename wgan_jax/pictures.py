@@ -87,13 +87,13 @@ def curve(x, y, title: str, x_label: str, y_label: str) -> np.ndarray:
     size, left, top, side = 1024, 110, 120, 800
     picture = Image.new("RGB", (size, size), "white")
     draw = ImageDraw.Draw(picture)
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        across, down = left + side * share, top + side * (1 - share)
+    for sharding in (0, 0.25, 0.5, 0.75, 1):
+        across, down = left + side * sharding, top + side * (1 - sharding)
         draw.line((across, top, across, top + side), (225, 225, 225), 2)
         draw.line((left, down, left + side, down), (225, 225, 225), 2)
         text = {"fill": "black", "font_size": 28}
-        draw.text((across, top + side + 10), f"{share:g}", anchor="ma", **text)
-        draw.text((left - 10, down), f"{share:g}", anchor="rm", **text)
+        draw.text((across, top + side + 10), f"{sharding:g}", anchor="ma", **text)
+        draw.text((left - 10, down), f"{sharding:g}", anchor="rm", **text)
     draw.text((left + side, size - 12), x_label, anchor="rd", **text)
     draw.text((left, top - 15), y_label, anchor="ld", **text)
     draw.text((size / 2, 20), title, fill="black", font_size=36, anchor="ma")

@@ -51,10 +51,10 @@ def main(argv=None) -> int:
     if arguments.raw and arguments.average:
         raise UserError("--raw and --average exclude each other: give one of them")
     config, spec, state = restore_run(arguments.run, arguments.checkpoint)
-    if arguments.average and state.average is None:
+    if arguments.average and state.ema is None:
         raise UserError(
             f"--average: {arguments.run} keeps no averaged weights, for it was trained "
-            "with optimizer.average=0"
+            "with optimizer.ema_decay=0"
         )
     if not -1 <= arguments.label < spec.classes and arguments.label != -1:
         known = f"from 0 to {spec.classes - 1}" if spec.classes else "none at all"

@@ -65,8 +65,8 @@ def main(argv=None) -> int:
           f"{arguments.seeds} seed{'s' * (arguments.seeds > 1)} of each, "
           f"{len(groups)} program{'s' * (len(groups) > 1)}")  # fmt: skip
     stop, diverged = StopRequest(), {}
-    for group, share in zip(groups, shares, strict=True):
-        diverged |= train_group(group, share, arguments.mode, stop)
+    for group, sharding in zip(groups, shares, strict=True):
+        diverged |= train_group(group, sharding, arguments.mode, stop)
         if stop.requested:
             print("\nstopped, all saved; the same command goes on from it")
             return 0

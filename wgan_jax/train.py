@@ -78,7 +78,7 @@ def main(argv=None) -> int:
     if several:
         launcher.join(arguments)
         processes.check_same(to_json(cfg), "configurations")
-    share = make_sharding(cfg, arguments.devices)
+    sharding = make_sharding(cfg, arguments.devices)
     jax.config.update("jax_default_matmul_precision", cfg.run.precision)
     out = Path(arguments.out or f"runs/{Path(arguments.config).stem}")
     if not arguments.dry_run:
@@ -88,9 +88,9 @@ def main(argv=None) -> int:
                 out, cfg, fresh=arguments.fresh, extend=arguments.extend
             )
         processes.check_same_directory(out)
-    dataset, samples, spec = prepare(cfg, share)
+    dataset, samples, spec = prepare(cfg, sharding)
     keys = jax.random.split(jax.random.key(cfg.run.seed), 4)
-    state = share.copy(jax.jit(partial(init_state, spec=spec))(keys[0]))
+    state = sharding.replicate(jax.jit(partial(init_state, spec=spec))(keys[0]))
     if arguments.dry_run:
         flops = cycle_flops(state, samples, spec)
         print_plan(cfg, spec, directory.environment(cfg), flops)
@@ -99,16 +99,16 @@ def main(argv=None) -> int:
     watch = BestCheckpoint(cfg, spec, dataset) if cfg.run.evaluate_every else None
     if processes.is_main_process():
         directory.initialise(out, cfg)
-    keep = (cfg.run.keep, cfg.run.keep_every)
+    keep = (cfg.run.max_to_keep, cfg.run.keep_every)
     with (
-        Checkpoints(out / "checkpoints", *keep, share) as checkpoints,
+        Checkpoints(out / "checkpoints", *keep, sharding) as checkpoints,
         processes.output_directory(out) as written,
         contextlib.ExitStack() as stack,
     ):
         saved = checkpoints.restore_newest(state, print, move=True)
         if saved is not None:
             print(f"going on with {out} from step {int(saved.step)}")
-            state = share.copy(saved)
+            state = sharding.replicate(saved)
         step = int(state.step)
         processes.check_same(str(step), "checkpoints to go on from")
         if step >= cfg.run.steps:
@@ -119,16 +119,16 @@ def main(argv=None) -> int:
         windows = None
         if dataset.stream:
             # Before the compiler, so that the first batches are there behind it.
-            windows = stack.enter_context(_windows(cfg, dataset, state, share))
+            windows = stack.enter_context(_windows(cfg, dataset, state, sharding))
         chunk = _compile(state, samples, spec)
         draw, shown = seen(cfg, spec, dataset, samples)
         programs = MonitorPrograms(cfg, spec, draw)
-        look = Monitor(
+        monitor = Monitor(
             cfg, programs, dataset, shown, keys[1:], out, watch, written=written
         )
-        look.warm_up(state)
+        monitor.compile(state)
         with RunLog(written, step, cfg.run.tensorboard) as log:
-            kept = (look, checkpoints, log, ProgressLine(), lambda: stop.requested)
+            kept = (monitor, checkpoints, log, ProgressLine(), lambda: stop.requested)
             step, sheet = loop.drive(
                 loop.follow(cfg, step, *kept, windows and windows.waited),
                 state,
@@ -143,7 +143,7 @@ def main(argv=None) -> int:
     return 0
 
 
-def _windows(cfg, dataset, state, share):
+def _windows(cfg, dataset, state, sharding):
     def before(step):
         return int(steps.critic_updates_before(step, cfg.objective))
 
@@ -151,7 +151,7 @@ def _windows(cfg, dataset, state, share):
     own = jax.random.wrap_key_data(np.asarray(jax.random.key_data(state.key)))
     _, key = steps.split_key(dataclasses.replace(state, key=own))
     place = processes.index_and_count()
-    return Prefetcher(dataset.stream, share, key, int(state.step), before, place)
+    return Prefetcher(dataset.stream, sharding, key, int(state.step), before, place)
 
 
 def _compile(state, samples, spec):

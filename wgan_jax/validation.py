@@ -77,8 +77,10 @@ def _check_ranges(config):
         *not_negative,
     )
     require("optimizer", "critic_lr generator_lr", *positive)
-    require("optimizer", "beta1 beta2 average", *fraction)
-    require("run", "steps chunk log_every checkpoint_every keep grid", *positive)
+    require("optimizer", "beta1 beta2 ema_decay", *fraction)
+    require(
+        "run", "steps chunk log_every checkpoint_every max_to_keep grid_size", *positive
+    )
     require("run", "sample_every keep_every evaluate_every", *not_negative)
     require("run", "evaluate_num", lambda v: v >= 2, "2 or more, to have a covariance")
     require("run", "seed", lambda v: 0 <= v < 2**32, "from 0 to 4294967295")

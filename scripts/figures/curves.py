@@ -90,8 +90,8 @@ def follow(config, dataset, quality, keys, key_look, form, seed):
     key_noise, key_estimate = jax.random.split(key_look)
     heldout = to_float(jax.device_put(dataset.heldout), config.data, key_noise)
     z = noise(seed, form["count"], spec.z_dim)
-    every, look = (form["steps"] // form[name] for name in ("records", "looks"))
-    shown = np.linspace(look, form["steps"], SHEETS) // look * look
+    every, monitor = (form["steps"] // form[name] for name in ("records", "looks"))
+    shown = np.linspace(monitor, form["steps"], SHEETS) // monitor * monitor
     name = {"wgan": "wasserstein", "gan": "jensen_shannon"}[config.objective.kind]
     label = f"{config.objective.kind} {config.model.kind}/{config.model.critic_is}"
     sheets, seeds = [], []
@@ -99,7 +99,7 @@ def follow(config, dataset, quality, keys, key_look, form, seed):
         curves = {"training": [], "heldout": [], "frechet": [], "sliced": []}
         for step, state, metrics in train(key, form["steps"], every, f"{label} {i}"):
             curves["training"].append(metrics[name])
-            if step % look:
+            if step % monitor:
                 continue
             samples = sampler(*weights(state), z)
             found = quality(samples)
@@ -111,14 +111,14 @@ def follow(config, dataset, quality, keys, key_look, form, seed):
                 sheets.append({"step": step, "png": training.to_text(sheet)})
         filtered = smooth(curves["training"])
         curves["filtered"] = filtered.tolist()
-        at_looks = filtered[look // every - 1 :: look // every]
+        at_looks = filtered[monitor // every - 1 :: monitor // every]
         for against in ("frechet", "sliced"):
             for which, values in (("training", at_looks), ("heldout", None)):
                 values = curves["heldout"] if values is None else values
                 rank = rank_correlation(values, curves[against])
                 curves[f"rank_{which}_{against}"] = rank
         seeds.append(curves)
-    return {"every": every, "look": look, "seeds": seeds, "sheets": sheets}
+    return {"every": every, "look": monitor, "seeds": seeds, "sheets": sheets}
 
 
 def smooth(values) -> np.ndarray:

@@ -100,8 +100,8 @@ def line_spec(objective, optimizer):
     """The spec of a critic of numbers [n, 1] against FAKE."""
     config = points_config(objective, optimizer, (1, 1), z_dim=1)
     return dataclasses.replace(
-        make_spec(config, draw=None),
-        generator=fixed_generator(lambda z: FAKE.mean + FAKE.deviation * z),
+        make_spec(config, get_batch=None),
+        generator=fixed_generator(lambda z: FAKE.mean + FAKE.std * z),
         critic=build(config.model, (1,))[1],
     )
 
@@ -110,7 +110,7 @@ def train(spec, key, updates):
     """The critic after its updates."""
 
     def real(key):
-        return REAL.mean + REAL.deviation * jax.random.normal(key, (spec.batch_size, 1))
+        return REAL.mean + REAL.std * jax.random.normal(key, (spec.batch_size, 1))
 
     return train_critic(spec, real, key, updates).critic
 
@@ -130,7 +130,7 @@ def judge(score, critic, kind) -> dict:
     """The estimate at 4,096 evenly spaced quantiles: expectations without chance."""
     levels = (np.arange(4096) + 0.5) / 4096
     real, fake = (
-        jnp.asarray(norm.ppf(levels, g.mean, g.deviation), jnp.float32)[:, None]
+        jnp.asarray(norm.ppf(levels, g.mean, g.std), jnp.float32)[:, None]
         for g in (REAL, FAKE)
     )
     if kind == "gan":
@@ -149,7 +149,7 @@ def judge(score, critic, kind) -> dict:
 
 def log_odds(p, q, x):
     """log p(x) / q(x) of two Gaussians, the best discriminator's, and its slope."""
-    slope = (x - q.mean) / q.deviation**2 - (x - p.mean) / p.deviation**2
+    slope = (x - q.mean) / q.std**2 - (x - p.mean) / p.std**2
     return p.log_density(x) - q.log_density(x), slope
 
 

@@ -65,7 +65,9 @@ def compute(size, seed, options):
 
 def estimates(objective, optimizer, steps, theta, key):
     """(E[critic(real)] - E[critic(fake)], mean slope between the lines) at the end."""
-    spec = make_spec(points_config(objective, optimizer, (1, 1), z_dim=1), draw=None)
+    spec = make_spec(
+        points_config(objective, optimizer, (1, 1), z_dim=1), get_batch=None
+    )
 
     def fake(z):
         return jnp.concatenate([jnp.broadcast_to(theta, z.shape), uniform(z)], 1)

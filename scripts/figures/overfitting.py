@@ -82,14 +82,14 @@ def compute(size, seed, options):
         spec, train = training.make_trainer(
             make_config(constraint, source, form), subset
         )
-        look = jax.jit(partial(costs, spec=spec))
+        monitor = jax.jit(partial(costs, spec=spec))
         runs[constraint] = []
         for i, key in enumerate(keys):
             curves = {f"{w}_{what}": [] for w in sets for what in ("estimate", "loss")}
             label = f"{constraint} {i}"
             for _, state, _ in train(key, form["steps"], form["every"], label):
                 for which, images in sets.items():
-                    estimate, loss = look(state, images, key_look)
+                    estimate, loss = monitor(state, images, key_look)
                     curves[f"{which}_estimate"].append(float(estimate))
                     curves[f"{which}_loss"].append(float(loss))
             runs[constraint].append(curves)

@@ -37,7 +37,7 @@ CLIP = Config(
 
 
 def born(config):
-    spec = make_spec(config, draw=None)
+    spec = make_spec(config, get_batch=None)
     return spec, jax.jit(partial(init_state, spec=spec))(jax.random.key(0))
 
 

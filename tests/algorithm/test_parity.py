@@ -333,7 +333,7 @@ def base_spec(net):
     """The fixed part of all systems with these nets."""
     base = NETS[net][0]
     data = replace(base.data, batch_size=BATCH)
-    spec = make_spec(replace(base, data=data), draw=None)
+    spec = make_spec(replace(base, data=data), get_batch=None)
     # The ResNet's has twice as many.
     return replace(spec, generator_batch=2 * BATCH if "resnet" in net else BATCH)
 
@@ -415,11 +415,11 @@ def train(net, system, dtype):
         )
 
 
-def compare(found, *, rtol, share, wandering):
+def compare(found, *, rtol, sharding, wandering):
     """share: what an element may miss as a share of its array's largest, for elements
     that are small differences of larger numbers; wandering: what an idle one may."""
     for what, (theirs, ours) in found.items():
-        atol = wandering if what.startswith("idle") else share * np.abs(theirs).max()
+        atol = wandering if what.startswith("idle") else sharding * np.abs(theirs).max()
         np.testing.assert_allclose(
             ours, theirs, rtol, atol, equal_nan=False, err_msg=what
         )
@@ -455,7 +455,7 @@ def test_twenty_cycles_follow_torch(net, system, x64):
     # Measured in all cases after 20 cycles: no element misses 7e-12 of its array's
     # largest, and 1e-9 of itself is exceeded by 1.4e-12 of that at most; idle ones miss
     # 4e-9.
-    check(net, system, "float64", rtol=1e-9, share=1e-11, wandering=1e-7)
+    check(net, system, "float64", rtol=1e-9, sharding=1e-11, wandering=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -472,4 +472,4 @@ def test_twenty_cycles_follow_torch_in_float32(net, system):
     # cancel, the rounding errors of the sum are passed on as a share of a whole step.
     # Measured: 8e-5 of an array's largest at the first cycle, and no more at the last;
     # metrics 1e-5. No net here has idle numbers, whose steps would be noise alone.
-    check(net, system, "float32", rtol=1e-4, share=3e-4, wandering=0)
+    check(net, system, "float32", rtol=1e-4, sharding=3e-4, wandering=0)

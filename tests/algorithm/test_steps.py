@@ -79,7 +79,7 @@ def spy_spec(objective, optimizer=TF1, steps=100):
         classes=0,
         z_dim=2,
         steps=steps,
-        draw=lambda samples, key, index: samples[index],
+        get_batch=lambda samples, key, index: samples[index],
     )
 
 
@@ -330,7 +330,7 @@ def test_critic_update_counts_add_up_at_every_step(warmup):
 def test_warmup_runs_100_critic_updates_then_goes_on_with_the_next_batch():
     spec = replace(
         spy_spec(replace(CLIP, warmup=True)),
-        draw=lambda samples, key, index: jnp.full((BATCH, 2), index, jnp.float32),
+        get_batch=lambda samples, key, index: jnp.full((BATCH, 2), index, jnp.float32),
     )
     run = jax.jit(partial(train_chunk, spec=spec))
     state, _ = run(init_state(jax.random.key(0), spec), None, 1)
@@ -351,7 +351,7 @@ def test_linear_decay_counts_generator_updates_for_both_nets():
     spec = replace(
         spy_spec(Objective(gp_weight=0.0, n_critic=3), optimizer, steps=4),
         generator=still,
-        draw=lambda samples, key, index: jnp.array([[9.5, -9.0]] * BATCH),
+        get_batch=lambda samples, key, index: jnp.array([[9.5, -9.0]] * BATCH),
     )
     before = init_state(jax.random.key(0), spec)
     run = jax.jit(partial(train_chunk, spec=spec))
@@ -406,7 +406,7 @@ def test_no_two_draws_of_a_run_share_a_key(monkeypatch, batches):
         spy_spec(CLIP),
         generator=spy_init(GENERATOR),
         critic=spy_init(CRITIC),
-        draw=draw,
+        get_batch=draw,
     )
     root = jax.random.key(7)
     state = init_state(root, spec)
@@ -521,7 +521,7 @@ def toy():
         ),
         objective=Objective(n_critic=2),
         optimizer=Optimizer(
-            critic_lr=1e-2, generator_lr=1e-2, average=0.75, decay="linear"
+            critic_lr=1e-2, generator_lr=1e-2, ema_decay=0.75, decay="linear"
         ),
         run=Run(steps=100),
     )
@@ -584,18 +584,18 @@ def test_every_number_of_the_state_moves_but_key_and_free_constant(toy):
 def test_average_is_the_recursion_over_the_generators(toy):
     state = toy.born(0)
     expected = numbers((state.generator.params, state.generator.stats))
-    assert_trees_equal(numbers((state.average.params, state.average.stats)), expected)
+    assert_trees_equal(numbers((state.ema.params, state.ema.stats)), expected)
     for _ in range(3):
         state, _ = toy.chunk(state, toy.samples, 1)
         new = numbers((state.generator.params, state.generator.stats))
         expected = jax.tree.map(lambda a, n: 0.75 * a + 0.25 * n, expected, new)
-    got = (state.average.params, state.average.stats)
+    got = (state.ema.params, state.ema.stats)
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_no_average_is_kept_unless_asked_for():
-    assert init_state(jax.random.key(0), spy_spec(CLIP)).average is None
+    assert init_state(jax.random.key(0), spy_spec(CLIP)).ema is None
 
 
 def test_seeds_train_together_under_vmap(toy):
@@ -752,7 +752,7 @@ def test_labels_are_drawn_each_as_often(new_key):
 
 def test_a_chunk_of_labelled_batches_tells_all_its_metrics(batches, new_key):
     spec = told_spec()
-    spec = replace(spec, draw=lambda s, key, i: (s[i], jnp.array([0, 1, 2, 0])))
+    spec = replace(spec, get_batch=lambda s, key, i: (s[i], jnp.array([0, 1, 2, 0])))
     state = init_state(new_key(), spec)
     run = jax.jit(partial(train_chunk, spec=spec))
     after, metrics = run(state, batches, 2)

@@ -32,7 +32,7 @@ CONFIG = Config(
     data=Data(classes=(1,), image_size=16, batch_size=8, heldout=32),
     model=Model(z_dim=8, features=2, generator_widths=(2, 1), critic_widths=(1, 2)),
     objective=Objective(constraint="penalty"),
-    optimizer=Optimizer(average=0.5),
+    optimizer=Optimizer(ema_decay=0.5),
 )
 
 
@@ -42,9 +42,9 @@ def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "run"
     out.mkdir()
     directory.initialise(out, CONFIG)
-    spec = make_spec(CONFIG, draw=None)
+    spec = make_spec(CONFIG, get_batch=None)
     state = jax.jit(partial(init_state, spec=spec))(jax.random.key(0))
-    with Checkpoints(out / "checkpoints", keep=1) as checkpoints:
+    with Checkpoints(out / "checkpoints", max_to_keep=1) as checkpoints:
         checkpoints.save(dataclasses.replace(state, step=np.int32(5)))
         checkpoints.wait()
     return out
@@ -378,8 +378,8 @@ def test_a_run_on_points_is_refused(run):
 
 def test_a_diverged_run_is_refused(run):
     config, spec, state = restore.restore_run(run)
-    average = jax.tree.map(lambda a: a * np.nan, state.average)
-    broken = dataclasses.replace(state, average=average)
+    average = jax.tree.map(lambda a: a * np.nan, state.ema)
+    broken = dataclasses.replace(state, ema=average)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(restore, "restore_run", lambda *_: (config, spec, broken))
         assert "has diverged: its weights of step 5" in refused(run)

@@ -321,12 +321,13 @@ def number_rules():
             "greater than 0",
         ),
         (
-            "optimizer.beta1 optimizer.beta2 optimizer.average",
+            "optimizer.beta1 optimizer.beta2 optimizer.ema_decay",
             (-0.1, 1.0, 2.0),
             "at least 0 and less than 1",
         ),
         (
-            "run.steps run.chunk run.log_every run.checkpoint_every run.keep run.grid",
+            "run.steps run.chunk run.log_every run.checkpoint_every run.max_to_keep "
+            "run.grid_size",
             (0, -1),
             "greater than 0",
         ),
@@ -367,7 +368,7 @@ def test_numbers_out_of_range_are_named_with_the_range(name, value, expected):
         {"objective.gp_weight": 0.0, "objective.gp_target": 0.0},
         {"objective.clip": 1},
         {"optimizer.beta1": 0.0, "optimizer.beta2": 0.0},
-        {"optimizer.average": 0.9999},
+        {"optimizer.ema_decay": 0.9999},
         {"run.seed": 0},
         {"run.seed": 2**32 - 1},
         {"run.sample_every": 0, "run.keep_every": 0},

@@ -545,8 +545,8 @@ def test_the_run_holds_step_weights_and_a_critic_that_scores_the_same(
     np.testing.assert_allclose(ours, scores, atol=1e-5, rtol=1e-5)
     # digits keeps an averaged generator.
     for ours, averaged in (
-        (state.generator.params, state.average.params),
-        (state.generator.stats, state.average.stats),
+        (state.generator.params, state.ema.params),
+        (state.generator.stats, state.ema.stats),
     ):
         jax.tree.map(np.testing.assert_array_equal, ours, averaged)
 
@@ -559,9 +559,9 @@ def test_a_run_goes_back_to_the_same_tensors_averaged_unless_raw_is_asked_for(
     other.mkdir()
     (other / "config.json").write_text((run / "config.json").read_text())
     state = restored[2]
-    average = jax.tree.map(lambda a: 2 * a, state.average)
+    average = jax.tree.map(lambda a: 2 * a, state.ema)
     with convert.Checkpoints(other / "checkpoints", 2) as checkpoints:
-        checkpoints.save(dataclasses.replace(state, average=average))
+        checkpoints.save(dataclasses.replace(state, ema=average))
 
     def back(name, *flags):
         code, error = in_process(convert, other, "--to-torch", tmp_path / name, *flags)
@@ -617,7 +617,7 @@ def test_arjovskys_code_loads_what_his_names_are_given_to(torch, tmp_path):
     his = partial(arjovsky, torch.nn, size=32, channels=3, features=2, z_dim=5)
     options = """--config configs/digits.py --data.channels 3 --model.z-dim 5
     --model.features 2 --model.critic-norm batch --model.bias none
-    --objective.constraint clip --optimizer.average 0""".split()  # noqa: SIM905
+    --objective.constraint clip --optimizer.ema-decay 0""".split()  # noqa: SIM905
     files = [tmp_path / "netG_epoch_0.pth", tmp_path / "netD_epoch_0.pth"]
     nets = settled(torch, lambda nn: his())
     for net, file in zip(nets, files):

@@ -46,7 +46,7 @@ def toy_run(tmp_path_factory):
     out = tmp_path_factory.mktemp("toy") / "run"
     tiny = "--model.features 8 --data.batch-size 16 --data.heldout 64 --run.steps 10"
     rhythm = "--run.chunk 5 --run.log-every 5 --run.sample-every 5"
-    options = f"{tiny} {rhythm} --run.checkpoint-every 5 --optimizer.average 0.5"
+    options = f"{tiny} {rhythm} --run.checkpoint-every 5 --optimizer.ema-decay 0.5"
     configuration = "--config configs/toy_8gaussians.py"
     code, error = in_process(
         train, *configuration.split(), *options.split(), "--out", out

@@ -16,7 +16,7 @@ from PIL import Image
 BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
 COMMANDS = [line for block in BLOCKS for line in block.splitlines()]
 TINY = """--run.steps 1 --run.chunk 1 --run.log-every 1 --run.sample-every 1
---run.checkpoint-every 1 --run.grid 4 --model.features 1 --data.batch-size 4
+--run.checkpoint-every 1 --run.grid-size 4 --model.features 1 --data.batch-size 4
 --data.heldout 8 --objective.n-critic 1""".split()  # noqa: SIM905
 FEW = {
     ".evaluate": ["--num", "10", "--repeats", "2"],

@@ -21,7 +21,7 @@ def toy_run(tmp_path_factory):
     out = tmp_path_factory.mktemp("toy") / "run"
     tiny = "--model.features 8 --data.batch-size 16 --data.heldout 64 --run.steps 5"
     rhythm = "--run.chunk 5 --run.log-every 5 --run.sample-every 5"
-    checkpoints = "--run.checkpoint-every 5 --optimizer.average 0"
+    checkpoints = "--run.checkpoint-every 5 --optimizer.ema-decay 0"
     code, error = in_process(
         train,
         *f"--config configs/toy_8gaussians.py {tiny} {rhythm} {checkpoints}".split(),

@@ -332,7 +332,7 @@ TINY = """--config configs/digits.py --data.source array_record --data.image-siz
 --data.channels 3 --data.batch-size 6 --data.heldout 12 --model.kind mlp
 --model.features 4 --model.generator-widths 1 --model.critic-widths 1
 --model.z-dim 4 --objective.n-critic 2 --run.chunk 5
---run.log-every 5 --run.sample-every 0 --run.checkpoint-every 10 --run.grid 4
+--run.log-every 5 --run.sample-every 0 --run.checkpoint-every 10 --run.grid-size 4
 --optimizer.decay constant --run.no-tensorboard""".split()  # noqa: SIM905
 
 

@@ -112,7 +112,7 @@ def test_devices_that_cannot_share_are_one_sentence(eight, count, said):
 
 
 def test_one_device_is_told_nothing():
-    share = make_sharding(Config(), 1)
-    assert share == ONE_DEVICE
+    sharding = make_sharding(Config(), 1)
+    assert sharding == ONE_DEVICE
     batch = np.zeros(3)
-    assert share.split(batch) is batch
+    assert sharding.shard(batch) is batch

@@ -26,7 +26,7 @@ from wgan_jax.training import loop
 from wgan_jax.training.best import SEED, BestCheckpoint, keep_best
 
 CLASSIFIER = ("--features", "classifier")
-WATCHED = """--run.evaluate-every 5 --run.evaluate-num 150 --run.keep 9
+WATCHED = """--run.evaluate-every 5 --run.evaluate-num 150 --run.max-to-keep 9
 --run.evaluate-features classifier --run.checkpoint-every 5""".split()  # noqa: SIM905
 
 
@@ -67,7 +67,7 @@ def trained(out, *more):
 def run(tmp_path_factory):
     """A run of 15 steps that was measured at every fifth."""
     out = tmp_path_factory.mktemp("images") / "run"
-    return trained(out, "--run.steps", "15", "--optimizer.average", "0.9")
+    return trained(out, "--run.steps", "15", "--optimizer.ema-decay", "0.9")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -491,7 +491,7 @@ def test_a_worse_state_later_does_not_replace_the_best(run, tmp_path):
 
 def test_measuring_changes_nothing_of_the_training_nor_of_a_resumed_one(run, tmp_path):
     plain = tmp_path / "plain"
-    average = ("--optimizer.average", "0.9", "--run.steps", "15")
+    average = ("--optimizer.ema-decay", "0.9", "--run.steps", "15")
     never = ("--run.evaluate-every", "0")
     trained(plain, *average, *never)
     stopped = trained(tmp_path / "stopped", *average[:2], "--run.steps", "10")

@@ -41,8 +41,10 @@ features_of = jax.jit(classifier.features)
 
 def test_it_reads_digits_it_never_saw(params, digits):
     classes = np.arange(10)
-    share = classifier.accuracy(params, digits.heldout, digits.heldout_labels, classes)
-    assert share > 0.85
+    sharding = classifier.accuracy(
+        params, digits.heldout, digits.heldout_labels, classes
+    )
+    assert sharding > 0.85
     wrong = (digits.heldout_labels + 1) % 10
     assert classifier.accuracy(params, digits.heldout, wrong, classes) < 0.1
 
@@ -125,10 +127,10 @@ def test_labels_need_not_begin_at_zero_nor_images_be_grey(digits, cache, monkeyp
 def test_the_extractor_says_how_well_it_reads_unseen_images(params, digits):
     told = []
     extractor = classifier_extractor(digits, "digits", report=told.append)
-    share = classifier.accuracy(
+    sharding = classifier.accuracy(
         params, digits.heldout, digits.heldout_labels, np.arange(10)
     )
-    expected = f"the classifier reads {share:.2%} of 397 held-out images right"
+    expected = f"the classifier reads {sharding:.2%} of 397 held-out images right"
     assert told == [expected]
     assert (extractor.name, extractor.dimension) == ("classifier", 64)
     features, logits = extractor.apply(digits.train[:3])

@@ -130,7 +130,7 @@ def test_the_floor_is_above_zero_and_falls_as_samples_grow():
     assert small.mean > large.mean > 0
     # About n^-1/2 in the plane, up to a logarithm: 16 times the points, a quarter.
     assert 0.15 < large.mean / small.mean < 0.5
-    assert small.deviation > 0
+    assert small.std > 0
 
 
 def test_the_floor_of_uniform_points_on_the_line_is_the_closed_form():
@@ -141,7 +141,7 @@ def test_the_floor_of_uniform_points_on_the_line_is_the_closed_form():
     # sqrt(n) (F_n - G_n) is nearly normal with variance 2 t (1 - t): the mean absolute
     # value integrates to sqrt(2) sqrt(2 / pi) pi / 8.
     expected = math.sqrt(math.pi) / 4 / math.sqrt(400)
-    error = 4 * found.deviation / math.sqrt(200)
+    error = 4 * found.std / math.sqrt(200)
     np.testing.assert_allclose(found.mean, expected, atol=error)
 
 
@@ -302,7 +302,7 @@ PAIRS = [
 def by_quadrature(integrand, p, q):
     """SciPy's adaptive quadrature, over pieces of two deviations of either Gaussian."""
     steps = np.arange(-14, 15, 2)
-    ends = np.unique([g.mean + steps * g.deviation for g in (p, q)])
+    ends = np.unique([g.mean + steps * g.std for g in (p, q)])
     return sum(
         integrate.quad(integrand, a, b, epsabs=1e-15, limit=200)[0]
         for a, b in itertools.pairwise(ends)
@@ -313,7 +313,7 @@ def by_quadrature(integrand, p, q):
 @pytest.mark.filterwarnings("ignore::scipy.integrate.IntegrationWarning")
 def test_divergences_of_gaussians_are_their_integrals(numbers):
     p, q = div.Gaussian(*numbers[:2]), div.Gaussian(*numbers[2:])
-    f, g = (stats.norm(d.mean, d.deviation) for d in (p, q))
+    f, g = (stats.norm(d.mean, d.std) for d in (p, q))
 
     def js(x):
         middle = np.logaddexp(f.logpdf(x), g.logpdf(x)) - math.log(2)
@@ -354,7 +354,7 @@ def test_gaussians_in_known_values():
 
 def test_gaussians_do_not_know_their_unit():
     p, q = div.Gaussian(0.2, 0.5), div.Gaussian(1, 2)
-    wide = [div.Gaussian(1e4 * g.mean, 1e4 * g.deviation) for g in (p, q)]
+    wide = [div.Gaussian(1e4 * g.mean, 1e4 * g.std) for g in (p, q)]
     for distance in (
         div.gaussian_total_variation,
         div.gaussian_kullback_leibler,
@@ -402,11 +402,11 @@ def test_centres_and_deviations_are_those_of_the_toys(name):
 @pytest.mark.parametrize("name", mixtures.MIXTURES)
 def test_true_samples_are_high_quality_as_often_as_rayleigh_says(name):
     points = toy_sample(name, jax.random.key(1), 20_000)
-    share = 1 - math.exp(-9 / 2)
-    error = 4 * math.sqrt(share * (1 - share) / 20_000)
-    assert mixtures.high_quality(points, name) == pytest.approx(share, abs=error)
+    sharding = 1 - math.exp(-9 / 2)
+    error = 4 * math.sqrt(sharding * (1 - sharding) / 20_000)
+    assert mixtures.high_quality(points, name) == pytest.approx(sharding, abs=error)
     shares = mixtures.mode_shares(points, name)
-    fair = share / len(shares)
+    fair = sharding / len(shares)
     error = 4.5 * math.sqrt(fair / 20_000)
     np.testing.assert_allclose(shares, fair, atol=error)
     assert mixtures.modes_covered(points, name) == len(shares)

@@ -32,7 +32,7 @@ CONFIG = Config(
         output="linear",
     ),
     objective=Objective(n_critic=1),
-    optimizer=Optimizer(average=0.9),
+    optimizer=Optimizer(ema_decay=0.9),
 )
 
 
@@ -85,10 +85,10 @@ def open_run(tmp_path):
     """A function that opens the run's checkpoints, as a new process would."""
     opened = []
 
-    def open_it(keep=5, keep_every=0):
+    def open_it(max_to_keep=5, keep_every=0):
         if opened:
             opened.pop().manager.close()
-        opened.append(Checkpoints(tmp_path / "checkpoints", keep, keep_every))
+        opened.append(Checkpoints(tmp_path / "checkpoints", max_to_keep, keep_every))
         return opened[-1]
 
     yield open_it
@@ -99,7 +99,7 @@ def open_run(tmp_path):
 def all_saved(tmp_path_factory):
     """Checkpoints in which the state of each step has another seed: its step."""
     directory = tmp_path_factory.mktemp("saved")
-    with Checkpoints(directory, keep=9) as checkpoints:
+    with Checkpoints(directory, max_to_keep=9) as checkpoints:
         for step in (1, 2, 3, 7, 10):
             checkpoints.save(state_of(step=step, seed=step))
         checkpoints.wait()
@@ -125,10 +125,10 @@ def saved(all_saved, tmp_path):
 @pytest.mark.parametrize("average", [0.0, 0.99])
 def test_a_state_comes_back_bit_by_bit(open_run, kind, average):
     config = dataclasses.replace(
-        CONFIG, optimizer=Optimizer(kind=kind, average=average)
+        CONFIG, optimizer=Optimizer(kind=kind, ema_decay=average)
     )
     state = state_of(config)
-    assert (state.average is None) == (average == 0)
+    assert (state.ema is None) == (average == 0)
     checkpoints = open_run()
     checkpoints.save(state)
     checkpoints.wait()
@@ -202,7 +202,7 @@ def test_what_is_written_is_the_state_at_the_time_of_save(open_run):
     expected = numbers(state)
     checkpoints = open_run()
     checkpoints.save(state)
-    for leaf in jax.tree.leaves((state.generator, state.critic, state.average)):
+    for leaf in jax.tree.leaves((state.generator, state.critic, state.ema)):
         leaf[...] = 77
     checkpoints.wait()
     assert_same(open_run().restore(state_of(seed=2), 7), expected)
@@ -216,16 +216,16 @@ def state_key_dtype():
 
 
 def test_the_newest_and_the_multiples_are_kept(open_run):
-    checkpoints = open_run(keep=2, keep_every=2)
+    checkpoints = open_run(max_to_keep=2, keep_every=2)
     for step in range(1, 7):
         checkpoints.save(state_of(step=step))
     checkpoints.wait()
     assert checkpoints.steps() == [2, 4, 5, 6]
-    assert open_run(keep=2, keep_every=2).steps() == [2, 4, 5, 6]
+    assert open_run(max_to_keep=2, keep_every=2).steps() == [2, 4, 5, 6]
 
 
 def test_only_the_newest_are_kept_where_nothing_is_kept_for_good(open_run):
-    checkpoints = open_run(keep=2)
+    checkpoints = open_run(max_to_keep=2)
     for step in (1, 2, 3):
         checkpoints.save(state_of(step=step))
     checkpoints.wait()
@@ -400,11 +400,11 @@ def test_a_wider_network_is_named_with_both_shapes(open_run, saved, tmp_path):
     ("changes", "expected"),
     [
         (
-            {"optimizer": Optimizer(average=0.0)},
-            "this configuration has no average/",
+            {"optimizer": Optimizer(ema_decay=0.0)},
+            "this configuration has no ema/",
         ),
         (
-            {"optimizer": Optimizer(kind="rmsprop", average=0.9)},
+            {"optimizer": Optimizer(kind="rmsprop", ema_decay=0.9)},
             "this configuration has no ",
         ),
     ],

@@ -160,7 +160,7 @@ def test_a_cycle_of_every_side_is_the_same(benchmark, name, x64):
     draw = np.random.default_rng(2)
     reals = draw.uniform(-1, 1, (2, 4, size, size, channels))
 
-    spec = make_spec(config, draw=None)
+    spec = make_spec(config, get_batch=None)
     state = init_state(jax.random.key(3), spec)
     before = jax.tree.map(
         lambda a: a.astype("float64") if a.dtype == "float32" else a, state

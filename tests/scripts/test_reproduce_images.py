@@ -299,7 +299,7 @@ def test_costs_are_the_heldout_estimate_and_the_penalty(scripts, new_key):
     source = Data(image_size=8, batch_size=4)
     form = {"features": 2, "units": 4, "image_size": 8, "faster": (1, 1)}
     config = overfitting.make_config("penalty", source, form)
-    spec = make_spec(config, draw=None)
+    spec = make_spec(config, get_batch=None)
     spec = dataclasses.replace(
         spec,
         generator=critics.fixed_generator(lambda z: jnp.full((len(z), 8, 8, 1), 0.3)),

@@ -196,7 +196,7 @@ def test_toy_nets_are_as_deep_as_asked():
         dense = [row for row in network.summary if row[0] == "dense"]
         assert len(dense) == 13
         assert dense[0][2] == ends + 4
-    points = spec.draw(None, jax.random.key(0), 0)
+    points = spec.get_batch(None, jax.random.key(0), 0)
     assert points.shape == (256, 2)
 
 

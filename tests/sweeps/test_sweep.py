@@ -99,14 +99,14 @@ def test_what_cannot_be_varied_is_one_sentence(vary, said):
 def test_runs_that_differ_in_numbers_are_one_program():
     numbers = [
         *("optimizer.critic_lr=1e-4,1e-3", "objective.clip=0.1,0.2"),
-        *("optimizer.average=0.9,0.99",),
+        *("optimizer.ema_decay=0.9,0.99",),
     ]
     members = make_members(Config(), Path("out"), 2, numbers)
     (group,) = shape_groups(members)
     assert group == members
     varied = varied_hyperparameters(group)
     assert varied[0].keys() == {
-        *("optimizer.critic_lr", "objective.clip", "optimizer.average")
+        *("optimizer.critic_lr", "objective.clip", "optimizer.ema_decay")
     }
     assert varied[-1]["objective.clip"] == np.float32(0.2)
     assert varied_hyperparameters(group[:2]) == [{}, {}]
@@ -114,7 +114,7 @@ def test_runs_that_differ_in_numbers_are_one_program():
 
 @pytest.mark.parametrize(
     "vary",
-    ["model.features=8,16", "objective.kind=wgan,gan", "optimizer.average=0,0.9"],
+    ["model.features=8,16", "objective.kind=wgan,gan", "optimizer.ema_decay=0,0.9"],
 )
 def test_runs_of_other_shapes_or_branches_are_other_programs(vary):
     members = make_members(Config(), Path("out"), 3, [vary])
@@ -126,7 +126,7 @@ def test_every_number_reaches_the_step():
     spec = prepare(load(ROOT / "configs/toy_8gaussians.py"))[2]
     for name in VMAPPABLE:
         section, field = name.split(".")
-        changed = spec.with_numbers({name: 0.125})
+        changed = spec.with_hyperparameters({name: 0.125})
         assert getattr(getattr(changed, section), field) == 0.125
         assert replace(changed, **{section: getattr(spec, section)}) == spec
 
@@ -138,7 +138,7 @@ def test_every_number_reaches_the_step():
 def together(tmp_path_factory):
     """Two seeds at two settings in one program, with all that is told of a run."""
     out = tmp_path_factory.mktemp("together")
-    words = [*TOY, "--run.diagnostics", "--optimizer.average", "0.5", "--out", out]
+    words = [*TOY, "--run.diagnostics", "--optimizer.ema-decay", "0.5", "--out", out]
     vary = ("--vary", "optimizer.critic_lr=1e-3,1e-2", "objective.gp_weight=1,10")
     code, error = in_process(sweep, *words, "--mode", "together", "--seeds", "2", *vary)
     assert code == 0, error
@@ -147,7 +147,7 @@ def together(tmp_path_factory):
 
 def test_a_member_of_one_program_is_its_single_run(together, tmp_path):
     member = together / "critic_lr=0.01,gp_weight=1.0" / "seed-1"
-    words = ["--optimizer.average", "0.5", "--optimizer.critic-lr", "1e-2"]
+    words = ["--optimizer.ema-decay", "0.5", "--optimizer.critic-lr", "1e-2"]
     words += ["--objective.gp-weight", "1", "--seed", "1", "--run.diagnostics"]
     code, error = in_process(train, *TOY, *words, "--out", tmp_path / "alone")
     assert code == 0, error
@@ -182,7 +182,7 @@ def test_the_table_tells_mean_and_spread(together):
 
 
 def test_what_is_trained_stays_and_more_is_added(together, tmp_path, capsys):
-    words = [*TOY, "--run.diagnostics", "--optimizer.average", "0.5"]
+    words = [*TOY, "--run.diagnostics", "--optimizer.ema-decay", "0.5"]
     words += ["--mode", "together", "--vary", "optimizer.critic_lr=1e-3,1e-2"]
     before = {p: (p / "metrics.jsonl").stat().st_mtime_ns for p in folders(together)}
     words += ["objective.gp_weight=1,10", "--seeds", "2", "--out", together]

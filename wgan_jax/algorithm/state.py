@@ -46,7 +46,7 @@ class TrainState:
     """Typed PRNG key, never advanced: all randomness is a function of (key, step)."""
     generator: NetState
     critic: NetState
-    average: Ema | None
+    ema: Ema | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,13 +65,13 @@ class Spec:
     """Labels that the networks are told and tell; 0 uses none."""
     steps: int
     """Generator updates of the whole run, for the decay of the learning rates."""
-    draw: Callable
+    get_batch: Callable
     """draw(samples, key, index) -> the real batch number `index`, [batch, ...], or with
     classes the pair of it and its labels."""
-    share: BatchSharding = ONE_DEVICE
+    sharding: BatchSharding = ONE_DEVICE
     """How devices share a batch."""
 
-    def with_numbers(self, numbers: dict) -> "Spec":
+    def with_hyperparameters(self, numbers: dict) -> "Spec":
         """The same with other numbers, which may be traced.
 
         numbers: by field, {"objective.clip": 0.01}, of objective or optimizer.
@@ -90,7 +90,7 @@ class Spec:
 
 
 def make_spec(
-    config: Config, draw: Callable, share: BatchSharding = ONE_DEVICE
+    config: Config, get_batch: Callable, sharding: BatchSharding = ONE_DEVICE
 ) -> Spec:
     """The fixed part of a run with this configuration and this source of batches."""
     generator, critic = build(config.model, config.data.sample_shape)
@@ -104,8 +104,8 @@ def make_spec(
         classes=config.model.classes,
         z_dim=config.model.z_dim,
         steps=config.run.steps,
-        draw=draw,
-        share=share,
+        get_batch=get_batch,
+        sharding=sharding,
     )
 
 
@@ -133,7 +133,7 @@ def init_state(key, spec: Spec) -> TrainState:
         clipped = losses.clip_weights(critic.params, spec.objective.clip)
         critic = dataclasses.replace(critic, params=clipped)
     average = None
-    if spec.optimizer.average:
+    if spec.optimizer.ema_decay:
         # A copy: the donated state may not hold one buffer twice.
         copy = jax.tree.map(jnp.array, (generator.params, generator.stats))
         average = Ema(params=copy[0], stats=copy[1])
@@ -142,7 +142,7 @@ def init_state(key, spec: Spec) -> TrainState:
         key=key,
         generator=generator,
         critic=critic,
-        average=average,
+        ema=average,
     )
 
 

@@ -57,12 +57,12 @@ def critic_gradient(state: TrainState, real, key, *, spec: Spec, labels=None):
     """
     objective = spec.objective
     key_z, key_epsilon = jax.random.split(key)
-    real, labels = spec.share.split((real, labels))
+    real, labels = spec.sharding.shard((real, labels))
     z = _noise(key_z, len(real), spec, real.dtype)
     fake, generator_stats = generate(
         spec, state.generator.params, state.generator.stats, z, labels
     )
-    epsilon = spec.share.split(
+    epsilon = spec.sharding.shard(
         jax.random.uniform(key_epsilon, (len(real),), real.dtype)
     )
 
@@ -107,7 +107,7 @@ def generator_step(state: TrainState, key, *, spec: Spec):
     if spec.classes:
         key, key_labels = jax.random.split(key)
         labels = random_labels(key_labels, spec.generator_batch, spec)
-        labels = spec.share.split(labels)
+        labels = spec.sharding.shard(labels)
     z = _noise(key, spec.generator_batch, spec)
 
     def loss(params):
@@ -128,13 +128,13 @@ def generator_step(state: TrainState, key, *, spec: Spec):
     generator = _update(
         state.generator, gradient, stats, spec.optimizer.generator_lr, state.step, spec
     )
-    average = state.average
+    average = state.ema
     if average is not None:
         new = Ema(params=generator.params, stats=generator.stats)
-        average = optax.incremental_update(new, average, 1 - spec.optimizer.average)
+        average = optax.incremental_update(new, average, 1 - spec.optimizer.ema_decay)
     critic = replace(state.critic, stats=critic_stats)
     state = replace(
-        state, step=state.step + 1, generator=generator, critic=critic, average=average
+        state, step=state.step + 1, generator=generator, critic=critic, ema=average
     )
     return state, metrics
 
@@ -175,7 +175,7 @@ def train_chunk(state: TrainState, samples, steps, *, spec: Spec):
         state, total = carry
         first = critic_updates_before(state.step, spec.objective)
         state, metrics = train_step(
-            state, lambda i: spec.draw(samples, key_data, first + i), spec=spec
+            state, lambda i: spec.get_batch(samples, key_data, first + i), spec=spec
         )
         return state, jax.tree.map(jnp.add, total, metrics)
 
@@ -239,7 +239,7 @@ def heldout_estimate(state: TrainState, heldout, key, *, spec: Spec):
 
     def score(batch_and_key):
         real, key = batch_and_key
-        real, labels = spec.share.split(real), None
+        real, labels = spec.sharding.shard(real), None
         if spec.classes:
             key, key_labels = jax.random.split(key)
             labels = random_labels(key_labels, len(real), spec)
@@ -257,7 +257,7 @@ def heldout_estimate(state: TrainState, heldout, key, *, spec: Spec):
 
 
 def _noise(key, count, spec, dtype=float):
-    return spec.share.split(jax.random.normal(key, (count, spec.z_dim), dtype))
+    return spec.sharding.shard(jax.random.normal(key, (count, spec.z_dim), dtype))
 
 
 def _update(net: NetState, gradient, stats, base_lr, step, spec) -> NetState:

@@ -31,7 +31,7 @@ class Prefetcher:
     def __init__(
         self,
         stream: Stream,
-        share: BatchSharding,
+        sharding: BatchSharding,
         key,
         step: int,
         before: Callable[[int], int],
@@ -41,7 +41,7 @@ class Prefetcher:
 
         before(step) -> the number of the step's first batch.
         """
-        self.before, self.share, self.step = before, share, step
+        self.before, self.sharding, self.step = before, sharding, step
         self.length, self.last = stream.window_length, stream.config.run.steps
         batches = range(before(step), before(self.last))
         self.batches = read_batches(stream, key, batches, process)
@@ -106,7 +106,7 @@ class Prefetcher:
             if window is None:
                 window = jax.tree.map(self._empty, batch)
             jax.tree.map(lambda rows, row, i=i: rows.__setitem__(i, row), window, batch)
-        return _Window(self.share.put_window(window), jnp.int32(first), end)
+        return _Window(self.sharding.put_block(window), jnp.int32(first), end)
 
     def _empty(self, batch):
         # What is not filled is behind the last whole step, and never looked at.

@@ -68,14 +68,14 @@ class Stream:
             f"worker{'s' * (workers != 1)}: {self.why}"
         )
 
-    def blank_window(self, share: BatchSharding, process=(0, 1)):
+    def blank_window(self, sharding: BatchSharding, process=(0, 1)):
         """(window, first) of zeros, of the shapes of every window."""
         described = self.config.data
         shape = self.window_length, described.batch_size // process[1]
         window = np.zeros((*shape, *described.sample_shape), np.uint8)
         if self.labelled:
             window = window, np.zeros(shape, np.int32)
-        return share.put_window(window), jnp.int32(0)
+        return sharding.put_block(window), jnp.int32(0)
 
     def some(self, count: int):
         """Of the training images, as `Dataset.train` or with labels the pair."""
@@ -86,9 +86,9 @@ class Stream:
 # ------------------------------------------------------------------------------- choice
 
 
-def load(config: Config, share: BatchSharding = ONE_DEVICE) -> Dataset:
+def load(config: Config, sharding: BatchSharding = ONE_DEVICE) -> Dataset:
     """`data.load`, or what it would give read while it is needed; see data.stream."""
-    limit = processes.allreduce_min(memory_limit() or math.inf) * share.parts
+    limit = processes.allreduce_min(memory_limit() or math.inf) * sharding.parts
     return open_dataset(config, limit) or load_dataset(config.data)
 
 

@@ -35,7 +35,7 @@ class BatchSharding:
         """Into how many parts `hold` divides the rows."""
         return self.count if jax.process_count() > 1 else 1
 
-    def split(self, batch: Any) -> Any:
+    def shard(self, batch: Any) -> Any:
         """Inside a program: arrays [batch, ...], a part of the batch on each device.
 
         Those that do not divide evenly, as a short held-out batch, stay whole.
@@ -51,7 +51,7 @@ class BatchSharding:
 
         return jax.tree.map(divide, batch)
 
-    def copy(self, tree: Any) -> Any:
+    def replicate(self, tree: Any) -> Any:
         """Arrays of any shape, whole on each device; the same in every process."""
         if self.mesh is None:
             return jax.device_put(tree)
@@ -67,7 +67,7 @@ class BatchSharding:
 
         return jax.tree.map(place, tree)
 
-    def hold(self, tree: Any) -> Any:
+    def put_dataset(self, tree: Any) -> Any:
         """Arrays [n, ...] that batches are taken from.
 
         With several processes each holds a part of the rows, so that together they hold
@@ -75,7 +75,7 @@ class BatchSharding:
         fill the last part.
         """
         if jax.process_count() == 1 or self.mesh is None:
-            return self.copy(tree)
+            return self.replicate(tree)
         parts = NamedSharding(self.mesh, PartitionSpec(AXIS))
 
         def place(array):
@@ -84,7 +84,7 @@ class BatchSharding:
 
         return jax.tree.map(place, tree)
 
-    def put_window(self, rows: Any) -> Any:
+    def put_block(self, rows: Any) -> Any:
         """Host arrays [n, batch, ...], of each batch a part on each device.
 
         With several processes each gives its own rows of every batch, in the order of

@@ -343,7 +343,7 @@ def check_finite(run, state) -> None:
 
 def run_facts(config, state, arguments) -> dict:
     """Which weights of which run are measured, for JSON."""
-    averaged = state.average is not None and not arguments.raw
+    averaged = state.ema is not None and not arguments.raw
     return {
         "run": arguments.run,
         "source": config.data.name or config.data.source,

@@ -41,7 +41,7 @@ def plain(spread: Spread | None) -> str:
     if spread is None:
         return ""
     mean = f"{spread.mean:.3g}"
-    return mean if math.isnan(spread.deviation) else f"{mean} +- {spread.deviation:.2g}"
+    return mean if math.isnan(spread.std) else f"{mean} +- {spread.std:.2g}"
 
 
 def check_out(out: Path) -> None:

@@ -59,20 +59,20 @@ class Gaussian:
     """A normal distribution on the line."""
 
     mean: float
-    deviation: float
+    std: float
 
     def __post_init__(self):
-        if not self.deviation > 0:
-            raise ValueError(f"deviation={self.deviation} must be greater than 0")
+        if not self.std > 0:
+            raise ValueError(f"deviation={self.std} must be greater than 0")
 
     def log_density(self, x):
         """Log of the density at x."""
-        z = (x - self.mean) / self.deviation
-        return -np.square(z) / 2 - math.log(self.deviation * math.sqrt(2 * math.pi))
+        z = (x - self.mean) / self.std
+        return -np.square(z) / 2 - math.log(self.std * math.sqrt(2 * math.pi))
 
     def below(self, x: float) -> float:
         """Probability of values below x."""
-        return math.erfc((self.mean - x) / (self.deviation * math.sqrt(2))) / 2
+        return math.erfc((self.mean - x) / (self.std * math.sqrt(2))) / 2
 
 
 def gaussian_total_variation(p: Gaussian, q: Gaussian) -> float:
@@ -81,9 +81,9 @@ def gaussian_total_variation(p: Gaussian, q: Gaussian) -> float:
     erf(|d| / (2 sqrt(2) s)) for equal deviations s and means d apart; otherwise the
     narrower density is the larger one between the two roots of a quadratic.
     """
-    narrow, wide = sorted((p, q), key=lambda g: g.deviation)
+    narrow, wide = sorted((p, q), key=lambda g: g.std)
     d = wide.mean - narrow.mean
-    s, t = narrow.deviation, wide.deviation
+    s, t = narrow.std, wide.std
     if s == t:
         return math.erf(abs(d) / (2 * math.sqrt(2) * s))
     # a x^2 + 2 b x + c = 0, x from the narrower mean, of the two log densities.
@@ -101,8 +101,8 @@ def gaussian_total_variation(p: Gaussian, q: Gaussian) -> float:
 
 def gaussian_kullback_leibler(p: Gaussian, q: Gaussian) -> float:
     """KL(p, q): log(s_q / s_p) + (s_p^2 + (m_p - m_q)^2) / (2 s_q^2) - 1/2."""
-    scale = p.deviation / q.deviation
-    shift = (p.mean - q.mean) / q.deviation
+    scale = p.std / q.std
+    shift = (p.mean - q.mean) / q.std
     return -math.log(scale) + (scale**2 + shift**2 - 1) / 2
 
 
@@ -113,7 +113,7 @@ def gaussian_jensen_shannon(p: Gaussian, q: Gaussian) -> float:
     within 12 deviations of its mean, resolve both densities however they lie.
     """
     steps = np.arange(-12, 12.5, 0.5)
-    edges = np.unique([g.mean + steps * g.deviation for g in (p, q)])
+    edges = np.unique([g.mean + steps * g.std for g in (p, q)])
     nodes, weights = np.polynomial.legendre.leggauss(20)
     half = np.diff(edges)[:, None] / 2
     x = (edges[:-1, None] + half + half * nodes).ravel()

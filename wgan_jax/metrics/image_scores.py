@@ -73,7 +73,7 @@ def compare(
     if "kid" in metrics:
         kernel = scores.kernel_distance(found.rows, real.rows, seed=seed)
         told[own["kid"]] = kernel.mean
-        told[f"{own['kid']}_subset_deviation"] = kernel.deviation
+        told[f"{own['kid']}_subset_deviation"] = kernel.std
     if "prdc" in metrics:
         size = min(found.count, real.count, PRDC_LIMIT)
         which = np.random.default_rng(seed).choice(real.count, size, replace=False)

@@ -84,10 +84,10 @@ def resize(images, size: int = SIZE):
         length = x.shape[axis]
         place = np.arange(size, dtype=np.float32) * np.float32(length / size)
         low = np.floor(place)
-        share = np.expand_dims(place - low, [i for i in range(4) if i != axis])
+        sharding = np.expand_dims(place - low, [i for i in range(4) if i != axis])
         low = low.astype(np.int32)
         below, above = x.take(low, axis), x.take(np.minimum(low + 1, length - 1), axis)
-        x = below + (above - below) * share
+        x = below + (above - below) * sharding
     return x
 
 

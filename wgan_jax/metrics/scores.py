@@ -42,10 +42,10 @@ class Moments:
         if not count:
             return self
         step = other.mean - self.mean
-        share = other.count / count
+        sharding = other.count / count
         scatter = self.scatter + other.scatter
-        scatter += np.outer(step, step * (self.count * share))
-        return Moments(count, self.mean + step * share, scatter)
+        scatter += np.outer(step, step * (self.count * sharding))
+        return Moments(count, self.mean + step * sharding, scatter)
 
     def update(self, features) -> "Moments":
         """Moments with features [n, d] added."""
@@ -149,7 +149,7 @@ class KernelDistance:
     """MMD^2 over subsets of the features."""
 
     mean: float
-    deviation: float
+    std: float
     """Over the subsets, with n and not n - 1; they overlap, so it is no error."""
     subsets: int
     size: int

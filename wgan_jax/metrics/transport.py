@@ -17,7 +17,7 @@ class Spread:
     """A measurement and how much it varies."""
 
     mean: float
-    deviation: float
+    std: float
     """Sample standard deviation (n - 1) over the repeats, not of their mean."""
 
 
@@ -34,7 +34,7 @@ class Comparison:
 def spread(values) -> Spread:
     """Mean and sample standard deviation of two or more numbers."""
     values = np.asarray(values, np.float64)
-    return Spread(mean=float(values.mean()), deviation=float(values.std(ddof=1)))
+    return Spread(mean=float(values.mean()), std=float(values.std(ddof=1)))
 
 
 def earth_mover(x, y, iterations: int = 100_000_000) -> float:

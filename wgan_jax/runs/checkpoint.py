@@ -21,17 +21,19 @@ from wgan_jax.errors import UserError
 class Checkpoints:
     """The checkpoints of one run; steps are generator updates."""
 
-    def __init__(self, directory, keep: int, keep_every: int = 0, share=ONE_DEVICE):
-        """keep: newest ones kept; keep_every: multiples of it are kept for good.
+    def __init__(
+        self, directory, max_to_keep: int, keep_every: int = 0, sharding=ONE_DEVICE
+    ):
+        """max_to_keep: newest ones kept; keep_every: multiples of it are kept for good.
 
         share: with several processes, all of which have to do the same with the same
         directory, each of them writes a part of every array.
         """
         ocp = _orbax()
-        self.share = share
+        self.sharding = sharding
         self.directory = Path(directory).resolve()
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep,
+            max_to_keep=max_to_keep,
             keep_period=keep_every or None,
         )
         self.manager = ocp.CheckpointManager(
@@ -61,7 +63,9 @@ class Checkpoints:
         What is written is copied first, so the state may be donated at once.
         """
         ocp, arrays = _orbax(), _flatten(state)
-        spread = self.share.copy(arrays) if processes.is_multiprocess() else arrays
+        spread = (
+            self.sharding.replicate(arrays) if processes.is_multiprocess() else arrays
+        )
         with self._writing():
             self.manager.save(
                 int(state.step),

@@ -27,7 +27,7 @@ def restore_run(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainSta
             f"{config.run.evaluate_every}: give a step, or train with "
             "--run.evaluate-every N"
         )
-    spec = make_spec(config, draw=None)
+    spec = make_spec(config, get_batch=None)
     state = jax.jit(partial(init_state, spec=spec))(jax.random.key(0))
     with _open(run, config, BEST_CHECKPOINTS if best else "checkpoints") as checkpoints:
         saved = checkpoints.steps()
@@ -63,7 +63,7 @@ def _open(run, config, name):
     directory = Path(run) / name
     if not directory.is_dir():
         raise UserError(f"{run} has no checkpoints")
-    return Checkpoints(directory, config.run.keep, config.run.keep_every)
+    return Checkpoints(directory, config.run.max_to_keep, config.run.keep_every)
 
 
 def _step(checkpoint):

@@ -45,7 +45,7 @@ def make_sampler(config: Config, spec: Spec):
 
 def weights(state: TrainState, raw: bool = False):
     """Parameters and statistics to sample by: the averaged ones where they are kept."""
-    net = state.generator if raw or state.average is None else state.average
+    net = state.generator if raw or state.ema is None else state.ema
     return net.params, net.stats
 
 

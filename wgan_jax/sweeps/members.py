@@ -17,7 +17,7 @@ VMAPPABLE = (
     *("objective.clip", "objective.gp_weight", "objective.gp_target"),
     *("objective.critic_class_weight", "objective.generator_class_weight"),
     *("optimizer.critic_lr", "optimizer.generator_lr"),
-    *("optimizer.beta1", "optimizer.beta2", "optimizer.average"),
+    *("optimizer.beta1", "optimizer.beta2", "optimizer.ema_decay"),
 )
 
 
@@ -129,7 +129,7 @@ def shape_groups(members: list[Member]) -> list[list[Member]]:
         neutral = _with(member.cfg, "run.seed", 0)
         for name in VMAPPABLE:
             neutral = _with(neutral, name, 0.0)
-        averaged = bool(member.cfg.optimizer.average)
+        averaged = bool(member.cfg.optimizer.ema_decay)
         groups.setdefault((to_json(neutral), averaged), []).append(member)
     return list(groups.values())
 

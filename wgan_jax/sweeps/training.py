@@ -27,7 +27,7 @@ from wgan_jax.training.setup import prepare
 
 # All of a run has its own entry in a stack but its step, which all runs share: what
 # depends on it alone, as the number of critic updates, then stays one for all.
-AXES = TrainState(step=None, key=0, generator=0, critic=0, average=0)
+AXES = TrainState(step=None, key=0, generator=0, critic=0, ema=0)
 
 
 # Seconds that each way of training is tried for, once compiled.
@@ -41,20 +41,20 @@ class _Open:
     member: Member
     state: TrainState
     numbers: dict
-    look: Monitor
+    monitor: Monitor
     checkpoints: Checkpoints
     log: RunLog
 
     def follow(self, line, stopped):
         """See `loop.follow`."""
-        kept = (self.look, self.checkpoints, self.log, line, stopped)
+        kept = (self.monitor, self.checkpoints, self.log, line, stopped)
         return follow(self.member.cfg, int(self.state.step), *kept)
 
 
-def train_group(members, share, mode, stop):
+def train_group(members, sharding, mode, stop):
     """Trains members of one program to the end; returns {name: why it diverged}."""
     cfg = members[0].cfg
-    dataset, samples, spec = prepare(cfg, share)
+    dataset, samples, spec = prepare(cfg, sharding)
     if dataset.stream:
         raise UserError(
             f"a sweep keeps its images on the device, and these are streamed "
@@ -63,10 +63,10 @@ def train_group(members, share, mode, stop):
         )
     programs, numbers = MonitorPrograms(cfg, spec), varied_hyperparameters(members)
     watch = BestCheckpoint(cfg, spec, dataset) if cfg.run.evaluate_every else None
-    init = jax.jit(lambda key, n: init_state(key, spec.with_numbers(n)))
+    init = jax.jit(lambda key, n: init_state(key, spec.with_hyperparameters(n)))
 
     def chunk(state, numbers, samples, count):
-        own = spec.with_numbers(numbers)
+        own = spec.with_hyperparameters(numbers)
         return steps.train_chunk(state, samples, count, spec=own)
 
     diverged = {}
@@ -76,20 +76,20 @@ def train_group(members, share, mode, stop):
             keys = jax.random.split(jax.random.key(member.seed), 4)
             state = init(keys[0], own)
             directory.initialise(member.out, member.cfg)
-            keep = (cfg.run.keep, cfg.run.keep_every)
+            keep = (cfg.run.max_to_keep, cfg.run.keep_every)
             checkpoints = stack.enter_context(
                 Checkpoints(member.out / "checkpoints", *keep)
             )
             state = checkpoints.restore_newest(state, print, move=True) or state
-            state = share.copy(state)
+            state = sharding.replicate(state)
             step = int(state.step)
             if step >= cfg.run.steps:
                 continue
             log = RunLog(member.out, step, cfg.run.tensorboard)
             stack.enter_context(log)
             places = (dataset, samples, keys[1:], member.out, watch)
-            look = Monitor(member.cfg, programs, *places, numbers=own)
-            run = _Open(member, state, own, look, checkpoints, log)
+            monitor = Monitor(member.cfg, programs, *places, numbers=own)
+            run = _Open(member, state, own, monitor, checkpoints, log)
             by_step.setdefault(step, []).append(run)
         if len(members) > sum(map(len, by_step.values())):
             trained = len(members) - sum(map(len, by_step.values()))
@@ -114,7 +114,7 @@ def _train_runs(runs, chunk, samples, mode, stop):
     together = mode == "together"
     if mode == "auto" and size > 1:
         together = _is_faster(many, one, runs[:size], samples)
-    first.look.warm_up(first.state)
+    first.monitor.compile(first.state)
     print(f"compiled in {time.perf_counter() - start:.1f} s", flush=True)
     diverged = {}
     if together:

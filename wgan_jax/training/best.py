@@ -57,7 +57,11 @@ class BestCheckpoint:
 
 
 def keep_best(
-    out, state: TrainState, metric: str, value: float, share: BatchSharding = ONE_DEVICE
+    out,
+    state: TrainState,
+    metric: str,
+    value: float,
+    sharding: BatchSharding = ONE_DEVICE,
 ) -> None:
     """Keeps a state beside the run's checkpoints if its value is the lowest so far.
 
@@ -67,7 +71,9 @@ def keep_best(
     if not processes.broadcast_from_main(best is None or value < best["value"]):
         return
     step = int(state.step)
-    with Checkpoints(out / BEST_CHECKPOINTS, keep=1, share=share) as checkpoints:
+    with Checkpoints(
+        out / BEST_CHECKPOINTS, max_to_keep=1, sharding=sharding
+    ) as checkpoints:
         # There is one already where a run was killed before the next line.
         if step not in checkpoints.steps():
             checkpoints.save(state)

@@ -20,7 +20,7 @@ class Diverged(UserError):
     """A run whose metrics are not finite: what is done with it is up to the user."""
 
 
-def follow(cfg, step, look, checkpoints, log, line, stopped, waited=None):
+def follow(cfg, step, monitor, checkpoints, log, line, stopped, waited=None):
     """Keeps what a run leaves behind, from `step` to run.steps.
 
     Yields the number of steps to take next and is sent (state, mean metrics) after
@@ -32,7 +32,7 @@ def follow(cfg, step, look, checkpoints, log, line, stopped, waited=None):
     run = cfg.run
     if step == 0:
         log.text("config", config.to_json(cfg))
-        log.picture(0, "real", look.real())
+        log.picture(0, "real", monitor.real())
     record = partial(_record, Clock(step, waited), cfg, log, line)
     saved, waiting, done, sheet = step, None, stopped(), None
     while not done:
@@ -49,13 +49,13 @@ def follow(cfg, step, look, checkpoints, log, line, stopped, waited=None):
         save = done or step % run.checkpoint_every == 0
         judge = run.evaluate_every and step % run.evaluate_every == 0
         if draw or save or judge or step % run.log_every == 0:
-            waiting = (step, metrics | look.critic(state, step))
+            waiting = (step, metrics | monitor.critic_metrics(state, step))
         if draw or save or judge:
             # Nothing is kept of a state that is not known to be finite.
-            record(*waiting, saved, judge and partial(look.judge, state))
+            record(*waiting, saved, judge and partial(monitor.evaluate, state))
             waiting = None
         if draw:
-            sheet = look.draw(state, step, log)
+            sheet = monitor.write_samples(state, step, log)
         if save:
             checkpoints.save(state)
             saved = step

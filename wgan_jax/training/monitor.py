@@ -18,8 +18,8 @@ class MonitorPrograms:
 
     def __init__(self, cfg, spec, draw=None):
         """draw: of the samples that Look has, where that is not what training draws."""
-        draw = draw or spec.draw
-        self.share = spec.share
+        draw = draw or spec.get_batch
+        self.sharding = spec.sharding
         self.sampler = make_sampler(cfg, spec)
         self.estimate = jax.jit(partial(steps.heldout_estimate, spec=spec))
 
@@ -28,7 +28,7 @@ class MonitorPrograms:
             batch = draw(samples, key_real, 0)
             real, labels = batch if spec.classes else (batch, None)
             return diagnostics.critic_diagnostics(
-                state, real, key, spec=spec.with_numbers(numbers), labels=labels
+                state, real, key, spec=spec.with_hyperparameters(numbers), labels=labels
             )
 
         self.diagnose = diagnose
@@ -59,7 +59,7 @@ class Monitor:
         self.watch, self.numbers = watch, numbers or {}
         self.train = dataset.train
         key_fixed, self.key_fresh, key_heldout = keys
-        self.count = 2000 if cfg.data.is_points else cfg.run.grid
+        self.count = 2000 if cfg.data.is_points else cfg.run.grid_size
         self.fixed = self._noise(key_fixed)
         key_dequantize, self.key_heldout = jax.random.split(key_heldout)
         self.heldout_raw = dataset.heldout
@@ -70,9 +70,9 @@ class Monitor:
     def _noise(self, key):
         return np.asarray(jax.random.normal(key, (self.count, self.cfg.model.z_dim)))
 
-    def warm_up(self, state):
+    def compile(self, state):
         """Compiles what looks, so that the first lines tell the speed of training."""
-        jax.block_until_ready(self.critic(state, 0))
+        jax.block_until_ready(self.critic_metrics(state, 0))
         self.programs.sampler(*weights(state), self.fixed)
 
     def real(self):
@@ -83,7 +83,7 @@ class Monitor:
         pictures.save_png(self.pictures / "real.png", sheet)
         return sheet
 
-    def critic(self, state, step):
+    def critic_metrics(self, state, step):
         """Held-out estimate and diagnostics, still on the device, as metrics."""
         metrics = {}
         key, key_real, key_diagnose = jax.random.split(
@@ -98,13 +98,13 @@ class Monitor:
             )
         return metrics
 
-    def judge(self, state):
+    def evaluate(self, state):
         """The Frechet distance as a metric; the state is kept if it is the best."""
         metric, value = self.watch.metric, self.watch.measure(state)
-        keep_best(self.out, state, metric, value, self.programs.share)
+        keep_best(self.out, state, metric, value, self.programs.sharding)
         return {metric: value}
 
-    def draw(self, state, step, log):
+    def write_samples(self, state, step, log):
         """Writes the two grids of a step; returns the path of the fixed-noise one."""
         fresh = self._noise(jax.random.fold_in(self.key_fresh, step))
         for name, z in (("fresh", fresh), ("fixed", self.fixed)):

@@ -20,7 +20,7 @@ def cycle_flops(state: TrainState, samples, spec: Spec) -> float:
     products: what the layers' definition needs, whatever the machine then saves.
     """
     key = jax.random.key(0)
-    batch = jax.eval_shape(spec.draw, samples, key, 0)
+    batch = jax.eval_shape(spec.get_batch, samples, key, 0)
     real, labels = batch if spec.classes else (batch, None)
     critic_step = jax.jit(partial(steps.critic_step, spec=spec))
     generator_step = jax.jit(partial(steps.generator_step, spec=spec))

@@ -14,25 +14,27 @@ from wgan_jax.errors import UserError
 SEEN = 2048
 
 
-def prepare(cfg: Config, share: BatchSharding = ONE_DEVICE):
+def prepare(cfg: Config, sharding: BatchSharding = ONE_DEVICE):
     """(dataset, samples, spec) of a configuration: what its steps need but a state.
 
     samples: what `Spec.draw` takes batches from, on every device; where the dataset is
     a stream, zeros of the same shapes, to compile for.
     """
-    if share.count > 1:
+    if sharding.count > 1:
         where = f" of {jax.process_count()} processes" * (jax.process_count() > 1)
-        print(f"{share.count} devices{where} share each batch of {cfg.data.batch_size}")
+        print(
+            f"{sharding.count} devices{where} share each batch of {cfg.data.batch_size}"
+        )
     labelled = bool(cfg.model.classes)
-    dataset = stream.load(cfg, share)
+    dataset = stream.load(cfg, sharding)
     if dataset.stream:
         print(dataset.stream)
-        samples = dataset.stream.blank_window(share, processes.index_and_count())
+        samples = dataset.stream.blank_window(sharding, processes.index_and_count())
         draw = make_get_block_batch(cfg.data, labelled)
     else:
-        samples = share.hold(_samples(cfg, dataset))
+        samples = sharding.put_dataset(_samples(cfg, dataset))
         draw = make_get_batch(cfg.data, len(dataset.train), labelled)
-    return dataset, samples, make_spec(cfg, draw, share)
+    return dataset, samples, make_spec(cfg, draw, sharding)
 
 
 def seen(cfg, spec, dataset, samples):
@@ -41,10 +43,10 @@ def seen(cfg, spec, dataset, samples):
     samples: what `prepare` gives.
     """
     if not dataset.stream or not cfg.run.diagnostics:
-        return spec.draw, samples
+        return spec.get_batch, samples
     count = min(max(SEEN, cfg.data.batch_size), len(dataset.train))
     draw = make_get_batch(cfg.data, count, bool(cfg.model.classes))
-    return draw, spec.share.copy(dataset.stream.some(count))
+    return draw, spec.sharding.replicate(dataset.stream.some(count))
 
 
 def _samples(cfg, dataset):
