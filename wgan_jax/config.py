@@ -6,11 +6,14 @@ defaults here; the command line overrides single fields.
 """
 
 import dataclasses
+import difflib
+import importlib
 import importlib.util
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from wgan_jax.errors import UserError
 
@@ -287,12 +290,89 @@ def load(path) -> Config:
             f"get_config() of {path} returned {type(config).__name__}, not a "
             "wgan_jax.config.Config"
         )
-    return config
+    return _by_reference(config)
+
+
+# --------------------------------------------------------- functions of the user's own
+
+
+def lookup(table: Mapping[str, Any], value: str, field: str) -> Any:
+    """The entry of `table` that a field names, or the object that it refers to.
+
+    value: a key of the table, or a reference FILE.py:NAME or MODULE:NAME. Raises
+    UserError, which names `field`, for every other value.
+    """
+    if value in table:
+        return table[value]
+    place, colon, name = value.rpartition(":")
+    if not colon:
+        near = difflib.get_close_matches(value, table, 1)
+        hint = f"did you mean {near[0]}?" if near else f"take {', '.join(table)}"
+        raise UserError(
+            f"{field}={value} is not known: {hint}; a function of your own is "
+            "FILE.py:NAME or MODULE:NAME"
+        )
+    try:
+        module = _import(place)
+        return getattr(module, name)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"{field}={value} cannot be imported ({reason})") from error
+
+
+def reference(function) -> str:
+    """The reference of a function or class at the top level of a file or module.
+
+    Raises UserError for a lambda or a nested function, which no other process could
+    find again.
+    """
+    name = function.__qualname__
+    if "<" in name or "." in name:
+        raise UserError(
+            f"{name} cannot be named in config.json: define it at the top level of a "
+            "file"
+        )
+    module = sys.modules.get(function.__module__)
+    path = getattr(module, "__file__", None) or function.__code__.co_filename
+    if module is None or module.__name__ in ("__main__", f"config_{Path(path).stem}"):
+        return f"{path}:{name}"
+    return f"{module.__name__}:{name}"
+
+
+def _import(place):
+    if not place.endswith(".py"):
+        return importlib.import_module(place)
+    path = Path(place).resolve()
+    # One module for each file: a class must be the same one each time.
+    name = f"wgan_jax_user_{path!s}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules[name] = module
+    return sys.modules[name]
+
+
+def _by_reference(config: Config) -> Config:
+    """The same with references in the place of functions."""
+    sections = {}
+    for name in get_type_hints(Config):
+        section = getattr(config, name)
+        functions = {
+            field.name: reference(value)
+            for field in dataclasses.fields(section)
+            if callable(value := getattr(section, field.name))
+        }
+        sections[name] = dataclasses.replace(section, **functions)
+    return Config(**sections)
+
+
+# ------------------------------------------------------------------------ to disk
 
 
 def to_json(config: Config) -> str:
     """The configuration as indented JSON."""
-    return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
+    return json.dumps(dataclasses.asdict(_by_reference(config)), indent=2) + "\n"
 
 
 def from_json(text: str) -> Config:
@@ -320,7 +400,7 @@ def _section(kind, values):
 
 def differences(a: Config, b: Config) -> list[str]:
     """The fields in which two configurations differ: `run.steps: 10 and 20`."""
-    a, b = dataclasses.asdict(a), dataclasses.asdict(b)
+    a, b = (dataclasses.asdict(_by_reference(c)) for c in (a, b))
     return [
         f"{section}.{field}: {a[section][field]} and {b[section][field]}"
         for section in a

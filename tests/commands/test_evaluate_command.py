@@ -127,7 +127,7 @@ def test_the_numbers_are_those_of_the_samples_named(toy_run):
         ("critic_estimate", told, "value"),
         ("critic_calibrated", values, "reference"),
     ):
-        expected = {"mean": np.mean(numbers), "deviation": np.std(numbers, ddof=1)}
+        expected = {"mean": np.mean(numbers), "std": np.std(numbers, ddof=1)}
         assert found[key][field] == pytest.approx(expected, rel=1e-3, abs=1e-6), key
     ratio = np.mean(values) / np.mean(floors)
     assert found["wasserstein"]["ratio"] == pytest.approx(ratio, rel=1e-6)
@@ -150,9 +150,9 @@ def test_a_generator_of_the_truth_is_at_the_floor(toy_run, monkeypatch):
     found = measured(toy_run, "--num", "300", "--repeats", "4")["measures"]
     for key in DISTANCES:
         value, floor = found[key]["value"], found[key]["reference"]
-        error = 4 * math.hypot(value["deviation"], floor["deviation"]) / math.sqrt(4)
+        error = 4 * math.hypot(value["std"], floor["std"]) / math.sqrt(4)
         assert value["mean"] == pytest.approx(floor["mean"], abs=error)
-    assert found["modes"]["value"] == {"mean": 8.0, "deviation": 0.0}
+    assert found["modes"]["value"] == {"mean": 8.0, "std": 0.0}
     assert found["high_quality"]["value"]["mean"] > 0.95
     assert found["smallest_mode"]["value"]["mean"] < 1 / 8
     assert found["largest_mode"]["value"]["mean"] > 1 / 8
@@ -176,7 +176,7 @@ def test_images_are_measured_beside_a_warning(image_run, capsys):
         found["measures"][key]["value"]
         for key in ("heldout_estimate", "critic_estimate")
     )
-    assert heldout["deviation"] > 0
+    assert heldout["std"] > 0
     # The same but for the statistics in the generator's BatchNorm.
     assert heldout["mean"] == pytest.approx(own["mean"], rel=0.3)
 
@@ -195,7 +195,7 @@ def test_pixels_are_measured_in_units_of_their_range(image_run, monkeypatch):
     expected = transport.sliced_wasserstein(np.zeros((32, 256)), heldout)
     # W1 to one point is the mean distance to it: no chance is left.
     assert found["value"]["mean"] == pytest.approx(expected, rel=1e-12)
-    assert found["value"]["deviation"] == pytest.approx(0, abs=1e-12)
+    assert found["value"]["std"] == pytest.approx(0, abs=1e-12)
     # Over directions that is sqrt(2 / (pi d)) of the norm, nearly.
     norm = np.linalg.norm(heldout, axis=1).mean()
     assert expected / norm == pytest.approx(math.sqrt(2 / math.pi / 256), rel=0.2)
@@ -236,7 +236,7 @@ def test_a_flat_critic_is_null_in_the_file(toy_run, monkeypatch):
 
     restored(monkeypatch, flat)
     found = measured(toy_run)["measures"]["critic_calibrated"]
-    assert found["value"] == {"mean": None, "deviation": None}
+    assert found["value"] == {"mean": None, "std": None}
 
 
 def test_a_later_evaluation_replaces_the_first_and_nothing_else(toy_run, tmp_path):

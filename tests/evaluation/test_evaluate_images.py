@@ -258,14 +258,14 @@ def test_a_run_is_measured_beside_its_floor(run, dataset, extractor, capsys):
         assert fake.shape == (32, 16, 16, 1)
         values.append(scores.frechet_distance(moments_of(extractor, fake), real))
     measure = told["classifier_frechet"]
-    expected = {"mean": np.mean(values), "deviation": np.std(values, ddof=1)}
+    expected = {"mean": np.mean(values), "std": np.std(values, ddof=1)}
     assert measure["value"] == pytest.approx(expected, rel=1e-3)
     assert measure["reference"]["mean"] == pytest.approx(floor, rel=1e-3)
     assert measure["ratio"] == pytest.approx(np.mean(values) / floor, rel=1e-3)
     # Real images are recognised, and noise is not.
     assert told["classifier_coverage"]["reference"]["mean"] == 1
     assert told["classifier_score"]["value"]["mean"] >= 1
-    assert told["heldout_estimate"]["value"]["deviation"] > 0
+    assert told["heldout_estimate"]["value"]["std"] > 0
 
 
 def test_inception_s_numbers_have_the_published_names(run, monkeypatch, capsys):
@@ -300,7 +300,7 @@ def test_unequal_counts_are_never_set_beside_each_other(run):
         part["value"]["mean"] / part["reference"]["mean"]
     )
     # One repeat has no deviation, which is null in the file.
-    assert whole["value"]["deviation"] is None
+    assert whole["value"]["std"] is None
 
 
 def test_the_reference_can_be_the_held_out_images(run, dataset, extractor):

@@ -364,7 +364,7 @@ def test_gaussians_do_not_know_their_unit():
 
 
 def test_a_gaussian_needs_a_deviation():
-    with pytest.raises(ValueError, match="deviation=0 must be greater than 0"):
+    with pytest.raises(ValueError, match="std=0 must be greater than 0"):
         div.Gaussian(1, 0)
 
 

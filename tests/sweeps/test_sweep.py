@@ -174,7 +174,7 @@ def test_the_table_tells_mean_and_spread(together):
     last = [records(p)[-1]["heldout_wasserstein"] for p in folders(together)[:2]]
     assert found["values"] == last
     assert found["mean"] == pytest.approx(np.mean(last))
-    assert found["deviation"] == pytest.approx(np.std(last, ddof=1))
+    assert found["std"] == pytest.approx(np.std(last, ddof=1))
     lines = (together / "summary.md").read_text().splitlines()
     assert len(lines) == 2 + 4
     assert lines[2].startswith("| critic_lr=0.001,gp_weight=1.0 | 2 | 0 | 10 | ")

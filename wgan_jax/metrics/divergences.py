@@ -63,7 +63,7 @@ class Gaussian:
 
     def __post_init__(self):
         if not self.std > 0:
-            raise ValueError(f"deviation={self.std} must be greater than 0")
+            raise ValueError(f"std={self.std} must be greater than 0")
 
     def log_density(self, x):
         """Log of the density at x."""

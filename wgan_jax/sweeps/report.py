@@ -47,7 +47,7 @@ def _row(setting, runs, diverged):
         if name not in ("step", "seconds", "cycles_per_second"):
             spread[name] = {
                 "mean": statistics.mean(values),
-                "deviation": statistics.stdev(values) if len(values) > 1 else None,
+                "std": statistics.stdev(values) if len(values) > 1 else None,
                 "values": values,
             }
     return {
@@ -83,7 +83,7 @@ def _table(rows) -> str:
 
 
 def _spread(found) -> str:
-    mean, deviation = found["mean"], found["deviation"]
+    mean, deviation = found["mean"], found["std"]
     if not deviation:
         return f"{mean:.4g}"
     # As many decimals as two digits of the spread.
