@@ -14,7 +14,7 @@ EXTRAS = dev
 SELECT = -m "not slow"
 endif
 
-.PHONY: train test lint
+.PHONY: train test lint types
 # Kept, though only a rule with a pattern names them.
 .SECONDARY:
 
@@ -27,6 +27,9 @@ test: $(TESTS)/test-$(EXTRAS).stamp
 lint: $(TESTS)/test-$(EXTRAS).stamp
 	$(TESTS)/bin/ruff check .
 	$(TESTS)/bin/ruff format --check .
+
+types: $(TESTS)/test-$(EXTRAS).stamp
+	$(TESTS)/bin/pyright --pythonpath $(TESTS)/bin/python
 
 $(VENV)/train.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install -c constraints.txt -e .
