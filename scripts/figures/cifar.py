@@ -14,7 +14,7 @@ from figures import training
 from wgan_jax import pictures, train
 from wgan_jax.data.dataset import load_dataset
 from wgan_jax.errors import UserError
-from wgan_jax.evaluation.images import make_extractor, make_stream
+from wgan_jax.evaluation.images import make_extractor, make_generated_batches
 from wgan_jax.metrics import scores
 from wgan_jax.metrics.features import extract, extract_array, inception_extractor
 from wgan_jax.metrics.image_scores import names
@@ -103,7 +103,7 @@ def measured(run, extractor, reference, form) -> dict:
     curve = {"steps": [], "score": [], "score_deviation": [], "frechet": []}
     for step in restore.checkpoint_steps(run):
         config, spec, state = restore.restore_run(run, step)
-        stream = make_stream(config, spec, batch_stats=True)
+        stream = make_generated_batches(config, spec, batch_stats=True)
         drawn = stream(sampling.weights(state), form["seed"], form["count"])
         found = extract(extractor, drawn, form["count"])
         curve["steps"].append(step)

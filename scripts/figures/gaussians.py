@@ -35,7 +35,7 @@ from wgan_jax.algorithm.state import make_spec
 from wgan_jax.config import Objective
 from wgan_jax.metrics.critic import measure
 from wgan_jax.metrics.divergences import Gaussian, gaussian_jensen_shannon
-from wgan_jax.metrics.transport import spread
+from wgan_jax.metrics.transport import mean_std
 from wgan_jax.nn.models import build
 
 REAL, FAKE = Gaussian(-2.0, 1.0), Gaussian(2.0, 1.0)
@@ -81,7 +81,7 @@ def compute(size, seed, options):
         score = scorer(spec)
         found = [judge(score, nth(critics, i), objective.kind) for i in range(seeds)]
         numbers[name] = {
-            what: dataclasses.asdict(spread([row[what] for row in found]))
+            what: dataclasses.asdict(mean_std([row[what] for row in found]))
             for what in found[0]
         }
         points = jnp.asarray(x[:, None], jnp.float32)

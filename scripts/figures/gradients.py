@@ -30,7 +30,7 @@ from wgan_jax.algorithm.state import init_state
 from wgan_jax.algorithm.steps import train_chunk
 from wgan_jax.config import Objective
 from wgan_jax.data.toys import toy_sample
-from wgan_jax.metrics.transport import spread
+from wgan_jax.metrics.transport import mean_std
 
 
 class Size(NamedTuple):
@@ -81,11 +81,11 @@ def compute(size, seed, options):
             raise RuntimeError(f"{name}: a gradient is zero or not finite: {logs}")
         numbers[name] = {
             "log10_norms": logs.tolist(),
-            "gain": dataclasses.asdict(spread([gain(row) for row in logs])),
+            "gain": dataclasses.asdict(mean_std([gain(row) for row in logs])),
         }
         if bound is not None:
             for when, params in (("born", born), ("trained", states.critic.params)):
-                held = spread([share_at_bound(k, bound) for k in kernels(params)])
+                held = mean_std([share_at_bound(k, bound) for k in kernels(params)])
                 numbers[name][when] = {"at_bound": dataclasses.asdict(held)}
     for name, reach in track(SHOWN.items(), description="training for long"):
         born, states = train(make(BOUNDS[name], size, long), keys, long.steps)
@@ -114,7 +114,7 @@ def weights(seeds, edges) -> dict:
     ]
     return {
         "share": shares([a for arrays in seeds for a in arrays], edges),
-        "kurtosis": dataclasses.asdict(spread(told)),
+        "kurtosis": dataclasses.asdict(mean_std(told)),
     }
 
 

@@ -20,7 +20,7 @@ from wgan_jax.algorithm import losses
 from wgan_jax.algorithm.state import make_spec
 from wgan_jax.config import Objective
 from wgan_jax.metrics.divergences import parallel_lines
-from wgan_jax.metrics.transport import earth_mover
+from wgan_jax.metrics.transport import wasserstein_1
 
 SIZES = {"tiny": (3, 20), "quick": (21, 1500), "full": (41, 10000)}
 OBJECTIVES = {
@@ -48,7 +48,7 @@ def compute(size, seed, options):
     numbers["kullback_leibler"] = [str(v) if np.isinf(v) else v for v in infinite]
     rng = np.random.default_rng(seed)
     numbers["samples"] = [
-        earth_mover(
+        wasserstein_1(
             *(np.stack([np.full(500, x), rng.uniform(size=500)], 1) for x in (0, t))
         )
         for t in thetas

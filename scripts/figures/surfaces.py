@@ -42,7 +42,7 @@ from wgan_jax.algorithm.steps import train_chunk
 from wgan_jax.config import TOYS, Objective
 from wgan_jax.data.toys import toy_sample
 from wgan_jax.metrics.critic import measure
-from wgan_jax.metrics.transport import distance_to_truth, distances, spread
+from wgan_jax.metrics.transport import distance_to_truth, distances, mean_std
 
 
 class Size(NamedTuple):
@@ -137,7 +137,7 @@ def fixed(toy, spec, size, seed) -> dict:
         }
         rows.append((row, values))
     spreads = {
-        name: dataclasses.asdict(spread([row[name] for row, _ in rows]))
+        name: dataclasses.asdict(mean_std([row[name] for row, _ in rows]))
         for name in rows[0][0]
     }
     return spreads | {"surface": levels(rows[0][1])}

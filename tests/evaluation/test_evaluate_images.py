@@ -16,7 +16,7 @@ from wgan_jax import evaluate, metrics, pictures, sample, train
 from wgan_jax.data.dataset import load_dataset
 from wgan_jax.errors import UserError
 from wgan_jax.evaluation import images as evaluate_images
-from wgan_jax.evaluation.images import make_extractor, make_stream
+from wgan_jax.evaluation.images import make_extractor, make_generated_batches
 from wgan_jax.metrics import classifier, image_scores, scores
 from wgan_jax.metrics.features import Extractor, extract, extract_array
 from wgan_jax.metrics.image_scores import rank_correlation
@@ -251,7 +251,7 @@ def test_a_run_is_measured_beside_its_floor(run, dataset, extractor, capsys):
     config, spec, state = restore.restore_run(run)
     real = moments_of(extractor, dataset.train)
     floor = scores.frechet_distance(moments_of(extractor, dataset.heldout), real)
-    stream = make_stream(config, spec)
+    stream = make_generated_batches(config, spec)
     values = []
     for seed in evaluate_images.transport.pair_seeds(0, 2)[:, 0].tolist():
         fake = np.concatenate(list(stream(sampling.weights(state), seed, 32)))
@@ -320,8 +320,8 @@ def test_the_reference_can_be_the_held_out_images(run, dataset, extractor):
 def test_batch_statistics_are_those_of_each_hundred(run):
     config, spec, state = restore.restore_run(run)
     weights = sampling.weights(state)
-    by_batch = list(make_stream(config, spec, True)(weights, 3, 130))
-    running = list(make_stream(config, spec)(weights, 3, 130))
+    by_batch = list(make_generated_batches(config, spec, True)(weights, 3, 130))
+    running = list(make_generated_batches(config, spec)(weights, 3, 130))
     assert [len(part) for part in by_batch] == [len(part) for part in running]
     assert [len(part) for part in by_batch] == [100, 30]
     assert any((a != b).any() for a, b in zip(by_batch, running, strict=True))
@@ -449,7 +449,7 @@ def test_a_run_is_measured_while_it_trains(run, dataset, extractor):
     real = moments_of(extractor, dataset.train)
     for line in lines:
         weights = sampling.weights(restore.restore_run(run, line["step"])[2])
-        stream = make_stream(config, spec)(weights, SEED, 150)
+        stream = make_generated_batches(config, spec)(weights, SEED, 150)
         fake = np.concatenate(list(stream))
         expected = scores.frechet_distance(moments_of(extractor, fake), real)
         assert line["classifier_frechet"] == pytest.approx(expected, rel=1e-3)

@@ -29,47 +29,47 @@ def normal(*shape, seed=0):
 @pytest.mark.parametrize("d", [1, 2, 5])
 def test_w1_of_a_translation_is_the_norm_of_the_shift(d):
     x, shift = normal(60, d), normal(d, seed=1)
-    found = transport.earth_mover(x, x + shift)
+    found = transport.wasserstein_1(x, x + shift)
     np.testing.assert_allclose(found, np.linalg.norm(shift), rtol=1e-12)
 
 
 def test_w1_of_points_known_by_hand():
     # One point at 0; a quarter of the mass at 4, the rest at (3, 4).
     x, y = [[0.0, 0.0]], [[4.0, 0.0], [3.0, 4.0], [3.0, 4.0], [3.0, 4.0]]
-    np.testing.assert_allclose(transport.earth_mover(x, y), 4.75, rtol=1e-14)
+    np.testing.assert_allclose(transport.wasserstein_1(x, y), 4.75, rtol=1e-14)
     # The corners of a square against its centre, and against themselves.
     square = np.array([[0, 0], [0, 2], [2, 0], [2, 2]])
-    found = transport.earth_mover(square, np.ones((4, 2)))
+    found = transport.wasserstein_1(square, np.ones((4, 2)))
     np.testing.assert_allclose(found, math.sqrt(2), rtol=1e-14)
-    assert transport.earth_mover(square, square[::-1]) == 0.0
+    assert transport.wasserstein_1(square, square[::-1]) == 0.0
 
 
 def test_w1_of_equal_sizes_is_the_best_assignment():
     x, y = normal(80, 3), normal(80, 3, seed=1) * 2
     costs = cdist(x, y)
     expected = costs[optimize.linear_sum_assignment(costs)].mean()
-    np.testing.assert_allclose(transport.earth_mover(x, y), expected, rtol=1e-12)
+    np.testing.assert_allclose(transport.wasserstein_1(x, y), expected, rtol=1e-12)
 
 
 def test_w1_of_unequal_sizes_is_that_of_the_samples_repeated_to_equal_ones():
     x, y = normal(20, 2), normal(30, 2, seed=1) + 1
-    repeated = transport.earth_mover(np.repeat(x, 3, 0), np.repeat(y, 2, 0))
-    np.testing.assert_allclose(transport.earth_mover(x, y), repeated, rtol=1e-12)
+    repeated = transport.wasserstein_1(np.repeat(x, 3, 0), np.repeat(y, 2, 0))
+    np.testing.assert_allclose(transport.wasserstein_1(x, y), repeated, rtol=1e-12)
 
 
 @pytest.mark.parametrize("sizes", [(50, 50), (30, 47), (12, 36)])
 def test_w1_on_the_line_by_sorting_is_scipys_and_that_of_the_plane(sizes):
     x, y = normal(sizes[0]), normal(sizes[1], seed=1) * 2
-    found = transport.earth_mover(x, y)
+    found = transport.wasserstein_1(x, y)
     np.testing.assert_allclose(found, stats.wasserstein_distance(x, y), rtol=1e-12)
     # The network simplex, on the same points laid on a slanting line.
     line = np.array([[0.6, 0.8]])
-    planar = transport.earth_mover(x[:, None] * line, y[:, None] * line)
+    planar = transport.wasserstein_1(x[:, None] * line, y[:, None] * line)
     np.testing.assert_allclose(found, planar, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
-    "distance", [transport.earth_mover, transport.sliced_wasserstein]
+    "distance", [transport.wasserstein_1, transport.sliced_wasserstein]
 )
 def test_distances_know_no_order_and_are_symmetric(distance):
     x, y = normal(40, 2), normal(33, 2, seed=1)
@@ -106,7 +106,7 @@ def test_sliced_is_the_mean_over_directions_and_at_most_w1():
     ]
     error = 4 * np.std(projected) / math.sqrt(20_000)
     np.testing.assert_allclose(found, np.mean(projected), atol=error)
-    assert found < transport.earth_mover(x, y)
+    assert found < transport.wasserstein_1(x, y)
 
 
 def test_the_seed_decides_the_directions():
@@ -116,7 +116,7 @@ def test_the_seed_decides_the_directions():
 
 
 def test_spread_is_the_sample_standard_deviation():
-    assert transport.spread([1.0, 2.0, 6.0]) == transport.Spread(3.0, math.sqrt(7))
+    assert transport.mean_std([1.0, 2.0, 6.0]) == transport.MeanStd(3.0, math.sqrt(7))
 
 
 def draw_plane(seed, n):
@@ -182,21 +182,21 @@ def test_all_draws_have_seeds_of_their_own():
     ],
 )
 def test_what_are_no_samples_is_refused(x, y, part):
-    for distance in (transport.earth_mover, transport.sliced_wasserstein):
+    for distance in (transport.wasserstein_1, transport.sliced_wasserstein):
         with pytest.raises(ValueError, match=part):
             distance(x, y)
 
 
 def test_an_optimum_not_reached_is_an_error_and_no_number():
     with pytest.raises(RuntimeError, match="no optimal transport between 50 and 50"):
-        transport.earth_mover(normal(50, 2), normal(50, 2, seed=1), iterations=3)
+        transport.wasserstein_1(normal(50, 2), normal(50, 2, seed=1), iterations=3)
 
 
 def test_pot_brings_no_other_array_library_with_it():
     script = (
         "import sys; from wgan_jax.metrics import transport as t; "
         "assert 'ot' not in sys.modules; "
-        "print(t.earth_mover([[0, 0]], [[3, 4]])); "
+        "print(t.wasserstein_1([[0, 0]], [[3, 4]])); "
         "print([m for m in ('jax', 'torch', 'tensorflow') if m in sys.modules])"
     )
     kept = {k: v for k, v in environment().items() if not k.startswith("POT_")}
@@ -373,7 +373,7 @@ def test_parallel_lines_are_told_by_w1_alone(theta):
     z = (np.arange(40) + 0.5) / 40
     lines = [np.stack([np.full(40, t), z], 1) for t in (0.0, theta)]
     expected = div.parallel_lines(theta)
-    found = transport.earth_mover(*lines)
+    found = transport.wasserstein_1(*lines)
     np.testing.assert_allclose(expected["wasserstein"], found, rtol=1e-14)
     edges = [np.arange(-2.25, 2.5, 0.5), np.linspace(0, 1, 5)]
     cells = [div.histogram(line, edges) for line in lines]
@@ -459,7 +459,7 @@ def test_the_critic_of_a_translation_tells_w1():
     shift = np.float32([3.0, -4.0])
     fake = normal(100, 2).astype("f4")
     found = critic.measure(lambda x: 0.1 * x @ shift, fake + shift, fake)
-    w1 = transport.earth_mover(fake + shift, fake)
+    w1 = transport.wasserstein_1(fake + shift, fake)
     np.testing.assert_allclose(found.calibrated, w1, rtol=1e-5)
 
 
@@ -471,7 +471,7 @@ def test_the_largest_slope_bounds_w1_from_below_where_the_mean_overshoots():
     found = critic.measure(
         lambda x: jnp.maximum(1 - x, x - 9).clip(0)[:, 0], real, fake
     )
-    w1 = transport.earth_mover(real, fake)
+    w1 = transport.wasserstein_1(real, fake)
     assert (w1, found.estimate, found.largest_norm) == (1.0, 1.0, 1.0)
     assert found.lower_bound_on_points == 1.0
     # Slope 1 all the way of the short pairs, on a ninth of the long ones.

@@ -23,7 +23,7 @@ from wgan_jax.evaluation.images import (
 )
 from wgan_jax.evaluation.table import Measure
 from wgan_jax.metrics import critic, mixtures, transport
-from wgan_jax.metrics.transport import spread
+from wgan_jax.metrics.transport import mean_std
 from wgan_jax.runs import restore, sampling
 
 PIXELS = "pixel distances are no measure of sample quality"
@@ -59,7 +59,7 @@ def evaluate_points(config, spec, state, arguments, advance) -> dict[str, Measur
     sliced = partial(transport.sliced_wasserstein, seed=arguments.seed)
     found = {}
     for key, distance in (
-        ("wasserstein", transport.earth_mover),
+        ("wasserstein", transport.wasserstein_1),
         ("sliced_wasserstein", sliced),
     ):
         distance = _counted(distance, advance)
@@ -104,7 +104,7 @@ def evaluate_data(
 
     found, measures = {}, {"sliced_wasserstein": sliced}
     if config.data.is_points:
-        measures = {"wasserstein": transport.earth_mover} | measures
+        measures = {"wasserstein": transport.wasserstein_1} | measures
     for name, distance in measures.items():
         value, floor = (
             transport.distances(
@@ -140,7 +140,9 @@ def _counted(distance, advance):
 
 def _modes(name, pairs):
     def both(measure):
-        real, fake = (spread([measure(x, name) for x in side]) for side in zip(*pairs))
+        real, fake = (
+            mean_std([measure(x, name) for x in side]) for side in zip(*pairs)
+        )
         return Measure(fake, real, ITSELF)
 
     return {
@@ -168,7 +170,7 @@ def _critic(spec, state, pairs, seed, advance):
         advance()
     names = ("estimate", "mean_norm", "largest_norm", "calibrated")
     return {
-        f"critic_{name}": Measure(spread([getattr(t, name) for t in told]))
+        f"critic_{name}": Measure(mean_std([getattr(t, name) for t in told]))
         for name in (*names, "lower_bound_on_points")
     }
 

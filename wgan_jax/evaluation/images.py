@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import math
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -36,7 +35,7 @@ from wgan_jax.metrics.image_scores import (
     rank_correlation,
     sizes,
 )
-from wgan_jax.metrics.transport import Spread
+from wgan_jax.metrics.transport import MeanStd
 from wgan_jax.runs import restore, sampling
 
 ProgressFactory = Callable[[str, int], Callable[[int], None]]
@@ -54,7 +53,7 @@ def make_extractor(config: Config, dataset: Dataset, features: str, typed: str):
 # ------------------------------------------------------------------- images of a run
 
 
-def make_stream(config: Config, spec: Spec, batch_stats: bool = False):
+def make_generated_batches(config: Config, spec: Spec, batch_stats: bool = False):
     """stream(weights, seed, count): batches of uint8 images that a generator draws.
 
     weights: parameters and statistics. batch_stats: norms take the statistics of each
@@ -83,13 +82,15 @@ def make_stream(config: Config, spec: Spec, batch_stats: bool = False):
     return stream
 
 
-def heldout_estimates(spec, state, real, seeds, raw: bool = False) -> Spread:
+def heldout_estimates(spec, state, real, seeds, raw: bool = False) -> MeanStd:
     """`steps.heldout_estimate` of a state on real float [n, ...], over noise seeds."""
     params, stats = sampling.weights(state, raw)
     generator = dataclasses.replace(state.generator, params=params, stats=stats)
     state = dataclasses.replace(state, generator=generator)
     estimate = jax.jit(partial(steps.heldout_estimate, spec=spec))
-    return _mean_std([float(estimate(state, real, jax.random.key(s))) for s in seeds])
+    return transport.mean_std(
+        [float(estimate(state, real, jax.random.key(s))) for s in seeds]
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +116,7 @@ class ImageEvaluation:
         self.config, self.spec, self.extractor = config, spec, extractor
         self.protocol, self.bar, self.heldout = protocol, bar, dataset.heldout
         self.keep = bool({"kid", "prdc"} & set(protocol.metrics))
-        self.stream = make_stream(config, spec, protocol.batch_stats)
+        self.stream = make_generated_batches(config, spec, protocol.batch_stats)
         self.other = "train" if protocol.reference == "heldout" else "heldout"
         self.real = self._known(getattr(dataset, protocol.reference))
         rest = getattr(dataset, self.other)
@@ -147,7 +148,7 @@ class ImageEvaluation:
             told.append(values)
         measures = {}
         for key in told[0]:
-            value = _mean_std([values[key] for values in told])
+            value = transport.mean_std([values[key] for values in told])
             measures[key] = self._beside(key, fid, value, lower)
         if len(self.heldout):
             key = jax.random.key(protocol.seed)
@@ -202,7 +203,7 @@ class ImageEvaluation:
         floor = self.floor[source]
         ratio = value.mean / floor if source == fid and floor else None
         told = f"{self.floor_count} real, {self.other}"
-        return Measure(value, _mean_std([floor]), told, ratio)
+        return Measure(value, transport.mean_std([floor]), told, ratio)
 
 
 # ------------------------------------------------------------------ behind the command
@@ -322,7 +323,7 @@ def measure_sets(arguments) -> tuple[dict, dict, dict]:
         "shape": list(found.shape[1:]),
         "seed": arguments.seed,
     }
-    shown = {key: Measure(_mean_std([value])) for key, value in told.items()}
+    shown = {key: Measure(transport.mean_std([value])) for key, value in told.items()}
     print(
         f"{len(found)} images of {arguments.images} against {len(real)} of "
         f"{arguments.reference}"
@@ -363,10 +364,3 @@ def _bars():
             return partial(progress.advance, progress.add_task(what, total=total))
 
         yield bar
-
-
-def _mean_std(values):
-    # One value has no deviation.
-    if len(values) > 1:
-        return transport.spread(values)
-    return Spread(float(values[0]), math.nan)

@@ -6,15 +6,15 @@ import math
 from pathlib import Path
 
 from wgan_jax.errors import UserError
-from wgan_jax.metrics.transport import Spread
+from wgan_jax.metrics.transport import MeanStd
 
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
     """A number about the samples, beside the one it is to be read against."""
 
-    value: Spread
-    reference: Spread | None = None
+    value: MeanStd
+    reference: MeanStd | None = None
     reference_is: str = ""
     ratio: float | None = None
     """Mean value over mean reference, where both are distances."""
@@ -36,7 +36,7 @@ def format_table(found: dict[str, Measure], labels: dict[str, str]) -> list[str]
     return lines
 
 
-def plain(spread: Spread | None) -> str:
+def plain(spread: MeanStd | None) -> str:
     """A spread as 1.23 +- 0.045; of a single value, without the second number."""
     if spread is None:
         return ""

@@ -13,7 +13,7 @@ import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
-class Spread:
+class MeanStd:
     """A measurement and how much it varies."""
 
     mean: float
@@ -25,19 +25,20 @@ class Spread:
 class Comparison:
     """How far samples are from the truth, beside how far the truth is from itself."""
 
-    distance: Spread
-    floor: Spread
+    distance: MeanStd
+    floor: MeanStd
     ratio: float
     """Mean distance over mean floor: 1 is what samples of the truth would get."""
 
 
-def spread(values) -> Spread:
-    """Mean and sample standard deviation of two or more numbers."""
+def mean_std(values) -> MeanStd:
+    """Mean and sample standard deviation (n - 1) of numbers; NaN of a single one."""
     values = np.asarray(values, np.float64)
-    return Spread(mean=float(values.mean()), std=float(values.std(ddof=1)))
+    std = float(values.std(ddof=1)) if len(values) > 1 else math.nan
+    return MeanStd(mean=float(values.mean()), std=std)
 
 
-def earth_mover(x, y, iterations: int = 100_000_000) -> float:
+def wasserstein_1(x, y, iterations: int = 100_000_000) -> float:
     """Exact W1 between the empirical distributions of x [n, d] and y [m, d].
 
     The least mean Euclidean distance over all couplings (eq. 1 of Arjovsky et al.), by
@@ -86,13 +87,13 @@ def distances(
     n: int,
     repeats: int,
     seed: int,
-    distance: Callable = earth_mover,
-) -> Spread:
+    distance: Callable = wasserstein_1,
+) -> MeanStd:
     """distance(x, y) over independent pairs x = draw_x(seed, n), y = draw_y(seed, n).
 
     Each draw gets a seed of its own, a whole number below 2^32 derived from `seed`.
     """
-    return spread(
+    return mean_std(
         [
             distance(draw_x(a, n), draw_y(b, n))
             for a, b in pair_seeds(seed, repeats).tolist()
@@ -101,8 +102,8 @@ def distances(
 
 
 def sampling_floor(
-    draw: Callable, n: int, repeats: int, seed: int, distance: Callable = earth_mover
-) -> Spread:
+    draw: Callable, n: int, repeats: int, seed: int, distance: Callable = wasserstein_1
+) -> MeanStd:
     """The distance between two independent samples of the truth, of n points each.
 
     What a perfect generator would score: an empirical distance is above zero even
@@ -118,7 +119,7 @@ def distance_to_truth(
     n: int,
     repeats: int,
     seed: int,
-    distance: Callable = earth_mover,
+    distance: Callable = wasserstein_1,
 ) -> Comparison:
     """Distance of generate(seed, n) to the truth draw(seed, n), and its floor.
 

@@ -9,7 +9,7 @@ from wgan_jax.config import Config
 from wgan_jax.data.dataset import Dataset
 from wgan_jax.distributed import processes
 from wgan_jax.distributed.sharding import ONE_DEVICE, BatchSharding
-from wgan_jax.evaluation.images import make_extractor, make_stream
+from wgan_jax.evaluation.images import make_extractor, make_generated_batches
 from wgan_jax.metrics import scores
 from wgan_jax.metrics.features import extract, extract_array
 from wgan_jax.metrics.image_scores import names
@@ -30,7 +30,7 @@ class BestCheckpoint:
         typed = f"run.evaluate_features={run.evaluate_features}"
         self.extractor = make_extractor(config, dataset, run.evaluate_features, typed)
         self.metric, self.num = names(self.extractor)["fid"], run.evaluate_num
-        self.stream = make_stream(config, spec)
+        self.stream = make_generated_batches(config, spec)
         facts = {"resize": config.data.resize}
         with Progress(transient=True) as progress:
             task = progress.add_task("training images", total=len(dataset.train))
