@@ -8,15 +8,17 @@ import dataclasses
 import difflib
 import errno
 import io
+import itertools
 import logging
 import os
 import re
 import sys
 import traceback
+from typing import Annotated
 
 import tyro
 
-from wgan_jax import config
+from wgan_jax.config import Config, load
 from wgan_jax.distributed import launcher, processes
 from wgan_jax.errors import UserError
 from wgan_jax.files import enable_compilation_cache
@@ -81,11 +83,12 @@ def explain(error: OSError) -> str:
     return f"{sentence}; {remedy}" if remedy else sentence
 
 
-def parse_config(kind, argv: list[str], prog: str, **more):
-    """Options of `kind`, a dataclass that extends `Config` by a field `config`.
+def parse_config(kind, argv: list[str], prog: str, *, required: bool = True):
+    """(config, options): the configuration and the fields of the dataclass `kind`.
 
-    The command line stands over the configuration file over the defaults. more: further
-    defaults, each a function of the configuration in the file.
+    kind: has a field `config`, the path of the configuration file. The command line
+    overrides the file, which overrides the defaults. required: whether --config must
+    be given.
     """
     path = ""
     for i, word in enumerate(argv):
@@ -93,17 +96,32 @@ def parse_config(kind, argv: list[str], prog: str, **more):
             path = argv[i + 1]
         elif word.startswith("--config="):
             path = word.removeprefix("--config=")
-    loaded = config.load(path) if path else config.Config()
-    sections = {f.name: getattr(loaded, f.name) for f in dataclasses.fields(loaded)}
-    more = {name: function(loaded) for name, function in more.items()}
-    return loaded, parse(kind, argv, prog, kind(**sections, **more))
+    sections = load(path) if path else Config()
+    # An empty name: the options of both have no prefix.
+    both = dataclasses.make_dataclass(
+        "CommandLine",
+        [
+            ("options", Annotated[kind, tyro.conf.arg(name="")]),
+            ("config", Annotated[Config, tyro.conf.arg(name="")]),
+        ],
+    )
+    types = _option_types(kind) | _option_types(Config)
+    default = both(options=kind(), config=sections)
+    parsed = _parse(both, argv, prog, kind.__doc__, types, default)
+    if required and not parsed.options.config:
+        raise UserError("--config is missing: name a file, as in configs/digits.py")
+    return parsed.config, parsed.options
 
 
-def parse(kind, argv: list[str], prog: str, default=None):
+def parse(kind, argv: list[str], prog: str):
     """Options of the dataclass `kind` from argv. Raises UserError for a mistake.
 
     Help texts are the docstrings under the fields; --help prints them and exits 0.
     """
+    return _parse(kind, argv, prog, kind.__doc__, _option_types(kind))
+
+
+def _parse(kind, argv, prog, description, types, default=None):
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
@@ -112,56 +130,46 @@ def parse(kind, argv: list[str], prog: str, default=None):
                 args=argv,
                 prog=prog,
                 default=default,
-                description=kind.__doc__,
+                description=description,
                 config=(tyro.conf.FlagCreatePairsOff,),
             )
     except SystemExit as stop:
         if not stop.code:
             raise
-    raise UserError(_sentence(errors.getvalue(), argv, kind))
+    raise UserError(_sentence(errors.getvalue(), argv, types))
 
 
-def _sentence(box: str, argv, kind) -> str:
+def _sentence(box: str, argv, types) -> str:
     """The first paragraph of a box drawn by tyro, with a near miss where one exists."""
     lines = [line.strip(" │") for line in box.splitlines()]
     lines = [line for line in lines if not line.startswith(("╭", "╰"))]
-    first = []
-    for line in lines:
-        if line.startswith("─"):
-            break
-        first.append(line)
+    first = itertools.takewhile(lambda line: not line.startswith("─"), lines)
     text = " ".join(" ".join(first).split()).rstrip(".")
     wrong = re.search(r"parsing (--\S+): (.*?): '?(.*?)'?$", text)
     if wrong:
         name, _, value = wrong.groups()
-        return f"{name} {value} cannot be read: it must be {_type_of(kind, name)}"
-    known = list(_options(kind))
+        words = {int: "a whole number", float: "a number", str: "text"}
+        wanted = words.get(types.get(name), "whole numbers, one after another")
+        return f"{name} {value} cannot be read: it must be {wanted}"
     for argument in argv:
-        name = argument.split("=")[0].replace("_", "-")
-        if name.startswith("--") and name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            # A field given without its section is the likeliest slip of all.
-            tail = [k for k in known if re.split(r"\.|--", k)[-1] == name[2:]]
-            hint = (
-                f"did you mean {(tail or near)[0]}?" if tail or near else "see --help"
-            )
-            return f"{argument.split('=')[0]} is no option: {hint}"
+        option = argument.split("=")[0]
+        name = option.replace("_", "-")
+        if name.startswith("--") and name not in types:
+            # A field given without its section is the likeliest slip.
+            near = [k for k in types if re.split(r"\.|--", k)[-1] == name[2:]]
+            near = near or difflib.get_close_matches(name, types, 1)
+            hint = f"did you mean {near[0]}?" if near else "see --help"
+            return f"{option} is not an option: {hint}"
     return text or "the command line cannot be read; see --help"
 
 
-def _type_of(kind, option):
-    for part in option.removeprefix("--").split("."):
-        types = {f.name.replace("_", "-"): f.type for f in dataclasses.fields(kind)}
-        kind = types.get(part, str)
-    words = {int: "a whole number", float: "a number", str: "text"}
-    return words.get(kind, "whole numbers, one after another")
-
-
-def _options(kind, prefix="--"):
-    yield "--help"
+def _option_types(kind, prefix="--"):
+    """{option: type} of every field of a dataclass and of its sections."""
+    types = {"--help": bool}
     for field in dataclasses.fields(kind):
         name = prefix + field.name.replace("_", "-")
         if dataclasses.is_dataclass(field.type):
-            yield from _options(field.type, f"{name}.")
+            types |= _option_types(field.type, f"{name}.")
         else:
-            yield name
+            types[name] = field.type
+    return types

@@ -36,7 +36,7 @@ WRAPPINGS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Arguments(Config):
+class Arguments:
     """Makes a run of PyTorch's weights, or files of PyTorch's from a run."""
 
     files: cli.Positional[tuple[str, ...]] = ()
@@ -65,9 +65,9 @@ class Arguments(Config):
 def main(argv=None) -> int:
     """Converts in the direction that was asked for."""
     argv = sys.argv[1:] if argv is None else argv
-    _, arguments = cli.parse_config(Arguments, argv, "python -m wgan_jax.convert")
-    sections = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config)}
-    cfg = Config(**sections)
+    cfg, arguments = cli.parse_config(
+        Arguments, argv, "python -m wgan_jax.convert", required=False
+    )
     if arguments.to_torch:
         _leave_out(arguments, ("config", "out", "step", "fresh"), "with --to-torch")
         changed = config.differences(Config(), cfg)

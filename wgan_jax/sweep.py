@@ -11,7 +11,6 @@ from typing import Literal
 import jax
 
 from wgan_jax import cli
-from wgan_jax.config import Config
 from wgan_jax.distributed.sharding import make_sharding
 from wgan_jax.distributed.stop import StopRequest
 from wgan_jax.errors import UserError
@@ -22,7 +21,7 @@ from wgan_jax.sweeps.training import train_group
 
 
 @dataclasses.dataclass(frozen=True)
-class Arguments(Config):
+class Options:
     """Trains a configuration with several seeds and settings, and compares them."""
 
     config: str = ""
@@ -47,26 +46,22 @@ class Arguments(Config):
 def main(argv=None) -> int:
     """Trains all that is not trained yet, and compares; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    _, arguments = cli.parse_config(Arguments, argv, "python -m wgan_jax.sweep")
-    if not arguments.config:
-        raise UserError("--config is missing: name a file, as in configs/digits.py")
-    if arguments.seeds < 1:
-        raise UserError(f"--seeds {arguments.seeds} must be 1 or more")
-    sections = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config)}
-    base = Config(**sections)
-    jax.config.update("jax_default_matmul_precision", base.run.precision)
-    out = Path(arguments.out or f"runs/{Path(arguments.config).stem}-sweep")
-    members = make_members(base, out, arguments.seeds, arguments.vary)
+    config, options = cli.parse_config(Options, argv, "python -m wgan_jax.sweep")
+    if options.seeds < 1:
+        raise UserError(f"--seeds {options.seeds} must be 1 or more")
+    jax.config.update("jax_default_matmul_precision", config.run.precision)
+    out = Path(options.out or f"runs/{Path(options.config).stem}-sweep")
+    members = make_members(config, out, options.seeds, options.vary)
     groups = shape_groups(members)
-    shares = [make_sharding(group[0].cfg, arguments.devices) for group in groups]
-    _claim(out, members, arguments)
+    shares = [make_sharding(group[0].cfg, options.devices) for group in groups]
+    _claim(out, members, options)
     settings = len({member.setting for member in members})
     print(f"{len(members)} runs: {settings} setting{'s' * (settings > 1)}, "
-          f"{arguments.seeds} seed{'s' * (arguments.seeds > 1)} of each, "
+          f"{options.seeds} seed{'s' * (options.seeds > 1)} of each, "
           f"{len(groups)} program{'s' * (len(groups) > 1)}")  # fmt: skip
     stop, diverged = StopRequest(), {}
     for group, sharding in zip(groups, shares, strict=True):
-        diverged |= train_group(group, sharding, arguments.mode, stop)
+        diverged |= train_group(group, sharding, options.mode, stop)
         if stop.requested:
             print("\nstopped, all saved; the same command goes on from it")
             return 0
@@ -76,15 +71,15 @@ def main(argv=None) -> int:
     return 0
 
 
-def _claim(out, members, arguments):
+def _claim(out, members, options):
     if (out / "config.json").exists():
         raise UserError(
             f"--out {out} holds a single run: give another --out for the sweep"
         )
-    if arguments.fresh and out.exists():
+    if options.fresh and out.exists():
         directory.archive(out)
     for member in members:
-        directory.check_or_create(member.out, member.cfg, extend=arguments.extend)
+        directory.check_or_create(member.out, member.cfg, extend=options.extend)
 
 
 if __name__ == "__main__":

@@ -14,13 +14,12 @@ import numpy as np
 from wgan_jax import cli
 from wgan_jax.algorithm import steps
 from wgan_jax.algorithm.state import init_state
-from wgan_jax.config import Config, to_json
+from wgan_jax.config import to_json
 from wgan_jax.data.prefetch import Prefetcher
 from wgan_jax.distributed import launcher, processes
 from wgan_jax.distributed.launcher import DistributedOptions
 from wgan_jax.distributed.sharding import make_sharding
 from wgan_jax.distributed.stop import SharedStopRequest, StopRequest
-from wgan_jax.errors import UserError
 from wgan_jax.runs import directory
 from wgan_jax.runs.checkpoint import Checkpoints
 from wgan_jax.runs.log import ProgressLine, RunLog
@@ -33,15 +32,15 @@ from wgan_jax.validation import validate
 
 
 @dataclasses.dataclass(frozen=True)
-class Arguments(DistributedOptions, Config):
+class Options(DistributedOptions):
     """Trains a Wasserstein GAN, or goes on with a run that was stopped."""
 
     config: str = ""
     """Python file whose get_config() gives the configuration."""
     out: str = ""
     """Run directory; empty is runs/NAME for configs/NAME.py."""
-    seed: int = 0
-    """Short for --run.seed."""
+    seed: int = -1
+    """Short for --run.seed; -1 leaves it."""
     dry_run: bool = False
     """Print the resolved configuration, networks and cost, compile, and stop."""
     devices: int = 0
@@ -52,46 +51,34 @@ class Arguments(DistributedOptions, Config):
     """Go on with a run in --out that had fewer run.steps."""
 
 
-def parse(argv) -> Arguments:
-    """The command line over the configuration file over the defaults."""
-    loaded, arguments = cli.parse_config(
-        Arguments, argv, "python -m wgan_jax.train", seed=lambda cfg: cfg.run.seed
-    )
-    if not arguments.config:
-        raise UserError("--config is missing: name a file, as in configs/digits.py")
-    if arguments.seed != loaded.run.seed:
-        run = dataclasses.replace(arguments.run, seed=arguments.seed)
-        arguments = dataclasses.replace(arguments, run=run)
-    return arguments
-
-
 def main(argv=None) -> int:
     """Parses, builds, restores and trains; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    arguments = parse(argv)
-    sections = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config)}
-    cfg = Config(**sections)
+    cfg, options = cli.parse_config(Options, argv, "python -m wgan_jax.train")
+    if options.seed != -1:
+        run = dataclasses.replace(cfg.run, seed=options.seed)
+        cfg = dataclasses.replace(cfg, run=run)
     validate(cfg)
-    several = arguments.several()
+    several = options.several()
     if several and not launcher.is_child():
         return launcher.supervise("wgan_jax.train", argv)
     if several:
-        launcher.join(arguments)
+        launcher.join(options)
         processes.check_same(to_json(cfg), "configurations")
-    sharding = make_sharding(cfg, arguments.devices)
+    sharding = make_sharding(cfg, options.devices)
     jax.config.update("jax_default_matmul_precision", cfg.run.precision)
-    out = Path(arguments.out or f"runs/{Path(arguments.config).stem}")
-    if not arguments.dry_run:
+    out = Path(options.out or f"runs/{Path(options.config).stem}")
+    if not options.dry_run:
         # First of all, so that a directory that will not do costs no waiting.
         if processes.is_main_process():
             directory.check_or_create(
-                out, cfg, fresh=arguments.fresh, extend=arguments.extend
+                out, cfg, fresh=options.fresh, extend=options.extend
             )
         processes.check_same_directory(out)
     dataset, samples, spec = prepare(cfg, sharding)
     keys = jax.random.split(jax.random.key(cfg.run.seed), 4)
     state = sharding.replicate(jax.jit(partial(init_state, spec=spec))(keys[0]))
-    if arguments.dry_run:
+    if options.dry_run:
         flops = cycle_flops(state, samples, spec)
         print_plan(cfg, spec, directory.environment(cfg), flops)
         _compile(state, samples, spec)

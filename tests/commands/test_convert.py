@@ -742,7 +742,7 @@ def test_other_mistakes_get_one_sentence(nets, run, torch, tmp_path):
         ([*TINY, *out], "no file was given"),
         ([generator, *TINY, *out, "--step", "-1"], "--step -1 must be from 0"),
         ([generator, *TINY, *out, "--raw"], "--raw says nothing without --to-torch"),
-        ([generator, *TINY, *out, "--model.widths", "3"], "is no option"),
+        ([generator, *TINY, *out, "--model.widths", "3"], "is not an option"),
         ([generator, *TINY, "--out", run], "--fresh to move the old run aside"),
         ([generator, *TINY, "--out", tmp_path], "is not empty and holds no run"),
         ([generator, generator.parent, *TINY, *out], "add --to-torch FOLDER"),

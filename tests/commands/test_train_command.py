@@ -247,7 +247,7 @@ def test_help_names_every_field_with_its_docstring(capsys):
     [
         (["--optimizer.critic-lrr", "1"], ["did you mean --optimizer.critic-lr?"]),
         (["--critic-lr", "1"], ["did you mean --optimizer.critic-lr?"]),
-        (["--nonsense"], ["--nonsense is no option"]),
+        (["--nonsense"], ["--nonsense is not an option"]),
         (["--run.steps", "many"], ["--run.steps many", "whole number"]),
         (["--run.steps", "1.5"], ["--run.steps 1.5", "whole number"]),
         (["--optimizer.critic-lr", "fast"], ["--optimizer.critic-lr fast", "a number"]),
