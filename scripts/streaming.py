@@ -128,12 +128,12 @@ def stalls(folder: Path, size: int, kinds, rounds: int, tiny: bool) -> list[dict
     rows = []
     for workers, records in found.items():
         rates = [record["cycles_per_second"] for record in records]
-        shares = [record.get("stall_share", 0.0) for record in records]
+        shares = [record.get("data_wait_fraction", 0.0) for record in records]
         row = {"size": size, "workers": workers}
         row |= {"cycles_per_s": statistics.median(rates)}
         row |= {"slowest": min(rates), "fastest": max(rates)}
-        row |= {"stall_share": statistics.mean(shares)}
-        rows.append(row | {"largest_stall_share": max(shares)})
+        row |= {"data_wait_fraction": statistics.mean(shares)}
+        rows.append(row | {"largest_data_wait_fraction": max(shares)})
     return rows
 
 
@@ -144,16 +144,16 @@ def memory(folder: Path, size: int, workers: int, count: int) -> list[dict]:
 
     @jax.jit
     def look(seen, samples, count):
-        window, _ = samples
-        return seen + count, {"mean": window.mean(dtype=jnp.float32)}
+        block, _ = samples
+        return seen + count, {"mean": block.mean(dtype=jnp.float32)}
 
     found, seen = [], jnp.int32(0)
     key = jax.random.key(0)
-    with Prefetcher(opened, ONE_DEVICE, key, 0, lambda step: step) as windows:
+    with Prefetcher(opened, ONE_DEVICE, key, 0, lambda step: step) as prefetcher:
         for tenth in range(11):
             goal = batches * tenth // 10
             while (done := int(seen)) < goal:
-                seen, _ = windows.advance(look, seen, min(25, goal - done))
+                seen, _ = prefetcher.advance(look, seen, min(25, goal - done))
             children = [p.pid for p in multiprocessing.active_children()]
             found.append(
                 {
@@ -196,8 +196,8 @@ def markdown(report) -> str:
         lines.append(
             f"| {row['size']}x{row['size']} colour | {source} "
             f"| {row['cycles_per_s']:.3g} ({row['slowest']:.3g}-{row['fastest']:.3g}) "
-            f"| {row['stall_share']:.1%} "
-            f"| {row['largest_stall_share']:.1%} |"
+            f"| {row['data_wait_fraction']:.1%} "
+            f"| {row['largest_data_wait_fraction']:.1%} |"
         )
     lines += ["", "| images read | this process MB | workers MB |", "|---|---|---|"]
     for row in report["memory"]:

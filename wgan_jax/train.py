@@ -103,10 +103,10 @@ def main(argv=None) -> int:
                   "--extend")  # fmt: skip
             return 0
         stop = SharedStopRequest() if processes.is_multiprocess() else StopRequest()
-        windows = None
+        prefetcher = None
         if dataset.stream:
             # Before the compiler, so that the first batches are there behind it.
-            windows = stack.enter_context(_windows(cfg, dataset, state, sharding))
+            prefetcher = stack.enter_context(_prefetcher(cfg, dataset, state, sharding))
         chunk = _compile(state, samples, spec)
         draw, shown = seen(cfg, spec, dataset, samples)
         programs = MonitorPrograms(cfg, spec, draw)
@@ -117,10 +117,10 @@ def main(argv=None) -> int:
         with RunLog(written, step, cfg.run.tensorboard) as log:
             kept = (monitor, checkpoints, log, ProgressLine(), lambda: stop.requested)
             step, sheet = loop.drive(
-                loop.follow(cfg, step, *kept, windows and windows.waited),
+                loop.follow(cfg, step, *kept, prefetcher),
                 state,
-                partial(windows.advance, chunk)
-                if windows
+                partial(prefetcher.advance, chunk)
+                if prefetcher
                 else lambda state, count: chunk(state, samples, count),
             )
     if step < cfg.run.steps:
@@ -130,7 +130,7 @@ def main(argv=None) -> int:
     return 0
 
 
-def _windows(cfg, dataset, state, sharding):
+def _prefetcher(cfg, dataset, state, sharding):
     def before(step):
         return int(steps.critic_updates_before(step, cfg.objective))
 

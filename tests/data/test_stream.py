@@ -229,10 +229,10 @@ def test_plain_pixels_are_those_that_pillow_gives(encoded, plain, channels):
             np.testing.assert_array_equal(found, readers.fit(image, settings))
 
 
-# ----------------------------------------------------------------------------- windows
+# ----------------------------------------------------------------------------- blocks
 
 
-def follow_windows(cfg, start, counts, before):
+def follow_blocks(cfg, start, counts, before):
     """The raw batches that each call of the program could see, as the steps take them.
 
     Calls of `counts` steps from the step `start` on; (batches, metrics of each call).
@@ -240,46 +240,46 @@ def follow_windows(cfg, start, counts, before):
     seen, told = [], []
 
     def chunk(step, samples, count):
-        (window, first), stop = samples, step + int(count)
+        (block, first), stop = samples, step + int(count)
         wanted = np.arange(before(step), before(stop)) - int(first)
         assert wanted.min() >= 0
-        assert wanted.max() < len(window)
-        seen.extend(np.asarray(window)[wanted])
+        assert wanted.max() < len(block)
+        seen.extend(np.asarray(block)[wanted])
         mean = np.arange(step, stop).mean()
         return stop, {"mean_step": jnp.float32(mean)}
 
     key, step = jax.random.key(3), start
     source = opened(cfg).stream
-    with Prefetcher(source, ONE_DEVICE, key, start, before) as windows:
+    with Prefetcher(source, ONE_DEVICE, key, start, before) as prefetcher:
         for count in counts:
-            step, metrics = windows.advance(chunk, step, count)
+            step, metrics = prefetcher.advance(chunk, step, count)
             told.append(float(metrics["mean_step"]))
     expected = stream.read_batches(source, key, range(before(start), before(step)))
     assert_same(list(expected), seen)
     return told
 
 
-@pytest.mark.parametrize("window", [1, 6 * 192 * 7, 2**30])
-def test_windows_hold_whole_steps_and_chunks_have_their_mean(
-    folder, window, monkeypatch
+@pytest.mark.parametrize("block_bytes", [1, 6 * 192 * 7, 2**30])
+def test_blocks_hold_whole_steps_and_chunks_have_their_mean(
+    folder, block_bytes, monkeypatch
 ):
-    monkeypatch.setattr(stream, "WINDOW", window)
+    monkeypatch.setattr(stream, "BLOCK_BYTES", block_bytes)
     cfg = Config(
         described(folder), objective=Objective(n_critic=3), run=Run(steps=30, chunk=10)
     )
-    told = follow_windows(cfg, 4, [6, 10, 10], lambda step: 3 * step)
+    told = follow_blocks(cfg, 4, [6, 10, 10], lambda step: 3 * step)
     np.testing.assert_allclose(told, [6.5, 14.5, 24.5], rtol=1e-6)
 
 
-def test_windows_are_long_enough_for_the_warmup_of_the_critic(folder, monkeypatch):
-    monkeypatch.setattr(stream, "WINDOW", 1)
+def test_blocks_are_long_enough_for_the_warmup_of_the_critic(folder, monkeypatch):
+    monkeypatch.setattr(stream, "BLOCK_BYTES", 1)
     objective = Objective(n_critic=3, warmup=True)
     cfg = Config(described(folder), objective=objective, run=Run(steps=40, chunk=10))
 
     def before(step):
         return int(steps.critic_updates_before(step, objective))
 
-    follow_windows(cfg, 22, [8, 10], before)
+    follow_blocks(cfg, 22, [8, 10], before)
 
 
 class Late:
@@ -289,7 +289,7 @@ class Late:
         self.is_ready, self.block_until_ready = lambda: ready, awaited
 
 
-def test_windows_do_not_pile_up_on_a_slow_device(folder):
+def test_blocks_do_not_pile_up_on_a_slow_device(folder):
     cfg = Config(described(folder), objective=Objective(n_critic=1), run=Run(steps=5))
     cfg = dataclasses.replace(cfg, run=Run(steps=5, chunk=1))
     source, told = opened(cfg).stream, []
@@ -318,12 +318,12 @@ def test_only_a_device_without_work_waits(folder, monkeypatch, ready):
     cfg = Config(described(folder), objective=Objective(n_critic=1), run=Run(steps=3))
     cfg = dataclasses.replace(cfg, run=Run(steps=3, chunk=1))
     source = opened(cfg).stream
-    with Prefetcher(source, ONE_DEVICE, None, 0, lambda step: step) as windows:
-        windows.advance(lambda *_: (0, {"x": Late(ready)}), 0, 1)
-        begin = windows.waited()
-        windows.advance(lambda *_: (0, {"x": Late(ready)}), 0, 1)
+    with Prefetcher(source, ONE_DEVICE, None, 0, lambda step: step) as prefetcher:
+        prefetcher.advance(lambda *_: (0, {"x": Late(ready)}), 0, 1)
+        begin = prefetcher.wait_seconds
+        prefetcher.advance(lambda *_: (0, {"x": Late(ready)}), 0, 1)
         assert begin > 0.03
-        assert (windows.waited() > begin + 0.03) == ready
+        assert (prefetcher.wait_seconds > begin + 0.03) == ready
 
 
 # ------------------------------------------------------------------------------ command
@@ -346,8 +346,8 @@ def streamed(folder, tmp_path_factory):
     """A streamed run of 40 steps, which is ten epochs."""
     out = tmp_path_factory.mktemp("streamed") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        # Three steps a window, where a chunk has five.
-        patch.setattr(stream, "WINDOW", 6 * 6 * 192)
+        # Three steps a block, where a chunk has five.
+        patch.setattr(stream, "BLOCK_BYTES", 6 * 6 * 192)
         assert run(out, folder, "always", 40) == (0, "")
     return out
 
@@ -355,10 +355,10 @@ def streamed(folder, tmp_path_factory):
 def test_a_streamed_run_is_that_of_images_in_memory(streamed, folder, tmp_path):
     code, error = run(tmp_path / "run", folder, "never", 40)
     assert code == 0, error
-    times = {"seconds", "cycles_per_second", "stall_share"}
+    times = {"seconds", "cycles_per_second", "data_wait_fraction"}
     for mine, other in zip(records(streamed), records(tmp_path / "run"), strict=True):
-        assert mine.keys() - other.keys() == {"stall_share"}
-        assert 0 <= mine["stall_share"] <= 1
+        assert mine.keys() - other.keys() == {"data_wait_fraction"}
+        assert 0 <= mine["data_wait_fraction"] <= 1
         for name in other.keys() - times:
             np.testing.assert_allclose(mine[name], other[name], rtol=1e-5, atol=1e-6)
     first, second = final_arrays(streamed), final_arrays(tmp_path / "run")
@@ -538,7 +538,7 @@ def test_images_are_read_by_slices(folder):
     found, resident = opened(settings).train, load_dataset(settings).train
     assert found.shape == resident.shape
     np.testing.assert_array_equal(found[3:9], resident[3:9])
-    assert isinstance(BatchSharding().put_window(found[:2]), jax.Array)
+    assert isinstance(BatchSharding().put_block(found[:2]), jax.Array)
 
 
 def test_features_are_of_slices_and_kept_by_what_shapes_them(folder):

@@ -210,7 +210,7 @@ def test_a_stream_in_two_processes_is_the_resident_run_of_one(tmp_path):
     assert (code, other) == (0, 0), error
     assert "streaming 48 images" in told
     assert len(records(tmp_path / "two")) == 2
-    assert_alike(tmp_path / "one", tmp_path / "two", but={"stall_share"})
+    assert_alike(tmp_path / "one", tmp_path / "two", but={"data_wait_fraction"})
 
 
 def test_processes_of_different_runs_are_refused(tmp_path):

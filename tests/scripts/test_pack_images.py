@@ -86,7 +86,7 @@ def test_streams_are_measured(tmp_path):
     assert rows == [("png", 0), ("png", 1), ("ppm", 0), ("ppm", 1)]
     assert all(row["batches_per_s"] > 0 for row in report["rates"])
     assert [row["workers"] for row in report["stalls"]] == [None, 1]
-    assert all(0 <= row["stall_share"] <= 1 for row in report["stalls"])
+    assert all(0 <= row["data_wait_fraction"] <= 1 for row in report["stalls"])
     assert report["memory"][-1]["images"] == 1984
     assert report["memory"][-1]["workers_mb"] > 10
     assert report["versions"]["grain"]

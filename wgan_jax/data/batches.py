@@ -42,14 +42,14 @@ def make_get_batch(data: Data, count: int, labelled: bool = False) -> Callable:
 def make_get_block_batch(data: Data, labelled: bool = False) -> Callable:
     """As `make_draw`, from batches that the host has drawn already.
 
-    samples: (window, first), the raw batches from number `first` on: [n, batch, ...] or
+    samples: (block, first), the raw batches from number `first` on: [n, batch, ...] or
     with labels a pair. `epoch_rounds` and `order.place` tell the host which they are.
     """
 
     def draw(samples, key, index):
-        window, first = samples
+        block, first = samples
         _, key_noise = jax.random.split(key)
-        batch = jax.tree.map(lambda array: array[index - first], window)
+        batch = jax.tree.map(lambda array: array[index - first], block)
         return _finish(batch, data, key_noise, index, labelled)
 
     return draw

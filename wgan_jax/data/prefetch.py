@@ -1,4 +1,4 @@
-"""A stream's batches on the device: a window of many is trained on, the next comes."""
+"""Prefetching of a stream: one block of batches is trained on, the next one loads."""
 
 import concurrent.futures
 import dataclasses
@@ -15,18 +15,18 @@ from wgan_jax.distributed.sharding import BatchSharding
 
 
 @dataclasses.dataclass(frozen=True)
-class _Window:
-    """Batches on the device, enough for whole steps."""
+class _Block:
+    """Batches of whole steps on the device."""
 
     batches: Any
     first: Any
-    """Number of its first batch, int32."""
+    """Number of the first batch, int32."""
     end: int
-    """The step that it does not reach any more."""
+    """First step whose batches are not in the block."""
 
 
 class Prefetcher:
-    """The batches of a run from a step on, read ahead; to be used by `with`."""
+    """Context manager that trains on a stream and reads batches ahead of it."""
 
     def __init__(
         self,
@@ -37,84 +37,92 @@ class Prefetcher:
         before: Callable[[int], int],
         process: tuple[int, int] = (0, 1),
     ):
-        """key, process: see `read_batches`.
+        """Starts to read the batches of `step`.
 
-        before(step) -> the number of the step's first batch.
+        key, process: see `read_batches`. before(step) -> number of the step's first
+        batch.
         """
-        self.before, self.sharding, self.step = before, sharding, step
-        self.length, self.last = stream.window_length, stream.config.run.steps
-        batches = range(before(step), before(self.last))
-        self.batches = read_batches(stream, key, batches, process)
-        self.closing, self.current, self.seconds = False, None, 0.0
-        # Of the metrics of the last call on this window, and on the one before.
-        self.running, self.earlier = None, None
-        self.thread = concurrent.futures.ThreadPoolExecutor(1, "windows")
-        self.next = self.thread.submit(self._fetch, step)
+        self.wait_seconds = 0.0
+        """Upper bound of the seconds that the device had no batch to compute on."""
+        self._before = before
+        self._sharding = sharding
+        self._step = step
+        self._length = stream.block_length
+        self._last = stream.config.run.steps
+        batches = range(before(step), before(self._last))
+        self._batches = read_batches(stream, key, batches, process)
+        self._closing = False
+        self._block = None
+        # A metric of the last call on this block, and on the previous block.
+        self._running = None
+        self._previous = None
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "prefetcher")
+        self._next = self._thread.submit(self._fetch, step)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.closing = True
-        self.thread.shutdown(cancel_futures=True)
-        self.batches.close()
-
-    def waited(self) -> float:
-        """Seconds so far that the device had no batch to compute on, at most."""
-        return self.seconds
+        self._closing = True
+        self._thread.shutdown(cancel_futures=True)
+        self._batches.close()
 
     def advance(self, chunk, state, count):
-        """chunk(state, samples, count) over as many windows as `count` steps need.
+        """Calls chunk(state, samples, count) on as many blocks as `count` steps need.
 
         Returns (state, mean metrics), as one call with all samples would.
         """
-        parts, count = [], int(count)
+        parts = []
+        count = int(count)
         while count:
-            if self.current is None or self.current.end == self.step:
-                self._turn()
-            window, taken = self.current, min(count, self.current.end - self.step)
-            samples = window.batches, window.first
+            if self._block is None or self._block.end == self._step:
+                self._next_block()
+            block = self._block
+            taken = min(count, block.end - self._step)
+            samples = block.batches, block.first
             state, metrics = chunk(state, samples, jnp.int32(taken))
-            self.running = jax.tree.leaves(metrics)[0]
-            self.step, count = self.step + taken, count - taken
+            self._running = jax.tree.leaves(metrics)[0]
+            self._step += taken
+            count -= taken
             parts.append((taken, metrics))
         return state, _mean(parts)
 
-    def _turn(self):
-        """Takes the next window, and has the one after it fetched."""
-        # A stream that is faster than the device would fill its memory with windows.
-        jax.block_until_ready(self.earlier)
-        # The device may still compute on it, but here it is not needed any more.
-        self.current, self.earlier = None, self.running
+    def _next_block(self):
+        """Waits for the next block and starts to fetch its successor."""
+        # A stream faster than the device would fill the device's memory with blocks.
+        jax.block_until_ready(self._previous)
+        # The device may still compute on the block; this drops the host's reference.
+        self._block = None
+        self._previous = self._running
         start = time.perf_counter()
-        self.current = self.next.result()
-        if self.running is None or self.running.is_ready():
-            self.seconds += time.perf_counter() - start
-        if self.current.end < self.last:
-            self.next = self.thread.submit(self._fetch, self.current.end)
+        self._block = self._next.result()
+        if self._running is None or self._running.is_ready():
+            self.wait_seconds += time.perf_counter() - start
+        if self._block.end < self._last:
+            self._next = self._thread.submit(self._fetch, self._block.end)
 
     def _fetch(self, step):
-        """The window that begins with a step, on its way to the device."""
-        first, end = self.before(step), step + 1
-        while end < self.last and self.before(end + 1) - first <= self.length:
+        """Reads the block that begins with `step` and sends it to the device."""
+        first, end = self._before(step), step + 1
+        while end < self._last and self._before(end + 1) - first <= self._length:
             end += 1
-        window = None
-        for i in range(self.before(end) - first):
-            if self.closing:
+        block = None
+        for i in range(self._before(end) - first):
+            if self._closing:
                 return None
-            batch = next(self.batches)
-            if window is None:
-                window = jax.tree.map(self._empty, batch)
-            jax.tree.map(lambda rows, row, i=i: rows.__setitem__(i, row), window, batch)
-        return _Window(self.sharding.put_block(window), jnp.int32(first), end)
+            batch = next(self._batches)
+            if block is None:
+                block = jax.tree.map(self._empty, batch)
+            jax.tree.map(lambda rows, row, i=i: rows.__setitem__(i, row), block, batch)
+        return _Block(self._sharding.put_block(block), jnp.int32(first), end)
 
     def _empty(self, batch):
-        # What is not filled is behind the last whole step, and never looked at.
-        return np.empty((self.length, *batch.shape), batch.dtype)
+        # Rows after the last whole step stay unfilled and are never read.
+        return np.empty((self._length, *batch.shape), batch.dtype)
 
 
 def _mean(parts):
-    """The mean of metrics over all steps, from means over some of them."""
+    """Mean of the metrics over all steps, from (steps, mean metrics) of parts."""
     if len(parts) == 1:
         return parts[0][1]
     total = sum(count for count, _ in parts)

@@ -24,11 +24,11 @@ from wgan_jax.distributed.sharding import ONE_DEVICE, BatchSharding, memory_limi
 from wgan_jax.errors import UserError
 from wgan_jax.validation import STREAMED, check_stream
 
-# Bytes of a window (see `windows.py`): far more than a transfer's own cost, far less
+# Bytes of a block (see `prefetch.py`): far more than a transfer's own cost, far less
 # than any memory.
-WINDOW = 64 * 2**20
+BLOCK_BYTES = 64 * 2**20
 # Bytes that all workers together have ready, about.
-AHEAD = 16 * 2**20
+AHEAD_BYTES = 16 * 2**20
 # Held-out images read at once.
 SLICE = 256
 
@@ -51,13 +51,13 @@ class Stream:
         return bool(self.config.model.classes)
 
     @property
-    def window_length(self) -> int:
-        """Batches in a window: those of a chunk, if these are not too many bytes."""
+    def block_length(self) -> int:
+        """Batches in a block: those of a chunk, if these are not too many bytes."""
         described, objective = self.config.data, self.config.objective
         longest = max(objective.n_critic, 100 if objective.warmup else 0)
         batch_bytes = described.batch_size * math.prod(described.sample_shape)
         chunk = self.config.run.chunk * objective.n_critic
-        return max(longest, min(chunk, WINDOW // batch_bytes))
+        return max(longest, min(chunk, BLOCK_BYTES // batch_bytes))
 
     def __str__(self):
         described = self.config.data
@@ -68,17 +68,17 @@ class Stream:
             f"worker{'s' * (workers != 1)}: {self.why}"
         )
 
-    def blank_window(self, sharding: BatchSharding, process=(0, 1)):
-        """(window, first) of zeros, of the shapes of every window."""
+    def blank_block(self, sharding: BatchSharding, process=(0, 1)):
+        """(block, first) of zeros, of the shapes of every block."""
         described = self.config.data
-        shape = self.window_length, described.batch_size // process[1]
-        window = np.zeros((*shape, *described.sample_shape), np.uint8)
+        shape = self.block_length, described.batch_size // process[1]
+        block = np.zeros((*shape, *described.sample_shape), np.uint8)
         if self.labelled:
-            window = window, np.zeros(shape, np.int32)
-        return sharding.put_block(window), jnp.int32(0)
+            block = block, np.zeros(shape, np.int32)
+        return sharding.put_block(block), jnp.int32(0)
 
-    def some(self, count: int):
-        """Of the training images, as `Dataset.train` or with labels the pair."""
+    def first(self, count: int):
+        """The first training images, as `Dataset.train` or with labels the pair."""
         part = self.reader.read(self.numbers[:count])
         return (part.samples, part.labels) if self.labelled else part.samples
 
@@ -223,7 +223,7 @@ def read_batches(stream: Stream, key, batches: range, process=(0, 1)):
         # containers and outlives a process that is killed.
         options = grain.experimental.DatasetOptions(min_shm_size=2**62)
         elements = grain.experimental.WithOptionsIterDataset(elements, options)
-        ahead = AHEAD // (workers * _size(described.batch_size, described))
+        ahead = AHEAD_BYTES // (workers * _size(described.batch_size, described))
         options = grain.MultiprocessingOptions(
             num_workers=workers, per_worker_buffer_size=min(max(ahead, 1), 8)
         )

@@ -20,20 +20,20 @@ class Diverged(UserError):
     """A run whose metrics are not finite: what is done with it is up to the user."""
 
 
-def follow(cfg, step, monitor, checkpoints, log, line, stopped, waited=None):
+def follow(cfg, step, monitor, checkpoints, log, line, stopped, prefetcher=None):
     """Keeps what a run leaves behind, from `step` to run.steps.
 
     Yields the number of steps to take next and is sent (state, mean metrics) after
     them; the state is not touched after the next yield. line: where its progress is
-    shown. stopped() -> whether to save and end behind this chunk. waited() -> seconds
-    that the device has been without data, of a stream. Returns (last step, path of the
-    last picture). Raises Diverged where a metric is not finite.
+    shown. stopped() -> whether to save and end after this chunk. prefetcher: of a
+    stream. Returns (last step, path of the last picture). Raises Diverged where a
+    metric is not finite.
     """
     run = cfg.run
     if step == 0:
         log.text("config", config.to_json(cfg))
         log.picture(0, "real", monitor.real())
-    record = partial(_record, Clock(step, waited), cfg, log, line)
+    record = partial(_record, Clock(step, prefetcher), cfg, log, line)
     saved, waiting, done, sheet = step, None, stopped(), None
     while not done:
         count = min(run.chunk - step % run.chunk, run.steps - step)
@@ -122,9 +122,9 @@ def _record(clock, cfg, log, line, step, metrics, saved, judge=None):
 class Clock:
     """Time since training began, compilation not counted, and its rate."""
 
-    def __init__(self, step, waited=None):
-        """waited: see `follow`."""
-        self.step, self.waited, self.counted = step, waited, 0.0
+    def __init__(self, step, prefetcher=None):
+        """prefetcher: see `follow`."""
+        self.step, self.prefetcher, self.counted = step, prefetcher, 0.0
         self.start = self.last = time.perf_counter()
 
     def elapsed(self):
@@ -132,11 +132,12 @@ class Clock:
         return time.perf_counter() - self.start
 
     def stalled(self):
-        """{stall_share: of the time since the last `rate`}, of a stream."""
-        if self.waited is None:
+        """{data_wait_fraction: of the time since the last `rate`}, of a stream."""
+        if self.prefetcher is None:
             return {}
-        new, self.counted = self.waited() - self.counted, self.waited()
-        return {"stall_share": new / (time.perf_counter() - self.last)}
+        total = self.prefetcher.wait_seconds
+        new, self.counted = total - self.counted, total
+        return {"data_wait_fraction": new / (time.perf_counter() - self.last)}
 
     def rate(self, step):
         """Steps a second since the step of the last call."""

@@ -29,7 +29,7 @@ def prepare(cfg: Config, sharding: BatchSharding = ONE_DEVICE):
     dataset = stream.load(cfg, sharding)
     if dataset.stream:
         print(dataset.stream)
-        samples = dataset.stream.blank_window(sharding, processes.index_and_count())
+        samples = dataset.stream.blank_block(sharding, processes.index_and_count())
         draw = make_get_block_batch(cfg.data, labelled)
     else:
         samples = sharding.put_dataset(_samples(cfg, dataset))
@@ -46,7 +46,7 @@ def seen(cfg, spec, dataset, samples):
         return spec.get_batch, samples
     count = min(max(SEEN, cfg.data.batch_size), len(dataset.train))
     draw = make_get_batch(cfg.data, count, bool(cfg.model.classes))
-    return draw, spec.sharding.replicate(dataset.stream.some(count))
+    return draw, spec.sharding.replicate(dataset.stream.first(count))
 
 
 def _samples(cfg, dataset):
