@@ -1,4 +1,4 @@
-"""Files on disk: atomic writes and the cache directory.
+"""Files on disk: atomic writes, free names and the cache directory.
 
 At no moment is half a file visible under its final name.
 """
@@ -37,7 +37,7 @@ def enable_compilation_cache() -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path):
-    """Path of a temporary file beside `path`, which replaces `path` on success.
+    """Path of a temporary file next to `path`, which replaces `path` on success.
 
     After an error the temporary file is deleted and `path` is unchanged.
     """
@@ -51,6 +51,15 @@ def replacing(path: Path):
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def free_path(path: Path) -> Path:
+    """The first of PATH, PATH.1, PATH.2 and so on that does not exist."""
+    free, number = Path(path), 0
+    while free.exists():
+        number += 1
+        free = free.with_name(f"{Path(path).name}.{number}")
+    return free
 
 
 def write_text(path: Path, text: str) -> None:

@@ -339,7 +339,7 @@ def test_labels_that_do_not_fit_an_array_are_refused(made, tmp_path, values, par
         (["--labels", "x.csv"], "must end in .npy or .npz"),
         (["--labels", "x.npy"], "--labels x.npy is no file"),
         (["--labels", "README.npz"], "--labels README.npz is no file"),
-        (["--checkpoint", "7"], "--checkpoint 7 is not kept"),
+        (["--checkpoint", "7"], "--checkpoint 7 is not saved"),
     ],
 )
 def test_a_mistake_gets_one_sentence_and_exit_2(run, tmp_path, arguments, part):
@@ -395,5 +395,6 @@ def test_what_is_no_run_is_refused_by_the_real_command(tmp_path):
     done = python_m("anomaly", tmp_path)
     assert done.returncode == 2
     assert (
-        done.stderr == f"error: {tmp_path} is no run directory: it has no config.json\n"
+        done.stderr
+        == f"error: {tmp_path} is not a run directory: it has no config.json\n"
     )

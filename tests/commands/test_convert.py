@@ -744,7 +744,7 @@ def test_other_mistakes_get_one_sentence(nets, run, torch, tmp_path):
         ([generator, *TINY, *out, "--raw"], "--raw says nothing without --to-torch"),
         ([generator, *TINY, *out, "--model.widths", "3"], "is not an option"),
         ([generator, *TINY, "--out", run], "--fresh to move the old run aside"),
-        ([generator, *TINY, "--out", tmp_path], "is not empty and holds no run"),
+        ([generator, *TINY, "--out", tmp_path], "is not empty and is not a run"),
         ([generator, generator.parent, *TINY, *out], "add --to-torch FOLDER"),
         ([tmp_path / "absent.pth", *TINY, *out], "absent.pth is no file"),
         ([tmp_path / "none.pth", *TINY, *out], "holds the keys epoch, loss"),
@@ -752,7 +752,7 @@ def test_other_mistakes_get_one_sentence(nets, run, torch, tmp_path):
         ([run, *back, "--step", "3"], "--step says nothing with --to-torch"),
         ([run, *back, "--model.z-dim", "3"], "--model.z-dim says nothing"),
         ([run, run, *back], "converts one run, and 2 were given"),
-        ([tmp_path, *back], "is no run directory"),
+        ([tmp_path, *back], "is not a run directory"),
         ([run, *back, "--naming", "arjovsky"], "model.bias=all, where his nets have"),
     ):
         error = refusal(*arguments)

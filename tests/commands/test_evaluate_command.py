@@ -260,7 +260,7 @@ def test_a_later_evaluation_replaces_the_first_and_nothing_else(toy_run, tmp_pat
         (["--num", "-1"], "--num -1 must be 1 or more"),
         (["--repeats", "1"], "--repeats 1 must be 2 or more"),
         (["--seed", "-1"], "--seed -1 must be from 0 to 4294967295"),
-        (["--checkpoint", "7"], "--checkpoint 7 is not kept"),
+        (["--checkpoint", "7"], "--checkpoint 7 is not saved"),
         (["--checkpoint", "newest"], "--checkpoint newest must be a step, best, or"),
         (["--json", "table.csv"], "--json table.csv must end in .json"),
         (["--sed", "1"], "did you mean --seed?"),
@@ -298,5 +298,6 @@ def test_what_is_no_run_is_refused_by_the_real_command(tmp_path):
     done = python_m("evaluate", tmp_path)
     assert done.returncode == 2
     assert (
-        done.stderr == f"error: {tmp_path} is no run directory: it has no config.json\n"
+        done.stderr
+        == f"error: {tmp_path} is not a run directory: it has no config.json\n"
     )

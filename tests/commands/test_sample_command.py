@@ -118,7 +118,7 @@ def test_points_are_drawn_before_the_truth_or_written_as_numbers(toy_run, tmp_pa
     [
         (["--num", "0"], "--num 0 must be 1 or more"),
         (["--num", "many"], "--num many cannot be read"),
-        (["--checkpoint", "7"], "--checkpoint 7 is not kept"),
+        (["--checkpoint", "7"], "--checkpoint 7 is not saved"),
         (["--raw", "--average"], "exclude each other"),
         (["--out", "grid.jpg"], "must end in .png or .npz"),
         (["--sed", "1"], "did you mean --seed?"),
@@ -145,7 +145,8 @@ def test_what_is_no_run_is_refused_by_the_real_command(tmp_path):
     done = python_m("sample", tmp_path)
     assert done.returncode == 2
     assert (
-        done.stderr == f"error: {tmp_path} is no run directory: it has no config.json\n"
+        done.stderr
+        == f"error: {tmp_path} is not a run directory: it has no config.json\n"
     )
 
 

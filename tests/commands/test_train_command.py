@@ -153,7 +153,7 @@ def test_a_damaged_newest_checkpoint_is_told_and_the_one_before_is_taken(
     done = python_m("train", *options(60), "--out", out, "--extend")
     assert done.returncode == 0, done.stderr
     assert "checkpoint 40 is damaged" in done.stdout
-    assert "going on from checkpoint 30" in done.stdout
+    assert "resuming from checkpoint 30" in done.stdout
     assert (out / "damaged-40").is_dir()
     first, resumed = final_arrays(finished[0]), final_arrays(out)
     assert all(np.array_equal(first[k], resumed[k]) for k in first)
@@ -291,15 +291,15 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     code, error = in_process(train, *options(10, "--out", tmp_path))
     assert code == 2
-    assert "holds no run" in error
+    assert "is not a run directory" in error
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-@pytest.mark.parametrize("left", [[], ["config.tmp"], ["config.json"]])
+@pytest.mark.parametrize("left", [[], [".config.7.tmp.json"], ["config.json"]])
 def test_a_run_killed_before_its_first_step_starts_again(finished, tmp_path, left):
     for name in left:
         text = (finished[0] / "config.json").read_text()
-        (tmp_path / name).write_text(text if name.endswith("json") else text[:20])
+        (tmp_path / name).write_text(text[:20] if "tmp" in name else text)
     cfg = from_json((finished[0] / "config.json").read_text())
     assert directory.check_or_create(tmp_path, cfg) == tmp_path
     directory.initialise(tmp_path, cfg)
@@ -349,7 +349,7 @@ def test_a_disk_that_takes_no_more_ends_the_run_with_a_sentence(tmp_path):
     )
     assert done.returncode == 2
     assert "cannot be written" in done.stderr
-    assert "File too large; make room there" in done.stderr
+    assert "File too large; free some space there" in done.stderr
     assert "Traceback" not in done.stderr
 
 

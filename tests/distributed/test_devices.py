@@ -9,9 +9,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from helpers import ROOT, environment, records
+from helpers import ROOT, TOY, environment, records
 from sharded import NETS
-from test_sweep import TOY
 
 from wgan_jax.config import Config, Data, Objective
 from wgan_jax.distributed import sharding as devices

@@ -12,10 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT, TINY, environment, in_process, records
-from test_checkpoint import truncate
+from helpers import (
+    ROOT,
+    TINY,
+    TOY,
+    assert_same_run,
+    environment,
+    in_process,
+    records,
+    truncate,
+)
 from test_stream import encode, write
-from test_sweep import TOY, assert_same_run
 
 from wgan_jax import train
 from wgan_jax.distributed import launcher

@@ -505,7 +505,7 @@ def test_measuring_changes_nothing_of_the_training_nor_of_a_resumed_one(run, tmp
     )
     assert not (plain / "best.json").exists()
     code, error = in_process(evaluate, plain, "--checkpoint", "best")
-    assert (code, "has none, for run.evaluate_every=0" in error) == (2, True)
+    assert (code, "has none (run.evaluate_every=0)" in error) == (2, True)
 
 
 def test_measuring_takes_no_time_of_the_rate_of_training(monkeypatch):

@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import array_file, truncate
 
 from wgan_jax.algorithm.state import init_state, make_spec
 from wgan_jax.algorithm.steps import train_chunk
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer
 from wgan_jax.data.batches import make_get_batch
 from wgan_jax.errors import UserError
-from wgan_jax.runs.checkpoint import Checkpoints
+from wgan_jax.runs.checkpoint import FORMAT, Checkpoints
 
 # A read that fails leaves others behind, which TensorStore finishes after Orbax has
 # closed the event loop they report to.
@@ -235,19 +236,6 @@ def test_only_the_newest_are_kept_where_nothing_is_kept_for_good(open_run):
 # ------------------------------------------------------------------------------ damage
 
 
-def array_file(folder):
-    """The file with the arrays themselves, which do not compress.
-
-    Those below ocdbt.process_0 were merged into it, and are never read again.
-    """
-    return max((folder / "state" / "d").iterdir(), key=lambda p: p.stat().st_size)
-
-
-def truncate(folder):
-    file = array_file(folder)
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-
-
 def overwrite(folder):
     file = array_file(folder)
     file.write_bytes(b"\xff" * file.stat().st_size)
@@ -269,7 +257,7 @@ def change_checksum(folder):
     # As if a bit of the arrays had turned over where no format notices.
     file = folder / "meta" / "metadata"
     meta = json.loads(file.read_text())
-    file.write_text(json.dumps({"crc32": meta["crc32"] ^ 1}))
+    file.write_text(json.dumps(meta | {"crc32": meta["crc32"] ^ 1}))
 
 
 def remove_state(folder):
@@ -303,7 +291,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_moved(
     found = checkpoints.restore_newest(state_of(), said.append, move=True)
     assert_same(found, numbers(state_of(step=1, seed=1)))
     assert said[0].startswith("checkpoint 2 is damaged (")
-    assert said[1:] == ["going on from checkpoint 1, the newest that is whole"]
+    assert said[1:] == ["resuming from checkpoint 1, the newest intact one"]
     assert (tmp_path / "damaged-2").is_dir()
     assert checkpoints.steps() == [1]
 
@@ -374,7 +362,20 @@ def test_what_a_killed_process_leaves_is_ignored(open_run, saved, tmp_path):
     assert open_run().steps() == [1, 2]
 
 
-# ---------------------------------------------------------------------- another network
+# ---------------------------------------------------- another format, another network
+
+
+@pytest.mark.parametrize("meta", [{"crc32": 1}, {"crc32": 1, "format": FORMAT + 1}])
+def test_another_format_is_refused_and_nothing_is_moved(
+    open_run, saved, tmp_path, meta
+):
+    saved(1, 2)
+    path = tmp_path / "checkpoints" / "2"
+    (path / "meta" / "metadata").write_text(json.dumps(meta))
+    message = f"{path} has format {meta.get('format', 0)}, .* reads format {FORMAT}: "
+    with pytest.raises(UserError, match=message):
+        open_run().restore_newest(state_of(), pytest.fail, move=True)
+    assert path.is_dir()
 
 
 def complaint(open_run, config):

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT, TINY, final_arrays, in_process, launch, records
+from helpers import (
+    ROOT,
+    TINY,
+    TOY,
+    assert_same_run,
+    final_arrays,
+    in_process,
+    launch,
+    records,
+)
 
 from wgan_jax import evaluate, sample, sweep, train
 from wgan_jax.config import Config, load
@@ -28,25 +37,9 @@ from wgan_jax.sweeps.report import write_report
 from wgan_jax.sweeps.training import _how_many_fit, _seconds_per_step
 from wgan_jax.training.setup import prepare
 
-TOY = """--config configs/toy_8gaussians.py --model.features 8 --data.batch-size 16
---data.heldout 32 --objective.n-critic 2 --run.chunk 5 --run.log-every 5
---run.checkpoint-every 10 --run.sample-every 0 --run.steps 10
---optimizer.decay constant""".split()  # noqa: SIM905
-
 
 def folders(out):
     return sorted(p.parent for p in Path(out).rglob("config.json"))
-
-
-def assert_same_run(a, b, rtol):
-    """Two run directories hold the same records and the same final numbers."""
-    for ours, theirs in zip(records(a), records(b), strict=True):
-        assert ours.keys() == theirs.keys()
-        for name in ours.keys() - {"seconds", "cycles_per_second"}:
-            assert ours[name] == pytest.approx(theirs[name], rel=10 * rtol, abs=rtol)
-    expected = final_arrays(b)
-    for name, array in final_arrays(a).items():
-        np.testing.assert_allclose(array, expected[name], rtol, rtol, err_msg=name)
 
 
 # -------------------------------------------------------- which runs a sweep is made of

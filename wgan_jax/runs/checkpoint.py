@@ -1,7 +1,7 @@
 """Checkpoints of the training state. The only file that imports orbax.
 
-A checkpoint is a flat dict of named arrays beside a checksum, so that a damaged one is
-found out and one of another network is explained name by name.
+A checkpoint is a flat dict of named arrays with a format version and a checksum: damage
+is detected, and a mismatch with the network is reported by name.
 """
 
 import contextlib
@@ -16,6 +16,14 @@ from wgan_jax.algorithm.state import TrainState
 from wgan_jax.distributed import processes
 from wgan_jax.distributed.sharding import ONE_DEVICE
 from wgan_jax.errors import UserError
+from wgan_jax.files import free_path
+
+FORMAT = 1
+"""Version of the names and the layout of the arrays."""
+
+
+class DamagedCheckpoint(Exception):
+    """A checkpoint that cannot be read or does not match its checksum."""
 
 
 class Checkpoints:
@@ -24,10 +32,10 @@ class Checkpoints:
     def __init__(
         self, directory, max_to_keep: int, keep_every: int = 0, sharding=ONE_DEVICE
     ):
-        """max_to_keep: newest ones kept; keep_every: multiples of it are kept for good.
+        """max_to_keep: newest checkpoints to keep. keep_every: multiples never deleted.
 
-        share: with several processes, all of which have to do the same with the same
-        directory, each of them writes a part of every array.
+        With several processes, all make the same calls with the same directory, and
+        each writes a part of every array. sharding: that of the state.
         """
         ocp = _orbax()
         self.sharding = sharding
@@ -49,97 +57,107 @@ class Checkpoints:
         return self
 
     def __exit__(self, kind, *_):
-        # What ended the run is told, not what closing then says of it.
+        # After an error, closing may fail as well; only the first error is reported.
         with contextlib.suppress(Exception) if kind else self._writing():
             self.manager.close()
 
     def steps(self) -> list[int]:
-        """The steps that are saved, oldest first."""
+        """The saved steps, oldest first."""
         return sorted(self.manager.all_steps())
 
     def save(self, state: TrainState) -> None:
-        """Begins to write the state; returns before it is on disk. See `wait`.
+        """Starts to write the state and returns before it is on disk; see `wait`.
 
-        What is written is copied first, so the state may be donated at once.
+        The state is copied first, so it may be donated at once.
         """
         ocp, arrays = _orbax(), _flatten(state)
-        spread = (
-            self.sharding.replicate(arrays) if processes.is_multiprocess() else arrays
-        )
+        replicated = arrays
+        if processes.is_multiprocess():
+            replicated = self.sharding.replicate(arrays)
+        meta = {"format": FORMAT, "crc32": _checksum(arrays)}
         with self._writing():
             self.manager.save(
                 int(state.step),
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(spread),
-                    meta=ocp.args.JsonSave({"crc32": _checksum(arrays)}),
+                    state=ocp.args.StandardSave(replicated),
+                    meta=ocp.args.JsonSave(meta),
                 ),
                 force=True,
             )
 
     def wait(self) -> None:
-        """Returns when all that was saved is on disk; UserError where it cannot be."""
+        """Waits until all saved states are on disk; UserError if they cannot be."""
         with self._writing():
             self.manager.wait_until_finished()
 
     @contextlib.contextmanager
     def _writing(self):
-        # Of a full disk, tensorstore and Orbax tell by many kinds of exception.
+        # tensorstore and Orbax report a full disk by many kinds of exception.
         try:
             yield
         except Exception as error:
             if processes.is_connection_loss(error):
-                # Nothing is wrong with the place.
+                # Nothing is wrong with the directory.
                 raise
-            # tensorstore ends its long chain of causes with the first one.
+            # tensorstore puts the first cause at the end of a long chain.
             reason = " ".join(str(error).split()).rsplit(": ", 1)[-1].split(" [")[0]
             raise UserError(
-                f"a checkpoint cannot be written to {self.directory}: {reason}; make "
-                "room there, and the same command goes on from the last one"
+                f"a checkpoint cannot be written to {self.directory}: {reason}; free "
+                "some space there, and the same command resumes from the last one"
             ) from error
 
     def restore(self, like: TrainState, step: int) -> TrainState:
         """The state saved at `step`, with the structure of `like`.
 
-        Raises UserError where it is of another network, and whatever reading or the
-        checksum raises where it is damaged.
+        Raises UserError if it belongs to another network or format, DamagedCheckpoint
+        if it cannot be read.
         """
-        ocp, wanted = _orbax(), _flatten(like)
-        saved = self.manager.item_metadata(step).state
-        _check_shapes(wanted, saved, self.directory / str(step))
-        restored = self.manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(wanted), meta=ocp.args.JsonRestore()
-            ),
-        )
-        if _checksum(restored.state) != restored.meta["crc32"]:
+        try:
+            return self._restore(like, step)
+        except UserError:
+            raise
+        except Exception as error:
+            if processes.is_connection_loss(error):
+                raise
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise DamagedCheckpoint(reason) from error
+
+    def _restore(self, like, step):
+        ocp, wanted, path = _orbax(), _flatten(like), self.directory / str(step)
+        meta = ocp.args.Composite(meta=ocp.args.JsonRestore())
+        meta = self.manager.restore(step, args=meta).meta
+        if meta.get("format") != FORMAT:
+            raise UserError(
+                f"checkpoint {path} has format {meta.get('format', 0)}, but this "
+                f"version of wgan_jax reads format {FORMAT}: train again, or install "
+                "the version named in versions.json"
+            )
+        _check_shapes(wanted, self.manager.item_metadata(step).state, path)
+        arrays = ocp.args.Composite(state=ocp.args.StandardRestore(wanted))
+        arrays = self.manager.restore(step, args=arrays).state
+        if _checksum(arrays) != meta["crc32"]:
             raise ValueError("its contents do not match their checksum")
-        return _unflatten(restored.state, like)
+        return _unflatten(arrays, like)
 
     def restore_newest(self, like: TrainState, report, *, move: bool):
-        """The newest TrainState that can be read, or None where none was ever saved.
+        """The newest readable TrainState, or None if none was ever saved.
 
-        A damaged checkpoint is reported and the one before it is taken. move: also move
-        the damaged one to damaged-STEP beside this folder, so that its step can be
-        saved again.
+        A damaged checkpoint is reported, and the previous one is taken. move: also move
+        the damaged one to damaged-STEP next to this directory, so that its step can be
+        saved again. Raises UserError if all are damaged.
         """
         damaged = []
         for step in reversed(self.steps()):
             try:
                 state = self.restore(like, step)
-            except UserError:
-                raise
-            except Exception as error:
-                if processes.is_connection_loss(error):
-                    raise
-                reason = " ".join(str(error).split())[:200] or type(error).__name__
-                report(f"checkpoint {step} is damaged ({reason})")
+            except DamagedCheckpoint as error:
+                report(f"checkpoint {step} is damaged ({error})")
                 damaged.append(step)
                 continue
             if damaged and move:
                 self._move_aside(damaged)
             if damaged:
-                report(f"going on from checkpoint {step}, the newest that is whole")
+                report(f"resuming from checkpoint {step}, the newest intact one")
             return state
         if damaged:
             raise UserError(
@@ -149,27 +167,23 @@ class Checkpoints:
         return None
 
     def _move_aside(self, steps):
-        processes.barrier("damaged checkpoints found")
+        processes.barrier("damaged checkpoints read")
         for step in steps if processes.is_main_process() else ():
-            place = self.directory.parent / f"damaged-{step}"
-            number = 1
-            while place.exists():
-                place = place.with_name(f"damaged-{step}.{number}")
-                number += 1
-            (self.directory / str(step)).rename(place)
+            aside = free_path(self.directory.parent / f"damaged-{step}")
+            (self.directory / str(step)).rename(aside)
         processes.barrier("damaged checkpoints moved")
         self.manager.reload()
 
 
 def _orbax():
-    # Imported late: it takes a third of a second, which what keeps nothing is spared.
+    # Imported late: it takes a third of a second, and few commands need it.
     import orbax.checkpoint
 
     return orbax.checkpoint
 
 
 def _flatten(state):
-    """A state as {path: numpy array}, copied off the device."""
+    """A state as {path: numpy array}, copied from the device."""
     state = dataclasses.replace(state, key=jax.random.key_data(state.key))
     leaves = jax.tree_util.tree_flatten_with_path(state)[0]
     return {
@@ -193,17 +207,16 @@ def _checksum(arrays):
     return crc
 
 
-def _check_shapes(wanted, saved, where):
+def _check_shapes(wanted, saved, path):
     shapes = {name: list(saved[name].shape) for name in saved}
     for name, array in wanted.items():
         if shapes.get(name) != list(array.shape):
-            there = shapes.get(name, "not there")
             raise UserError(
-                f"checkpoint {where} is of another network: {name} is {there}, but "
-                f"this configuration needs {list(array.shape)}"
+                f"checkpoint {path} is of another network: {name} is "
+                f"{shapes.get(name, 'missing')}, but this configuration needs "
+                f"{list(array.shape)}"
             )
     for name in shapes.keys() - wanted.keys():
         raise UserError(
-            f"checkpoint {where} is of another network: this configuration has no "
-            f"{name}"
+            f"checkpoint {path} is of another network: this configuration has no {name}"
         )

@@ -1,9 +1,10 @@
-"""The folder a run leaves behind: how it is begun, gone on with, and read back.
+"""Run directory: creation, compatibility check, provenance, reading back.
 
-config.json (resolved), versions.json, metrics.jsonl, samples/, checkpoints/, with the
-extra tensorboard/ and, with run.evaluate_every, best.json and checkpoints-best/.
+config.json (resolved), versions.json, metrics.jsonl, samples/, checkpoints/; with the
+tensorboard extra tensorboard/; with run.evaluate_every best.json and checkpoints-best/.
 """
 
+import datetime
 import json
 import os
 import platform
@@ -16,32 +17,40 @@ import jax
 
 from wgan_jax.config import Config, differences, from_json, to_json
 from wgan_jax.errors import UserError
+from wgan_jax.files import free_path, write_json, write_text
 
 BEST_CHECKPOINTS = "checkpoints-best"
 PACKAGES = (
-    *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets"),
-    *("numpy", "pillow", "pot"),
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "tensorflow-datasets",
+    "numpy",
+    "pillow",
+    "pot",
 )
 
 
 def check_or_create(
     out, config: Config, *, fresh: bool = False, extend: bool = False
 ) -> Path:
-    """Makes sure that this run can live in the directory `out`; writes nothing there.
+    """Checks that the directory `out` can hold this run; creates it if it is missing.
 
-    fresh: what is there is moved aside first, to OUT.1, OUT.2 and so on. extend: the
-    run there may have had fewer run.steps. Raises UserError where another run, or
-    something else, is there, OSError where the directory cannot be written to.
+    fresh: an existing directory is first moved to OUT.1, OUT.2 and so on. extend: a run
+    with fewer run.steps is accepted. Raises UserError if `out` holds a different run or
+    other files, OSError if it is not writable.
     """
     out = Path(out)
     if fresh and out.exists():
         archive(out)
     if (out / "config.json").exists():
-        _refuse_another(out, read_config(out), config, extend)
-    elif out.is_dir() and any(p.name != "config.tmp" for p in out.iterdir()):
+        _check_same_run(out, read_config(out), config, extend)
+    elif out.is_dir() and any(not p.name.startswith(".config.") for p in out.iterdir()):
         raise UserError(
-            f"--out {out} is not empty and holds no run (no config.json): give "
-            "another --out"
+            f"--out {out} is not empty and is not a run directory (it has no "
+            "config.json): give another --out"
         )
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=out):
@@ -49,36 +58,35 @@ def check_or_create(
 
 
 def initialise(out: Path, config: Config) -> None:
-    """Writes what is known before the first step, once all of it was found good."""
-    # First, as a directory is known by it: a run may be killed between any two lines.
-    _write(out / "config.json", to_json(config))
+    """Writes config.json and versions.json and creates samples/."""
+    # First, because it identifies a run: the process may be killed between two lines.
+    write_text(out / "config.json", to_json(config))
     (out / "samples").mkdir(exist_ok=True)
-    versions = json.dumps(environment(config), indent=2) + "\n"
-    _write(out / "versions.json", versions)
+    write_json(out / "versions.json", environment(config))
 
 
 def read_config(run) -> Config:
-    """The configuration of the run in a directory; UserError where there is none."""
+    """The configuration of the run in a directory; UserError if it is not a run."""
     path = Path(run) / "config.json"
     if not path.is_file():
-        raise UserError(f"{run} is no run directory: it has no config.json")
+        raise UserError(f"{run} is not a run directory: it has no config.json")
     return from_json(path.read_text())
 
 
 def read_best(run) -> dict | None:
-    """{step, metric, value} of the best state so far, or None where none was kept."""
+    """{step, metric, value} of the best state so far, or None if none is saved."""
     path = Path(run) / "best.json"
     return json.loads(path.read_text()) if path.is_file() else None
 
 
 def write_best(run, step: int, metric: str, value: float) -> None:
-    """Records which state, kept before in BEST_CHECKPOINTS, is the best so far."""
-    told = {"step": step, "metric": metric, "value": value}
-    _write(Path(run) / "best.json", json.dumps(told) + "\n")
+    """Records the best state so far, which BEST_CHECKPOINTS already contains."""
+    best = {"step": step, "metric": metric, "value": value}
+    write_json(Path(run) / "best.json", best, indent=None)
 
 
 def environment(config: Config) -> dict:
-    """Packages, device, precision and code of this process, as results need them."""
+    """Packages, device, precision and commit of this process, for versions.json."""
     device = jax.devices()[0]
     return {
         "packages": {name: metadata.version(name) for name in PACKAGES},
@@ -92,43 +100,46 @@ def environment(config: Config) -> dict:
     }
 
 
-def _refuse_another(out, old, new, extend):
-    # How the images come to the device shapes nothing that is computed there.
-    how = ("data.stream:", "data.workers:")
-    found = [line for line in differences(old, new) if not line.startswith(how)]
-    # At a constant learning rate a longer run passes through all that a shorter one
-    # did; a linear decay would have been another one from its first step.
+def provenance() -> dict:
+    """Commit, device, machine, JAX version and date of a result."""
+    device = jax.devices()[0]
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return {
+        "commit": _git_commit(),
+        "device": f"{device.platform}: {device.device_kind}",
+        "machine": f"{platform.machine()}, {cores} core{'s' if cores > 1 else ''}",
+        "jax": jax.__version__,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def archive(out: Path) -> None:
+    """Renames OUT to the first free one of OUT.1, OUT.2 and so on, and reports it."""
+    archived = free_path(out)
+    out.rename(archived)
+    print(f"moved the old {out} to {archived}")
+
+
+def _check_same_run(out, old, new, extend):
+    # How images reach the device changes no computed number.
+    ignored = ("data.stream:", "data.workers:")
+    changed = [line for line in differences(old, new) if not line.startswith(ignored)]
+    # At a constant learning rate a longer run has the first steps of a shorter one;
+    # with linear decay it differs from its first step.
     longer = old.run.steps < new.run.steps and new.optimizer.decay == "constant"
-    only_longer = longer and len(found) == 1
-    if found and not (only_longer and extend):
-        more = ", or --extend to go on with it" if only_longer else ""
+    only_longer = longer and len(changed) == 1
+    if changed and not (only_longer and extend):
+        more = ", or --extend to resume it" if only_longer else ""
         raise UserError(
-            f"--out {out} holds a run that differs in {', '.join(found)} (there and "
+            f"--out {out} holds a run that differs in {', '.join(changed)} (there and "
             f"now): give another --out, or --fresh to move the old run aside{more}"
         )
 
 
-def archive(out: Path) -> None:
-    """Renames OUT to the first of OUT.1, OUT.2 and so on that is free, and says so."""
-    number = 1
-    while (place := out.with_name(f"{out.name}.{number}")).exists():
-        number += 1
-    out.rename(place)
-    print(f"moved the old {out} to {place}")
-
-
-def _write(path, text):
-    # At no moment is there half a file under the name that a later start reads.
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
-
-
 def _git_commit():
-    here = Path(__file__).parent
-
     def git(*arguments):
-        command = ["git", "-C", str(here), *arguments]
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
         return subprocess.run(
             command, capture_output=True, text=True, check=True
         ).stdout

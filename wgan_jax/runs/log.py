@@ -1,4 +1,4 @@
-"""What a run tells: metrics.jsonl for programs, TensorBoard and one line for people."""
+"""Run logging: metrics.jsonl, TensorBoard, progress line."""
 
 import json
 import sys
@@ -6,25 +6,25 @@ from pathlib import Path
 
 import numpy as np
 
+from wgan_jax.files import write_text
+
 
 class RunLog:
-    """The record of one run: a JSON object a logged step, TensorBoard beside it."""
+    """Log of one run: a JSON object per logged step, and TensorBoard files."""
 
     def __init__(self, directory, step: int, tensorboard: bool):
-        """step: the step the run goes on from; what was logged after it is dropped."""
+        """step: the step the run resumes from; later records are dropped."""
         self.path = Path(directory) / "metrics.jsonl"
         lines = self.path.read_text().splitlines() if self.path.exists() else []
         # A killed run may have logged past its last checkpoint, or half a line.
-        kept = [line for line in lines if _step_of(line) <= step]
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text("".join(line + "\n" for line in kept))
-        temporary.replace(self.path)
+        valid = [line + "\n" for line in lines if _step_of(line) <= step]
+        write_text(self.path, "".join(valid))
         self.file = self.path.open("a")
         self.last = (step, {})
         self.board = _open_board(directory, step) if tensorboard else None
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
-        """Appends one record, which is also kept as `last`."""
+        """Appends one record and stores it as `last`."""
         self.last = (step, metrics)
         self.file.write(json.dumps({"step": step, **metrics}) + "\n")
         self.file.flush()
@@ -32,17 +32,17 @@ class RunLog:
             self.board.add_scalar(name, value, step)
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
-        """Shows uint8 [h, w, c] on TensorBoard."""
+        """Writes a uint8 image [h, w, c] to TensorBoard."""
         if self.board:
             self.board.add_image(name, image, step, dataformats="HWC")
 
     def histograms(self, step: int, arrays: dict[str, np.ndarray]) -> None:
-        """Shows the distribution of each array's values on TensorBoard."""
+        """Writes a histogram of each array's values to TensorBoard."""
         for name, array in arrays.items() if self.board else ():
             self.board.add_histogram(name, np.ravel(array), step)
 
     def text(self, name: str, text: str) -> None:
-        """Shows preformatted text on TensorBoard."""
+        """Writes preformatted text to TensorBoard."""
         if self.board:
             self.board.add_text(name, f"```\n{text}\n```")
 
@@ -71,13 +71,13 @@ def _open_board(directory, step):
 
 
 class ProgressLine:
-    """One line on a terminal that is written over; one line each time elsewhere."""
+    """Progress: one rewritten line on a terminal, one line per update elsewhere."""
 
     def __init__(self):
         self.rewrites = sys.stdout.isatty()
 
     def clear(self) -> None:
-        """Leaves an empty line to what else shows its progress."""
+        """Clears the line for another progress display."""
         if self.rewrites:
             self.show("")
 

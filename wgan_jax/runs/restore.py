@@ -1,4 +1,4 @@
-"""Restore."""
+"""Restoring a trained run from its directory."""
 
 from functools import partial
 from pathlib import Path
@@ -8,23 +8,23 @@ import jax
 from wgan_jax.algorithm.state import Spec, TrainState, init_state, make_spec
 from wgan_jax.config import Config
 from wgan_jax.errors import UserError
-from wgan_jax.runs.checkpoint import Checkpoints
+from wgan_jax.runs.checkpoint import Checkpoints, DamagedCheckpoint
 from wgan_jax.runs.directory import BEST_CHECKPOINTS, read_best, read_config
 
 
 def restore_run(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainState]:
-    """Configuration, networks and state of a run at a checkpoint.
+    """Configuration, specification and state of a run at a checkpoint.
 
-    checkpoint: a step, "best" as training found it by run.evaluate_every, or "" or -1
-    for the newest. Raises UserError where there is no such run or checkpoint.
+    checkpoint: a step, "best" (by the metric of run.evaluate_every), or "" or -1 for
+    the newest. Raises UserError if the run or the checkpoint does not exist.
     """
     config = read_config(run)
     best = checkpoint == "best"
     step = -1 if best or checkpoint == "" else _step(checkpoint)
     if best and not read_best(run):
         raise UserError(
-            f"--checkpoint best: {run} has none, for run.evaluate_every="
-            f"{config.run.evaluate_every}: give a step, or train with "
+            f"--checkpoint best: {run} has none (run.evaluate_every="
+            f"{config.run.evaluate_every}): give a step, or train with "
             "--run.evaluate-every N"
         )
     spec = make_spec(config, get_batch=None)
@@ -38,20 +38,16 @@ def restore_run(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainSta
             return config, spec, state
         if step not in saved:
             known = ", ".join(map(str, saved))
-            raise UserError(f"--checkpoint {step} is not kept: {run} has {known}")
+            raise UserError(f"--checkpoint {step} is not saved: {run} has {known}")
         try:
             return config, spec, checkpoints.restore(state, step)
-        except UserError:
-            raise
-        except Exception as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(f"--checkpoint {step} of {run} is damaged: {reason}") from (
-                error
-            )
+        except DamagedCheckpoint as error:
+            reason = f"--checkpoint {step} of {run} is damaged: {error}"
+            raise UserError(reason) from error
 
 
 def checkpoint_steps(run) -> list[int]:
-    """The steps of a run's checkpoints, oldest first; UserError where it has none."""
+    """The steps of a run's checkpoints, oldest first; UserError if it has none."""
     with _open(run, read_config(run), "checkpoints") as checkpoints:
         saved = checkpoints.steps()
     if not saved:

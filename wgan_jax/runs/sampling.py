@@ -1,4 +1,4 @@
-"""Sampling."""
+"""Samples of a trained generator."""
 
 import jax
 import numpy as np
@@ -10,11 +10,11 @@ from wgan_jax.config import Config
 
 
 def make_sampler(config: Config, spec: Spec):
-    """sampler(params, stats, z, labels=None) -> numpy uint8 images [n, h, w, c], or
-    points [n, 2].
+    """sampler(params, stats, z, labels=None): uint8 images [n, h, w, c], points [n, d].
 
-    By running statistics, so that a sample depends on its own noise alone. labels:
-    int32 [n] of a run with classes; None takes them in turn.
+    BatchNorm uses its running statistics, so that a sample depends on its noise only.
+    z: noise [n, z_dim]. labels: int32 [n] for a run with classes; None takes the
+    classes in turn.
     """
 
     @jax.jit
@@ -28,36 +28,35 @@ def make_sampler(config: Config, spec: Spec):
         parts = []
         for start in range(0, len(z), size):
             part = z[start : start + size]
-            # One shape is compiled once; the last part is filled up and cut.
+            # Padded to the size of the others: only one shape is compiled.
             missing = size - len(part)
-            full = np.pad(part, ((0, missing), (0, 0)))
-            told = np.pad(labels[start : start + size], (0, missing)).astype(np.int32)
-            parts.append(np.asarray(generate(params, stats, full, told))[: len(part)])
+            padded = np.pad(part, ((0, missing), (0, 0)))
+            classes = np.pad(labels[start : start + size], (0, missing))
+            batch = generate(params, stats, padded, classes.astype(np.int32))
+            parts.append(np.asarray(batch)[: len(part)])
         samples = np.concatenate(parts)
-        return (
-            samples
-            if config.data.is_points
-            else pictures.to_uint8(samples, config.data.scale)
-        )
+        if config.data.is_points:
+            return samples
+        return pictures.to_uint8(samples, config.data.scale)
 
     return sampler
 
 
 def weights(state: TrainState, raw: bool = False):
-    """Parameters and statistics to sample by: the averaged ones where they are kept."""
+    """(params, stats) of the generator: the averaged ones, if any, unless `raw`."""
     net = state.generator if raw or state.ema is None else state.ema
     return net.params, net.stats
 
 
 def noise(seed: int, count: int, z_dim: int) -> np.ndarray:
-    """Standard normal noise [count, z_dim], the same for a seed on every device."""
+    """Standard normal noise [count, z_dim], a function of the seed only."""
     return np.asarray(jax.random.normal(jax.random.key(seed), (count, z_dim)))
 
 
 def picture(samples: np.ndarray, real: np.ndarray, columns: int = 0) -> np.ndarray:
-    """Samples as one picture: a grid of images, or points before the real ones."""
+    """Samples as one picture: a grid of images, or points drawn over the real ones."""
     if samples.ndim == 2:
-        # The toys keep their window, so that their pictures compare.
+        # A fixed range for the toys makes their pictures comparable.
         reach = max(2.2, 1.1 * float(np.abs(real[:, :2]).max(initial=0)))
         return pictures.scatter(samples, real, reach=reach)
     return pictures.grid(samples, columns)
