@@ -1,44 +1,88 @@
-"""Every command of the README does what it says, at a size that takes seconds."""
+"""The commands and the Python of README.md and docs/usage.md work as printed.
+
+Every command line is parsed up to the point where it would read data or a run. One
+command of each module is executed, at a size that takes seconds; the slow test
+executes all of them.
+"""
 
 import importlib
-import importlib.util
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT, environment, in_process
+from helpers import ROOT, in_process
 from PIL import Image
 
-BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-COMMANDS = [line for block in BLOCKS for line in block.splitlines()]
+from wgan_jax.algorithm import state
+from wgan_jax.distributed import launcher
+from wgan_jax.errors import UserError
+from wgan_jax.runs import directory
+
+PAGES = [ROOT / "README.md", ROOT / "docs" / "usage.md"]
+LINKING = [ROOT / "CONTRIBUTING.md", ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+TEXTS = [page.read_text() for page in PAGES]
+KINDS = ("make ", "pip install ", "python -m wgan_jax.", "python scripts/", "source ")
+# Sizes of a run that trains in seconds.
 TINY = """--run.steps 1 --run.chunk 1 --run.log-every 1 --run.sample-every 1
 --run.checkpoint-every 1 --run.grid-size 4 --model.features 1 --data.batch-size 4
 --data.heldout 8 --objective.n-critic 1""".split()  # noqa: SIM905
+SMALL_DIGITS = """--data.image-size 16 --model.generator-widths 2 1
+--model.critic-widths 1 2""".split()  # noqa: SIM905
 FEW = {
-    ".evaluate": ["--num", "10", "--repeats", "2"],
-    ".anomaly": ["--num", "8", "--encoder-steps", "50"],
+    "evaluate": ["--num", "10", "--repeats", "2"],
+    "anomaly": ["--num", "8", "--encoder-steps", "50"],
 }
+# One command of each module: all that the quick test executes.
+QUICK = [
+    "python -m wgan_jax.train --config configs/digits.py",
+    "python -m wgan_jax.sample runs/digits --num 100 --out grid.png",
+    "python -m wgan_jax.evaluate runs/digits",
+    "python -m wgan_jax.anomaly runs/digits --images FOLDER",
+    "python -m wgan_jax.sweep --config configs/toy_8gaussians.py --seeds 3 "
+    "--out runs/seeds",
+]
+
+
+def blocks(language):
+    """The blocks of code in a language, of both pages."""
+    return [b for t in TEXTS for b in re.findall(rf"```{language}\n(.*?)```", t, re.S)]
+
+
+LINES = [line for block in blocks("bash") for line in block.splitlines()]
+# Whole commands inside sentences and tables.
+SPANS = [s for t in TEXTS for s in re.findall(r"`([^`\n]+)`", t) if s.startswith(KINDS)]
+# Each once, in the order of the pages.
+COMMANDS = list(dict.fromkeys(LINES + SPANS))
 
 
 def commands(start):
     return [line for line in COMMANDS if line.startswith(start)]
 
 
-def few(line):
-    return [word for name, words in FEW.items() if name in line for word in words]
+def split(line):
+    """Module and words of `python -m wgan_jax.MODULE WORDS`."""
+    module, *words = shlex.split(line)[2:]
+    return importlib.import_module(module), words
 
 
-def offline(line):
-    return "mnist" not in line
+def small(line):
+    """Options that make a command take seconds."""
+    if "configs/digits.py" in line:
+        return TINY + SMALL_DIGITS
+    if "--config" in line:
+        return TINY
+    return FEW.get(line.split()[2].removeprefix("wgan_jax."), [])
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A folder in which the README's commands find what they name."""
+    """A folder in which the commands find what they name."""
     folder = tmp_path_factory.mktemp("clone")
     for name in ("configs", "scripts"):
         (folder / name).symlink_to(ROOT / name)
@@ -51,58 +95,131 @@ def clone(tmp_path_factory):
     }
     labels = {f"{name}_labels": np.arange(n) % 10 for name, n in splits.items()}
     np.savez(folder / "cifar10.npz", **arrays, **labels)
+    np.savez(folder / "vectors.npz", rng.normal(size=(40, 3)).astype(np.float32))
     for i in range(20):
         image = Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8))
         image.save(folder / "FOLDER" / f"{i}.png")
     return folder
 
 
-def run(clone, line, *more):
-    words = [sys.executable, *shlex.split(line)[1:], *more]
-    done = subprocess.run(
-        words,
-        cwd=clone,
-        env=environment(optimised=False),
-        capture_output=True,
-        text=True,
-        timeout=600,
+def execute(line, clone, capsys):
+    module, words = split(line)
+    status, error = in_process(module, *words, *small(line), cwd=clone)
+    assert status == 0, f"{line}: {error}"
+    assert capsys.readouterr().out
+    if out := re.search(r"--out (\S+)", line):
+        assert (clone / out[1]).exists()
+
+
+def test_every_command_is_of_a_kind_that_a_test_covers():
+    assert all(line.startswith(KINDS) for line in LINES)
+
+
+def test_every_command_has_an_example_in_the_readme_and_a_line_of_the_quick_test():
+    names = {path.stem for path in (ROOT / "wgan_jax").glob("*.py")}
+    names = {n for n in names if f"python -m wgan_jax.{n}" in source(n)}
+    assert {split(s)[0].__name__ for s in SPANS if "-m" in s} >= {
+        f"wgan_jax.{name}" for name in names
+    }
+    quick = {split(line)[0].__name__.removeprefix("wgan_jax.") for line in QUICK}
+    # Writing and reading PyTorch's files needs an extra.
+    assert quick == names - {"convert"}
+    assert set(QUICK) <= set(COMMANDS)
+
+
+def source(name):
+    return (ROOT / "wgan_jax" / f"{name}.py").read_text()
+
+
+class Reached(Exception):
+    """A command has checked its options and would read data or a run next."""
+
+
+@pytest.fixture
+def stop_before_data(monkeypatch):
+    """Makes a command raise `Reached` before it reads data or a run."""
+
+    def reached(*_, **__):
+        raise Reached
+
+    targets = (
+        directory.check_or_create,
+        directory.read_config,
+        launcher.supervise,
+        state.make_spec,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    for name, module in list(sys.modules.items()):
+        if name.startswith("wgan_jax"):
+            for attribute, value in list(vars(module).items()):
+                if any(value is target for target in targets):
+                    monkeypatch.setattr(module, attribute, reached)
 
 
-def run_here(clone, line, *more):
-    """Runs `python -m wgan_jax.X` in this process, which has imported all of it."""
-    module, *words = shlex.split(line)[2:]
-    code, error = in_process(importlib.import_module(module), *words, *more, cwd=clone)
-    assert code == 0, error
+READING = [*commands("python -m")]
+READING = [line for line in READING if ".prepare" not in line]
 
 
-def test_every_command_is_of_a_kind_that_a_test_runs():
-    kinds = ("make ", "pip install ", "python -m wgan_jax.", "python scripts/")
-    assert COMMANDS
-    assert all(line.startswith(kinds) for line in COMMANDS)
+@pytest.mark.parametrize("line", READING)
+def test_the_options_of_every_command_are_right(line, stop_before_data, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    module, words = split(line)
+    # Files of weights are read, with PyTorch, before all else.
+    reading_weights = "torch is not installed|netG.pth"
+    with pytest.raises((Reached, UserError), match=rf"^$|{reading_weights}"):
+        module.main(words)
 
 
-def test_train_and_sample_commands_run(clone, capsys):
-    lines = [line for line in commands("python -m") if offline(line)]
-    kinds = {line.split(".")[1].split()[0] for line in lines}
-    assert {"train", "sample", "evaluate", "convert"} <= kinds
-    if not importlib.util.find_spec("torch"):
-        lines = [line for line in lines if ".convert" not in line]
-    for line in commands("python scripts/pack"):
-        run(clone, line)
+def test_a_wrong_file_or_option_does_not_count_as_right(stop_before_data):
+    module, words = split("python -m wgan_jax.train --config configs/digit.py")
+    with pytest.raises(UserError, match=r"configs/digit\.py"):
+        module.main(words)
+    module, words = split("python -m wgan_jax.sample runs/digits --number 3")
+    with pytest.raises(UserError, match="--number"):
+        module.main(words)
+
+
+def test_one_command_of_each_module_runs(clone, capsys):
+    for line in QUICK:
+        execute(line, clone, capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+@pytest.mark.stream
+def test_every_command_runs(clone, capsys):
+    shutil.rmtree(clone / "runs", ignore_errors=True)
+    shutil.rmtree(clone / "records", ignore_errors=True)
+    # TFDS data sets need TensorFlow and network, and RUN stands for any run.
+    lines = [
+        line
+        for line in commands("python -m")
+        if not re.search("mnist|RUN|records", line)
+    ]
+    # Runs first: examples in tables use those that later lines train.
+    order = ("prepare", "train", "sweep", "convert", "sample", "evaluate", "anomaly")
+    lines.sort(key=lambda line: order.index(line.split()[2].removeprefix("wgan_jax.")))
     for line in lines:
-        # What was trained at the tiny size must be converted at it.
-        tiny = TINY if "--config" in line else few(line)
-        run_here(clone, line, *tiny)
-        assert capsys.readouterr().out
-    for line in lines:
-        if "--config" not in line and "--out" not in line:
-            continue
-        out = re.search(r"--out (\S+)", line)
-        name = out.group(1) if out else f"runs/{re.search(r'configs/(.*).py', line)[1]}"
-        assert (clone / name).exists()
+        execute(line, clone, capsys)
+
+
+@pytest.mark.parametrize("block", blocks("python"))
+def test_the_python_runs(block, tmp_path, monkeypatch):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "digits.py").write_text(
+        "from dataclasses import replace\n"
+        "from wgan_jax.config import load\n"
+        "def get_config():\n"
+        f"    config = load({str(ROOT / 'configs' / 'digits.py')!r})\n"
+        "    model = replace(config.model, features=1, generator_widths=(2, 1),\n"
+        "                    critic_widths=(1, 2))\n"
+        "    data = replace(config.data, image_size=16, batch_size=4)\n"
+        "    return replace(config, model=model, data=data)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(block, "README.md", "exec"), names)
+    assert int(names["state"].step) == 5
+    assert np.isfinite(names["metrics"]["wasserstein"])
 
 
 @pytest.mark.parametrize("line", commands("make"))
@@ -122,22 +239,32 @@ def test_extras_exist(line):
     assert extra in project["optional-dependencies"]
 
 
-@pytest.mark.torch
-def test_the_benchmark_command_starts(clone):
-    # What it measures is tested in test_benchmark.py.
-    assert "--config" in run(clone, "python scripts/benchmark.py", "--help")
+SCRIPTS = [s for s in commands("python scripts/") if "prepare_data" not in s]
 
 
-@pytest.mark.figures
-def test_the_figures_command_starts(clone):
-    # What it draws is tested in test_reproduce_*.py.
-    for line in commands("python scripts/reproduce"):
-        assert "surfaces" in run(clone, line, "--help")
+@pytest.mark.parametrize("line", SCRIPTS)
+def test_scripts_exist_and_know_their_options(line):
+    path, *words = shlex.split(line)[1:]
+    # Options are looked up in the text: the scripts import what extras install.
+    folder = ROOT / Path(path).with_suffix("")
+    texts = [p.read_text() for p in [ROOT / path, *folder.parent.rglob("*.py")]]
+    for word in words:
+        if word.startswith("--"):
+            assert any(f'"{word}"' in text for text in texts), word
 
 
-def test_files_that_the_readme_and_the_docs_name_exist():
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-    for page in pages:
-        for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
-            if not link.startswith("http"):
-                assert (page.parent / link).exists(), f"{page.name}: {link}"
+@pytest.mark.parametrize("page", LINKING, ids=lambda page: page.name)
+def test_files_and_sections_that_a_page_links_to_exist(page):
+    for link, _, section in re.findall(r"\]\(([^)#]*)(#([^)]*))?\)", page.read_text()):
+        if link.startswith("http"):
+            continue
+        target = page.parent / link if link else page
+        assert target.exists(), f"{page.name}: {link}"
+        if section:
+            assert section in sections(target.read_text()), f"{link}#{section}"
+
+
+def sections(text):
+    """The anchors of a page's headings, by GitHub's rule."""
+    titles = re.findall(r"^#+ (.*)", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", t.lower()).replace(" ", "-") for t in titles}
