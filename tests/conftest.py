@@ -27,7 +27,7 @@ jax.config.update("jax_enable_compilation_cache", False)
 
 
 # Files of few but long tests: begun last, they would keep one process busy alone.
-LONG = ("readme", "train_command", "parity", "sample_command", "tfds", "benchmark")
+LONG = ("readme", "train_command", "parity", "sample_command", "tfds", "torch_loops")
 
 
 # Marker of a test: the module that it needs, which an extra of pyproject.toml installs.

@@ -1,6 +1,5 @@
-"""The scripts that pack images to be streamed, and that measure streams."""
+"""The script that packs images to be streamed."""
 
-import json
 import os
 import subprocess
 import sys
@@ -74,20 +73,3 @@ def test_mistakes_are_told_in_one_sentence_and_leave_nothing(folder, tmp_path):
     assert done.returncode == 2
     assert "--image-size 0 must be greater than 0" in done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["images"]
-
-
-@pytest.mark.stream
-def test_streams_are_measured(tmp_path):
-    out = tmp_path / "streaming.json"
-    done = script("streaming.py", "--tiny", "--out", out)
-    assert done.returncode == 0, done.stderr
-    report = json.loads(out.read_text())
-    rows = [(row["form"], row["workers"]) for row in report["rates"]]
-    assert rows == [("png", 0), ("png", 1), ("ppm", 0), ("ppm", 1)]
-    assert all(row["batches_per_s"] > 0 for row in report["rates"])
-    assert [row["workers"] for row in report["stalls"]] == [None, 1]
-    assert all(0 <= row["data_wait_fraction"] <= 1 for row in report["stalls"])
-    assert report["memory"][-1]["images"] == 1984
-    assert report["memory"][-1]["workers_mb"] > 10
-    assert report["versions"]["grain"]
-    assert done.stdout.count("\n| ") == 3 + 4 + 2 + 11

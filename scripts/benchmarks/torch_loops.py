@@ -1,10 +1,9 @@
-"""The PyTorch side of scripts/benchmark.py: the loop of tutorials, and a tuned one.
+"""PyTorch training loops of the speed benchmark: that of tutorials, and a tuned one.
 
-Both are made of two updates with their chance as arguments, so that a test can hold
-them equal to `wgan_jax.algorithm.steps` on the same weights:
-critic_update(real, z, epsilon) and
-generator_update(z), each returning its loss. real: [batch, c, h, w] in [-1, 1]; z:
-[batch, z_dim]; epsilon: [batch], unused when clipping.
+Both consist of two updates that take their random numbers as arguments, so that a test
+can compare them with `wgan_jax.algorithm.steps` on the same weights:
+critic_update(real, z, epsilon) and generator_update(z), each returning its loss. real:
+[batch, c, h, w] in [-1, 1]; z: [batch, z_dim]; epsilon: [batch], unused when clipping.
 """
 
 from functools import partial
@@ -18,7 +17,7 @@ from torch import nn
 
 
 def nets(config):
-    """Generator: noise -> images [batch, c, h, w]; critic: those -> scores [batch]."""
+    """(generator, critic): noise -> images [batch, c, h, w], images -> [batch]."""
     stacks = {"mlp": _mlp, "dcgan": _dcgan, "resnet": _resnet}[config.model.kind]
     generator, critic = stacks(config)
     return nn.Sequential(*generator), nn.Sequential(*critic, nn.Flatten(0))
@@ -61,20 +60,21 @@ def _dcgan(config):
 
 
 class Residual(nn.Module):
-    """The sum of what two stacks make of the same input."""
+    """Sum of two stacks applied to the same input."""
 
     def __init__(self, main, shortcut):
         super().__init__()
-        self.main, self.shortcut = nn.Sequential(*main), nn.Sequential(*shortcut)
+        self.main = nn.Sequential(*main)
+        self.shortcut = nn.Sequential(*shortcut)
 
     def forward(self, x):
-        """[n, c, h, w] to the shape of both stacks' outputs."""
+        """[n, c, h, w] -> the shape of both stacks' outputs."""
         return self.main(x) + self.shortcut(x)
 
 
 def _resnet(config):
     model, (size, _, channels) = config.model, config.data.sample_shape
-    # Not in place: the shortcut needs what the activation is given.
+    # Not in place: the shortcut needs the input of the activation.
     norm, relu = partial(nn.BatchNorm2d, eps=model.norm_epsilon), nn.ReLU
     conv = partial(nn.Conv2d, kernel_size=model.kernel, padding="same")
     width = model.features
@@ -102,7 +102,7 @@ def _resnet(config):
 
 
 def eager_updates(config, generator, critic):
-    """As tutorials write them: (critic_update, generator_update)."""
+    """(critic_update, generator_update) as tutorials write them."""
     objective, optimizer = config.objective, config.optimizer
     kind, options = torch.optim.RMSprop, {}
     if optimizer.kind == "adam":
@@ -135,7 +135,7 @@ def eager_updates(config, generator, critic):
         return loss
 
     def generator_update(z):
-        # As in the tutorials, this also computes gradients of the critic, for nothing.
+        # As in the tutorials, this also computes unused gradients of the critic.
         generator_optimizer.zero_grad()
         loss = -critic(generator(z)).mean()
         loss.backward()
@@ -146,13 +146,13 @@ def eager_updates(config, generator, critic):
 
 
 def tuned_updates(config, generator, critic, compiled):
-    """The same updates as fast as we can make them: (critic_update, generator_update).
+    """The same (critic_update, generator_update) as fast as we can make them.
 
-    No gradient that nobody uses, real and generated samples in one pass where no
-    BatchNorm of the critic forbids it, norms of gradients in one reduction, weights and
-    moments updated in place by multi-tensor or fused kernels, channels last. compiled:
-    whole updates by torch.compile, as CUDA graphs on a GPU, for which they are written
-    with functional gradients: its autograd has no second derivatives.
+    No unused gradients, real and generated samples in one pass unless the critic has
+    BatchNorm, gradient norms in one reduction, weights and moments updated in place by
+    multi-tensor or fused kernels, channels last. compiled: whole updates by
+    torch.compile, as CUDA graphs on a GPU. The gradients are functional because the
+    autograd of torch.compile has no second derivatives.
     """
     objective = config.objective
     one_pass = config.model.critic_norm != "batch"
@@ -211,8 +211,8 @@ def tuned_updates(config, generator, critic, compiled):
     if not compiled:
         return critic_update, generator_update
     mode = "reduce-overhead" if next(critic.parameters()).is_cuda else None
-    how = partial(torch.compile, fullgraph=True, dynamic=False, mode=mode)
-    return how(critic_update), how(generator_update)
+    compile_ = partial(torch.compile, fullgraph=True, dynamic=False, mode=mode)
+    return compile_(critic_update), compile_(generator_update)
 
 
 def _weights(net):
@@ -221,14 +221,16 @@ def _weights(net):
 
 
 class _Optimizer:
-    """RMSprop and Adam, in place, as torch.optim has them."""
+    """In-place RMSprop and Adam with the arithmetic of torch.optim."""
 
     def __init__(self, optimizer, params, fused):
-        self.kind, self.betas = optimizer.kind, (optimizer.beta1, optimizer.beta2)
-        self.params, self.fused = list(params.values()), fused
+        self.kind = optimizer.kind
+        self.betas = (optimizer.beta1, optimizer.beta2)
+        self.params = list(params.values())
+        self.fused = fused
         self.means = [torch.zeros_like(p) for p in self.params]
         self.squares = [torch.zeros_like(p) for p in self.params]
-        # As many as torch.optim keeps, and on the device, where a graph can count.
+        # One per tensor as in torch.optim, on the device, where a graph can count.
         self.steps = [torch.zeros((), device=p.device) for p in self.params]
 
     @torch.no_grad()
@@ -237,17 +239,27 @@ class _Optimizer:
         if self.kind == "rmsprop":
             self._rmsprop(gradient, lr)
         elif self.fused:
-            # The kernel walks through memory, whatever the layouts are.
+            # The kernel ignores strides: gradients need the layout of the parameters.
             gradient = [
                 g if g.stride() == p.stride() else torch.empty_like(p).copy_(g)
                 for g, p in zip(gradient, self.params, strict=True)
             ]
             torch._foreach_add_(self.steps, 1)
             torch._fused_adam_(
-                self.params, gradient, self.means, self.squares, [], self.steps,
-                lr=lr, beta1=self.betas[0], beta2=self.betas[1], weight_decay=0.0,
-                eps=1e-8, amsgrad=False, maximize=False,
-            )  # fmt: skip
+                self.params,
+                gradient,
+                self.means,
+                self.squares,
+                [],
+                self.steps,
+                lr=lr,
+                beta1=self.betas[0],
+                beta2=self.betas[1],
+                weight_decay=0.0,
+                eps=1e-8,
+                amsgrad=False,
+                maximize=False,
+            )
         else:
             self._adam(gradient, lr)
 
@@ -278,28 +290,20 @@ class _Optimizer:
 def eager_loop(config, images, device):
     """Trains as tutorials do on uint8 [n, h, w, c]. Returns run(cycles) -> loss."""
     torch.manual_seed(0)
-    batch = config.data.batch_size
     pair = [net.to(device) for net in nets(config)]
-    critic_update, generator_update = eager_updates(config, *pair)
     samples = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
-    dataset = torch.utils.data.TensorDataset(samples)
-    loader = torch.utils.data.DataLoader(dataset, batch, shuffle=True, drop_last=True)
-    batches = chain.from_iterable(repeat(loader))
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(samples),
+        config.data.batch_size,
+        shuffle=True,
+        drop_last=True,
+    )
 
-    def noise(size):
-        return torch.randn(size, config.model.z_dim, device=device)
+    def batches():
+        for (real,) in chain.from_iterable(repeat(loader)):
+            yield real.to(device).float() / 127.5 - 1
 
-    def run(cycles):
-        for _ in range(cycles):
-            for _ in range(config.objective.n_critic):
-                (real,) = next(batches)
-                real = real.to(device).float() / 127.5 - 1
-                epsilon = torch.rand(batch, device=device)
-                loss = critic_update(real, noise(batch), epsilon)
-            generator_update(noise(config.objective.generator_batch or batch))
-        return loss.item()
-
-    return run
+    return _loop(config, eager_updates(config, *pair), batches(), device)
 
 
 def tuned_loop(config, images, device, compiled):
@@ -307,26 +311,31 @@ def tuned_loop(config, images, device, compiled):
     torch.manual_seed(0)
     batch = config.data.batch_size
     pair = [net.to(device) for net in nets(config)]
-    critic_update, generator_update = tuned_updates(config, *pair, compiled)
     samples = torch.from_numpy(images).to(device)
 
     def batches():
         while True:
             order = torch.randperm(len(samples), device=device)
-            for which in order[: len(order) // batch * batch].split(batch):
+            for rows in order[: len(order) // batch * batch].split(batch):
                 # [n, h, w, c] seen as [n, c, h, w] is channels last already.
-                yield samples[which].permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+                yield samples[rows].permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+    return _loop(config, tuned_updates(config, *pair, compiled), batches(), device)
+
+
+def _loop(config, updates, batches, device):
+    critic_update, generator_update = updates
+    batch = config.data.batch_size
 
     def noise(size):
         return torch.randn(size, config.model.z_dim, device=device)
 
-    real = batches()
-
     def run(cycles):
         for _ in range(cycles):
             for _ in range(config.objective.n_critic):
+                real = next(batches)
                 epsilon = torch.rand(batch, device=device)
-                loss = critic_update(next(real), noise(batch), epsilon)
+                loss = critic_update(real, noise(batch), epsilon)
             generator_update(noise(config.objective.generator_batch or batch))
         return loss.item()
 
