@@ -114,6 +114,14 @@ def test_every_text_file_ends_with_one_newline():
             assert not text.endswith("\n\n"), path
 
 
+def test_the_map_of_the_design_has_one_row_per_module():
+    text = (ROOT / "docs" / "design.md").read_text()
+    rows = re.findall(r"^\| `([\w/]+\.py)` \|", text, re.M)
+    package = ROOT / "wgan_jax"
+    modules = [p for p in package.rglob("*.py") if not p.name.startswith("__")]
+    assert sorted(rows) == sorted(str(p.relative_to(package)) for p in modules)
+
+
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().split()) <= 1000
 
