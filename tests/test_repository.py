@@ -122,6 +122,13 @@ def test_the_map_of_the_design_has_one_row_per_module():
     assert sorted(rows) == sorted(str(p.relative_to(package)) for p in modules)
 
 
+def test_the_tests_that_the_theory_names_exist():
+    names = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "theory.md").read_text())
+    text = (ROOT / "tests" / "algorithm" / "test_closed_forms.py").read_text()
+    assert names
+    assert all(f"def {name}(" in text for name in names)
+
+
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().split()) <= 1000
 

@@ -155,8 +155,9 @@ def stop_before_data(monkeypatch):
                     monkeypatch.setattr(module, attribute, reached)
 
 
-READING = [*commands("python -m")]
-READING = [line for line in READING if ".prepare" not in line]
+READING = [line for line in commands("python -m") if ".prepare" not in line]
+SCALING = (ROOT / "docs" / "scaling.md").read_text()
+READING += re.findall(r"^python -m .*", SCALING, re.M)
 
 
 @pytest.mark.parametrize("line", READING)
