@@ -8,6 +8,13 @@ import types
 
 import jax
 import pytest
+from jaxtyping import install_import_hook
+
+# Modules whose annotated shapes are checked at every call in tests. jaxtyping's own
+# pytest option allows one module only where the type checker takes arguments.
+CHECKED = ("wgan_jax.algorithm.losses", "wgan_jax.nn.conv", "wgan_jax.nn.norms")
+CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+install_import_hook(CHECKED, CHECKER)
 
 # Programs of the tests run once or twice: optimising them would take most of the time,
 # and XLA's older way of writing the code of fused operations, where it still has one,

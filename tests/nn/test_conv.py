@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
+from jaxtyping import TypeCheckError
 
 from wgan_jax.nn.conv import (
     conv,
@@ -44,11 +45,11 @@ TRANSPOSES = {
     "k5s2 SAME": ((4, 3), 5, 2, (1, 2), 0),
 }
 CASES = [("conv", n) for n in CONVS] + [("conv_transpose", n) for n in TRANSPOSES]
-FORMS = ("winograd", "products", "library")
+IMPLEMENTATIONS = ("winograd", "products", "library")
 QUANTITIES = ("value", "d x", "d kernel", "d2 x", "d2 kernel")
 
 each_case = pytest.mark.parametrize(("kind", "name"), CASES)
-each_form = pytest.mark.parametrize("form", FORMS)
+each_implementation = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 
 
 def sides(padding):
@@ -118,13 +119,15 @@ def derivatives(function, x, kernel):
 
 @cache
 def computed(kind, name):
-    """Derivatives of both forms and of the definition, in one compiled program."""
+    """Derivatives by each implementation and by the definition, in one program."""
     x, kernel, options = operands(kind, name)
     if kind == "conv":
         fast, direct = conv, direct_conv
     else:
         fast, direct = conv_transpose, direct_conv_transpose
-    functions = {form: partial(fast, form=form, **options) for form in FORMS}
+    functions = {
+        name: partial(fast, implementation=name, **options) for name in IMPLEMENTATIONS
+    }
     functions["direct"] = partial(direct, **options)
 
     @jax.jit
@@ -147,14 +150,14 @@ def assert_same_derivatives(ours, theirs, tolerance):
 @each_case
 def test_convolution_and_two_derivatives_follow_the_definition(kind, name):
     result = computed(kind, name)
-    for form in FORMS:
-        assert_same_derivatives(result[form], result["direct"], 1e-11)
+    for implementation in IMPLEMENTATIONS:
+        assert_same_derivatives(result[implementation], result["direct"], 1e-11)
 
 
 @pytest.mark.torch
 @pytest.mark.parametrize(
     ("kind", "name"),
-    # PyTorch pads alike on both sides.
+    # PyTorch pads by the same number on both sides.
     [(k, n) for k, n in CASES if not isinstance((CONVS | TRANSPOSES)[n][3], tuple)],
 )
 def test_convolution_and_two_derivatives_follow_torch(kind, name):
@@ -181,15 +184,16 @@ def test_convolution_and_two_derivatives_follow_torch(kind, name):
         ours(second[0]),
         ours_kernel(second[1]),
     ]
-    for form in FORMS:
-        assert_same_derivatives(computed(kind, name)[form], expected, 1e-9)
+    for implementation in IMPLEMENTATIONS:
+        assert_same_derivatives(computed(kind, name)[implementation], expected, 1e-9)
 
 
-@each_form
-def test_derivatives_of_a_convolution_are_those_of_finite_differences(form, x64):
+@each_implementation
+def test_derivatives_of_a_convolution_follow_finite_differences(implementation, x64):
     rng = np.random.default_rng(0)
     x, kernel = rng.normal(size=(1, 5, 4, 1)), rng.normal(size=(4, 4, 1, 2))
-    function = jax.jit(partial(conv, stride=2, padding=1, form=form))
+    options = {"stride": 2, "padding": 1, "implementation": implementation}
+    function = jax.jit(partial(conv, **options))
     check_grads(function, (x, kernel), order=2, modes=["rev"], eps=1e-4, rtol=1e-6)
 
 
@@ -197,14 +201,12 @@ def test_derivatives_of_a_convolution_are_those_of_finite_differences(form, x64)
 @pytest.mark.parametrize(
     ("kernel", "padding"), [(3, 1), (1, 0), (5, 2), (3, (2, 0)), (2, (1, 0))]
 )
-def test_a_change_of_size_beside_a_convolution_may_be_part_of_it(
+def test_resampling_joined_with_a_convolution_follows_the_definition(
     resample, kernel, padding, x64
 ):
-    draw = np.random.default_rng(0)
-    x, weights = (
-        draw.normal(size=(2, 6, 4, 3)),
-        draw.normal(size=(kernel, kernel, 3, 5)),
-    )
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, 6, 4, 3)))
+    weights = jnp.asarray(rng.normal(size=(kernel, kernel, 3, 5)))
     direct = partial(direct_conv, stride=1, padding=padding)
 
     def definition(x, weights):
@@ -225,19 +227,19 @@ def test_a_change_of_size_beside_a_convolution_may_be_part_of_it(
         return [function(x, weights), *jax.grad(penalised, (0, 1))(x, weights)]
 
     expected = slopes(definition)
-    for form in FORMS:
-        with use_implementation(form):
-            found = slopes(joined)
-        for a, b in zip(found, expected, strict=True):
+    for implementation in IMPLEMENTATIONS:
+        with use_implementation(implementation):
+            computed = slopes(joined)
+        for a, b in zip(computed, expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11 * np.abs(b).max())
 
 
-def test_joined_changes_of_size_take_fewer_products():
+def test_joined_resampling_takes_fewer_products():
     x, kernel = jnp.zeros((2, 32, 32, 16)), jnp.zeros((3, 3, 16, 16))
     for joined in (conv_mean_pool, upsample_conv):
 
-        def flops(form, joined=joined):
-            with use_implementation(form):
+        def flops(implementation, joined=joined):
+            with use_implementation(implementation):
                 program = jax.jit(lambda x, k: joined(x, k, padding=1))
                 return program.lower(x, kernel).cost_analysis()["flops"]
 
@@ -245,22 +247,22 @@ def test_joined_changes_of_size_take_fewer_products():
 
 
 def test_upsampling_copies_and_pooling_averages():
-    x = np.arange(8.0, dtype="f4").reshape(1, 2, 2, 2)
-    up = np.asarray(upsample(x))
+    x = jnp.arange(8.0).reshape(1, 2, 2, 2)
+    up = upsample(x)
     np.testing.assert_array_equal(up[0, :2, :2], np.tile(x[0, 0, 0], (2, 2, 1)))
     assert up.shape == (1, 4, 4, 2)
     np.testing.assert_array_equal(mean_pool(up), x)
 
 
-@each_form
-def test_forward_mode_through_a_convolution_raises(form):
+@each_implementation
+def test_forward_mode_through_a_convolution_raises(implementation):
     x, kernel = jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1))
     with pytest.raises(TypeError, match="custom_vjp"):
-        jax.jvp(lambda x: conv(x, kernel, form=form), (x,), (x,))
+        jax.jvp(lambda x: conv(x, kernel, implementation=implementation), (x,), (x,))
 
 
-@each_form
-def test_convolutions_work_under_vmap_and_inside_scan(form, x64):
+@each_implementation
+def test_convolutions_work_under_vmap_and_inside_scan(implementation, x64):
     rng = np.random.default_rng(1)
     xs, kernels = rng.normal(size=(3, 2, 4, 4, 2)), rng.normal(size=(3, 4, 4, 2, 1))
     options = {"stride": 2, "padding": 1}
@@ -271,8 +273,8 @@ def test_convolutions_work_under_vmap_and_inside_scan(form, x64):
 
     ours = partial(
         there_and_back,
-        partial(conv, form=form, **options),
-        partial(conv_transpose, form=form, **options),
+        partial(conv, implementation=implementation, **options),
+        partial(conv_transpose, implementation=implementation, **options),
     )
     direct = partial(
         there_and_back,
@@ -300,15 +302,16 @@ def test_convolutions_keep_bfloat16():
         jnp.ones((1, 4, 4, 1), jnp.bfloat16),
         jnp.ones((4, 4, 1, 1), jnp.bfloat16),
     )
-    for form in FORMS:
-        assert conv(x, kernel, stride=2, padding=1, form=form).dtype == jnp.bfloat16
+    for implementation in IMPLEMENTATIONS:
+        y = conv(x, kernel, stride=2, padding=1, implementation=implementation)
+        assert y.dtype == jnp.bfloat16
 
 
 NORMS = {"instance": (instance_norm, (1, 2)), "layer": (layer_norm, (1, 2, 3))}
 
 
 def normalised(x, axes, scale, bias, epsilon):
-    x = np.asarray(x, np.float64)
+    x, scale, bias = (np.asarray(a, np.float64) for a in (x, scale, bias))
     mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
     return (x - mean) / np.sqrt(variance + epsilon) * scale + bias
 
@@ -316,7 +319,8 @@ def normalised(x, axes, scale, bias, epsilon):
 def image_batch(shape=(4, 3, 5, 2)):
     rng = np.random.default_rng(2)
     x = rng.normal(3.0, 2.0, shape)
-    return x, rng.normal(size=shape[-1]), rng.normal(size=shape[-1])
+    scale, bias = rng.normal(size=(2, shape[-1]))
+    return jnp.asarray(x), jnp.asarray(scale), jnp.asarray(bias)
 
 
 @pytest.mark.parametrize("name", NORMS)
@@ -327,31 +331,31 @@ def test_sample_norm_is_its_definition(name, x64):
     np.testing.assert_allclose(y, normalised(x, axes, scale, bias, 0.3), rtol=1e-10)
 
 
-def test_sample_norms_treat_each_sample_alone():
-    x, scale, bias = map(jnp.float32, image_batch())
+def test_sample_norms_treat_each_sample_separately():
+    x, scale, bias = image_batch()
     for norm, _ in NORMS.values():
         whole = norm(x, scale, bias, epsilon=1e-5)
-        alone = norm(x[:1], scale, bias, epsilon=1e-5)
-        np.testing.assert_allclose(whole[:1], alone, rtol=1e-5, atol=1e-6)
+        single = norm(x[:1], scale, bias, epsilon=1e-5)
+        np.testing.assert_allclose(whole[:1], single, rtol=1e-5, atol=1e-6)
 
 
-def test_batch_norm_in_groups_is_that_of_each_group(x64):
+def test_batch_norm_in_groups_normalises_each_group_separately(x64):
     x, scale, bias = image_batch((6, 3, 5, 2))
     y, *statistics = batch_norm(x, scale, bias, epsilon=0.3, groups=3)
-    parts = [batch_norm(part, scale, bias, epsilon=0.3) for part in np.split(x, 3)]
+    parts = [batch_norm(part, scale, bias, epsilon=0.3) for part in jnp.split(x, 3)]
     np.testing.assert_allclose(y, np.concatenate([p[0] for p in parts]), rtol=1e-12)
-    for i, found in enumerate(statistics, 1):
+    for i, statistic in enumerate(statistics, 1):
         mean = np.mean([part[i] for part in parts], 0)
-        np.testing.assert_allclose(found, mean, rtol=1e-12)
+        np.testing.assert_allclose(statistic, mean, rtol=1e-12)
 
 
-def test_batch_norm_takes_a_scale_and_a_shift_for_each_sample(x64):
+def test_batch_norm_accepts_a_scale_and_a_shift_per_sample(x64):
     x, scale, bias = image_batch()
-    samples = np.arange(4.0)[:, None]
-    y = batch_norm(x, scale * samples, bias - samples, epsilon=0.3)[0]
-    plain = np.asarray(batch_norm(x, np.ones(2), np.zeros(2), epsilon=0.3)[0])
-    samples = samples[..., None, None]
-    expected = plain * scale * samples + bias - samples
+    samples = jnp.arange(4.0)[:, None]
+    scales, biases = scale[None] * samples, bias[None] - samples
+    y = batch_norm(x, scales, biases, epsilon=0.3)[0]
+    plain = batch_norm(x, jnp.ones(2), jnp.zeros(2), epsilon=0.3)[0]
+    expected = plain * scales[:, None, None] + biases[:, None, None]
     np.testing.assert_allclose(y, expected, rtol=1e-10, atol=1e-12)
 
 
@@ -361,14 +365,15 @@ def test_batch_norm_is_its_definition_with_unbiased_variance(shape, x64):
     y, mean, variance = batch_norm(x, scale, bias, epsilon=0.3)
     axes = tuple(range(len(shape) - 1))
     np.testing.assert_allclose(y, normalised(x, axes, scale, bias, 0.3), rtol=1e-10)
-    np.testing.assert_allclose(mean, x.mean(axes), rtol=1e-12)
-    np.testing.assert_allclose(variance, x.var(axes, ddof=1), rtol=1e-12)
+    np.testing.assert_allclose(mean, np.mean(x, axes), rtol=1e-12)
+    np.testing.assert_allclose(variance, np.var(x, axes, ddof=1), rtol=1e-12)
 
 
 def test_stored_norm_uses_the_given_statistics(x64):
     x, scale, bias = image_batch()
-    mean, variance = np.array([1.0, -2.0]), np.array([4.0, 0.25])
+    mean, variance = jnp.array([1.0, -2.0]), jnp.array([4.0, 0.25])
     y = stored_norm(x, scale, bias, mean, variance, epsilon=0.3)
+    x, scale, bias, mean, variance = map(np.asarray, (x, scale, bias, mean, variance))
     expected = (x - mean) / np.sqrt(variance + 0.3) * scale + bias
     np.testing.assert_allclose(y, expected, rtol=1e-12)
 
@@ -379,8 +384,8 @@ def test_norms_follow_torch(x64):
 
     F = torch.nn.functional
     x, scale, bias = image_batch()
-    images = torch.tensor(x.transpose(0, 3, 1, 2))
-    scale_, bias_ = torch.tensor(scale), torch.tensor(bias)
+    images = torch.tensor(np.array(x.transpose(0, 3, 1, 2)))
+    scale_, bias_ = torch.tensor(np.array(scale)), torch.tensor(np.array(bias))
     expected = {
         "instance": F.instance_norm(images, weight=scale_, bias=bias_, eps=1e-3),
         "batch": F.batch_norm(
@@ -438,3 +443,15 @@ def test_norm_in_bfloat16_takes_its_moments_in_float32():
     assert mean.dtype == variance.dtype == jnp.float32
     expected = normalised(x, (0, 1, 2), 1.0, 0.0, 1e-5)
     np.testing.assert_allclose(y.astype(jnp.float32), expected, atol=2e-2)
+
+
+def test_wrong_shapes_are_rejected():
+    x, scale = jnp.ones((2, 4, 4, 3)), jnp.ones(3)
+    with pytest.raises(TypeCheckError):
+        conv(x, jnp.ones((3, 3, 2, 5)))
+    with pytest.raises(TypeCheckError):
+        conv_transpose(x, jnp.ones((3, 3, 3, 5)))
+    with pytest.raises(TypeCheckError):
+        instance_norm(x, scale, jnp.ones(4), epsilon=1e-5)
+    with pytest.raises(TypeCheckError):
+        batch_norm(x, jnp.ones((4, 3)), scale, epsilon=1e-5)

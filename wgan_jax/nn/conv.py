@@ -3,73 +3,89 @@
 A convolution ``y = F(x, k)``, its input gradient ``B(y, k)`` and its kernel gradient
 ``W(x, y)`` are three bilinear maps, and every derivative of each is another of the
 three. They are defined here once, with rules that name each other, so the second
-derivatives a gradient penalty needs run on the same three fast kernels; ``B`` is also
-the transposed convolution. Each has three forms: a few matrix products, these with
-fewer multiplications by `winograd` (both for the CPU, where XLA's convolutions crawl
-inside a loop), and the library's convolution (GPU and TPU).
+derivatives of a gradient penalty run on the same three fast kernels. ``B`` is also the
+transposed convolution. Each map has three implementations: "products", a few matrix
+products; "winograd", these with fewer multiplications; "library", XLA's convolution.
+The first two are for the CPU, where XLA's convolutions are slow inside a loop. The
+third is for GPU and TPU.
 
-The rules are reverse-mode ones (`jax.custom_vjp`): `jax.jvp` of a convolution raises.
+The rules are reverse-mode rules (`jax.custom_vjp`): `jax.jvp` of a convolution raises.
 """
 
 import contextlib
 import contextvars
 import dataclasses
 import math
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Literal
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Float
 
 from wgan_jax.nn import conv_products, conv_winograd
-from wgan_jax.nn.conv_products import Geometry
+from wgan_jax.nn.conv_products import Geometry, Implementation
 
-_FORM = contextvars.ContextVar("form", default="")
+_chosen: contextvars.ContextVar[Implementation | None] = contextvars.ContextVar(
+    "implementation", default=None
+)
 
 
-def default_implementation() -> Literal["winograd", "products", "library"]:
-    """The fastest form on this process's backend, or that of `in_form`."""
+def default_implementation() -> Implementation:
+    """The implementation set by `use_implementation`, or this backend's fastest."""
     fastest = "winograd" if jax.default_backend() == "cpu" else "library"
-    return _FORM.get() or fastest
+    return _chosen.get() or fastest
 
 
 @contextlib.contextmanager
-def use_implementation(form: Literal["winograd", "products", "library"]):
-    """Within it, convolutions are traced in this form."""
-    token = _FORM.set(form)
+def use_implementation(implementation: Implementation) -> Iterator[None]:
+    """Context in which convolutions are traced in this implementation."""
+    token = _chosen.set(implementation)
     try:
         yield
     finally:
-        _FORM.reset(token)
+        _chosen.reset(token)
 
 
-def conv(x, kernel, *, stride=1, padding=0, form=None):
+def conv(
+    x: Float[Array, "n h w c_in"],
+    kernel: Float[Array, "kh kw c_in c_out"],
+    *,
+    stride: int = 1,
+    padding: int | tuple[int, int] = 0,
+    implementation: Implementation | None = None,
+) -> Float[Array, "n h_out w_out c_out"]:
     """Cross-correlation as in torch.nn.Conv2d.
 
-    x: [batch, height, width, in]; kernel: [kh, kw, in, out], which is PyTorch's weight
-    transposed by (2, 3, 1, 0); padding: zeros on each side, or a pair (before, after),
-    which TensorFlow's SAME is with an odd number of them. Returns
-    [batch, height', width', out] with
-    height' = floor((height + before + after - kh) / stride) + 1.
+    kernel: PyTorch's weight transposed by (2, 3, 1, 0). padding: zeros on each side, or
+    a pair (before, after); TensorFlow's SAME is such a pair where their sum is odd.
+    h_out = floor((h + before + after - kh) / stride) + 1.
     """
     geometry = Geometry(
         x.shape[1:3],
         kernel.shape[:2],
         stride,
         _pair(padding),
-        form or default_implementation(),
+        implementation or default_implementation(),
     )
     return _forward(x, kernel, geometry)
 
 
-def conv_transpose(y, kernel, *, stride=1, padding=0, output_padding=0, form=None):
+def conv_transpose(
+    y: Float[Array, "n h w c_in"],
+    kernel: Float[Array, "kh kw c_out c_in"],
+    *,
+    stride: int = 1,
+    padding: int | tuple[int, int] = 0,
+    output_padding: int = 0,
+    implementation: Implementation | None = None,
+) -> Float[Array, "n h_out w_out c_out"]:
     """Transposed convolution as in torch.nn.ConvTranspose2d.
 
-    y: [batch, height, width, in]; kernel: [kh, kw, out, in], which is PyTorch's weight
-    transposed by (2, 3, 1, 0); padding: as in the convolution that this transposes.
-    Returns [batch, height', width', out] with
-    height' = (height - 1) stride - before - after + kh + output_padding.
+    kernel: PyTorch's weight transposed by (2, 3, 1, 0). padding: as in the convolution
+    that this transposes. h_out = (h - 1) stride - before - after + kh + output_padding.
     """
     padding = _pair(padding)
     size = tuple(
@@ -77,55 +93,69 @@ def conv_transpose(y, kernel, *, stride=1, padding=0, output_padding=0, form=Non
         for n, k in zip(y.shape[1:3], kernel.shape[:2], strict=True)
     )
     geometry = Geometry(
-        size, kernel.shape[:2], stride, padding, form or default_implementation()
+        size,
+        kernel.shape[:2],
+        stride,
+        padding,
+        implementation or default_implementation(),
     )
     return _input_gradient(y, kernel, geometry)
 
 
-def conv_mean_pool(x, kernel, *, padding=0):
+def conv_mean_pool(
+    x: Float[Array, "n h w c_in"],
+    kernel: Float[Array, "k k c_in c_out"],
+    *,
+    padding: int | tuple[int, int] = 0,
+) -> Float[Array, "n h_out w_out c_out"]:
     """`conv` with stride 1, then the mean of every 2x2 pixels.
 
-    As one convolution with stride 2, whose kernel is larger by one: the mean of
-    `kernel` at four places. For 3x3 that is 16 products a pixel instead of 36. The form
-    "products" does what is said here, in this order. The convolution has to give an
-    even height and width.
+    Computed as one convolution with stride 2 and a kernel larger by one, the mean of
+    `kernel` at four positions: 16 products per pixel instead of 36 for 3x3. The
+    implementation "products" computes the definition. The convolution must give an even
+    height and width.
     """
     if default_implementation() == "products":
         return mean_pool(conv(x, kernel, padding=padding))
-    return conv(x, _at_four_places(kernel) / 4, stride=2, padding=padding)
+    return conv(x, _at_four_positions(kernel) / 4, stride=2, padding=padding)
 
 
-def upsample_conv(x, kernel, *, padding=0):
-    """Each pixel four times, as 2x2, then `conv` with stride 1.
+def upsample_conv(
+    x: Float[Array, "n h w c_in"],
+    kernel: Float[Array, "k k c_in c_out"],
+    *,
+    padding: int | tuple[int, int] = 0,
+) -> Float[Array, "n h_out w_out c_out"]:
+    """`upsample`, then `conv` with stride 1.
 
-    As one transposed convolution with stride 2, for the same reason.
+    Computed as one transposed convolution with stride 2; see `conv_mean_pool`.
     """
     if default_implementation() == "products":
         return conv(upsample(x), kernel, padding=padding)
     before, after = (kernel.shape[0] - 1 - p for p in _pair(padding))
-    kernel = _at_four_places(jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
+    kernel = _at_four_positions(jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
     return conv_transpose(x, kernel, stride=2, padding=(before, after))
 
 
-def upsample(x):
-    """[n, h, w, c] to [n, 2h, 2w, c], each pixel four times."""
+def upsample(x: Float[Array, "n h w c"]) -> Float[Array, "n 2*h 2*w c"]:
+    """Each pixel four times, as 2x2."""
     return x.repeat(2, 1).repeat(2, 2)
 
 
-def mean_pool(x):
-    """[n, h, w, c] to [n, h/2, w/2, c], the mean of four pixels each."""
+def mean_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h//2 w//2 c"]:
+    """Mean of every 2x2 pixels; height and width must be even."""
     n, h, w, c = x.shape
     return x.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
 
 
-def _at_four_places(kernel):
+def _at_four_positions(kernel) -> Any:
     """The sum of a kernel [k, k, ...] shifted by 0 or 1 in both directions."""
-    places = [((i, 1 - i), (j, 1 - j), (0, 0), (0, 0)) for i in (0, 1) for j in (0, 1)]
-    return sum(jnp.pad(kernel, place) for place in places)
+    shifts = [((i, 1 - i), (j, 1 - j), (0, 0), (0, 0)) for i in (0, 1) for j in (0, 1)]
+    return sum(jnp.pad(kernel, shift) for shift in shifts)
 
 
-def _pair(padding):
-    return (padding, padding) if isinstance(padding, int) else tuple(padding)
+def _pair(padding) -> tuple[int, int]:
+    return (padding, padding) if isinstance(padding, int) else padding
 
 
 # ------------------------------------------------- three maps closed under derivatives
@@ -133,17 +163,17 @@ def _pair(padding):
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _forward(x, kernel, geometry):
-    return _FORMS[geometry.form][0](x, kernel, geometry)
+    return _IMPLEMENTATIONS[geometry.implementation].forward(x, kernel, geometry)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _input_gradient(y, kernel, geometry):
-    return _FORMS[geometry.form][1](y, kernel, geometry)
+    return _IMPLEMENTATIONS[geometry.implementation].input_gradient(y, kernel, geometry)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _kernel_gradient(x, y, geometry):
-    return _FORMS[geometry.form][2](x, y, geometry)
+    return _IMPLEMENTATIONS[geometry.implementation].kernel_gradient(x, y, geometry)
 
 
 def _save_operands(primal):
@@ -173,7 +203,7 @@ _kernel_gradient.defvjp(
 )
 
 
-# ------------------------------------- form 1: fewer products, where that is supported
+# ----------------------------------------------------------------------- winograd
 
 
 def _forward_winograd(x, kernel, g):
@@ -189,15 +219,16 @@ def _forward_winograd(x, kernel, g):
 
 def _input_gradient_winograd(y, kernel, g):
     if g.stride == 1:
-        # Only what is left of the padded image.
+        # The padding of the image needs no gradient.
         before = [b - 1 - g.padding[0] for b in g.blocks]
         sizes = g.size
     else:
         before = [b - 1 for b in g.blocks]
         sizes = [n + b for n, b in zip(g.output, before, strict=True)]
     tiles = math.prod((size + 1) // 2 for size in sizes)
-    saved = math.prod(b + 1 for b in g.blocks) * tiles < math.prod(g.blocks + g.output)
-    if not (saved and _sums_pay(g, *kernel.shape[2:])):
+    products = math.prod(b + 1 for b in g.blocks) * tiles
+    is_fewer = products < math.prod(g.blocks + g.output)
+    if not (is_fewer and _sums_pay(g, *kernel.shape[2:])):
         return conv_products.input_gradient(y, kernel, g)
     edges = [
         (first, size + b - 1 - n - first, 0)
@@ -220,24 +251,24 @@ def _kernel_gradient_winograd(x, y, g):
 
 
 def _is_narrow(g, ins, outs):
-    """Whether it is cheaper to shift what comes out of a convolution than its input."""
+    """True where shifting a convolution's output is cheaper than shifting its input."""
     square = g.kernel[0] == g.kernel[1]
     return g.stride == 1 and square and 4 * outs <= ins and g.output != (1, 1)
 
 
 def _mirrored(g):
-    """A convolution with stride 1 seen from its output: `g` is its transpose."""
+    """The geometry of the transpose of a convolution with stride 1."""
     padding = tuple(g.kernel[0] - 1 - p for p in g.padding)
     return dataclasses.replace(g, size=g.output, padding=padding)
 
 
 def _sums_pay(g, ins, outs):
-    """Whether the sums over `outs` channels are cheap beside the products they save."""
+    """True where the products saved cost more than the sums over `outs` channels."""
     fits = conv_winograd.supports(g.blocks) and g.output != (1, 1)
     return fits and g.stride**2 * ins >= outs
 
 
-# --------------------------------------------------- form 2: the library's convolution
+# ------------------------------------------------------------------------ library
 
 
 def _forward_library(x, kernel, g):
@@ -251,7 +282,7 @@ def _forward_library(x, kernel, g):
 
 
 def _input_gradient_library(y, kernel, g):
-    # What a strided convolution leaves out of its input comes back as extra rows.
+    # Input rows that a strided convolution does not read get zeros.
     before = [k - 1 - g.padding[0] for k in g.kernel]
     after = [
         size - ((n - 1) * g.stride + 1) + g.padding[0]
@@ -282,16 +313,22 @@ def _kernel_gradient_library(x, y, g):
     )
 
 
-_FORMS = {
-    "winograd": (
-        _forward_winograd,
-        _input_gradient_winograd,
-        _kernel_gradient_winograd,
+class _Maps(NamedTuple):
+    forward: Callable
+    input_gradient: Callable
+    kernel_gradient: Callable
+
+
+_IMPLEMENTATIONS = {
+    "winograd": _Maps(
+        _forward_winograd, _input_gradient_winograd, _kernel_gradient_winograd
     ),
-    "products": (
+    "products": _Maps(
         conv_products.forward,
         conv_products.input_gradient,
         conv_products.kernel_gradient,
     ),
-    "library": (_forward_library, _input_gradient_library, _kernel_gradient_library),
+    "library": _Maps(
+        _forward_library, _input_gradient_library, _kernel_gradient_library
+    ),
 }

@@ -1,7 +1,7 @@
 """The three maps of a convolution as matrix products over shifted views of the image.
 
-A stride is first made part of the channels: blocks of stride x stride pixels. See
-`layers` for what the maps are.
+A stride first becomes part of the channels, as blocks of stride x stride pixels. The
+maps F, B and W are defined in `conv`.
 """
 
 import dataclasses
@@ -10,20 +10,23 @@ from typing import Literal
 import jax.numpy as jnp
 from jax import lax
 
+Implementation = Literal["winograd", "products", "library"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Geometry:
-    """The static facts of one convolution, seen from its input (height, width)."""
+    """Sizes, stride, padding and implementation of one convolution: all static."""
 
-    size: tuple[int, int]
-    kernel: tuple[int, int]
+    size: tuple[int, ...]
+    """Height and width of the input."""
+    kernel: tuple[int, ...]
     stride: int
     padding: tuple[int, int]
     """Zeros before and after the image, in both directions."""
-    form: Literal["winograd", "products", "library"]
+    implementation: Implementation
 
     @property
-    def output(self) -> tuple[int, int]:
+    def output(self) -> tuple[int, ...]:
         """Height and width of the output: floor((n + before + after - k) / s) + 1."""
         return tuple(
             (n + sum(self.padding) - k) // self.stride + 1
@@ -31,8 +34,8 @@ class Geometry:
         )
 
     @property
-    def blocks(self) -> tuple[int, int]:
-        """Kernel size counted in blocks of stride x stride pixels, rounded up."""
+    def blocks(self) -> tuple[int, ...]:
+        """Kernel size in blocks of stride x stride pixels, rounded up."""
         return tuple(-(-k // self.stride) for k in self.kernel)
 
 
@@ -91,7 +94,7 @@ def _shifts(g):
 
 
 def _window(blocks, shift, g):
-    """The part of the block image that block `shift` of the kernel looks at."""
+    """The part of the block image that block `shift` of the kernel reads."""
     (a, b), (rows, columns) = shift, g.output
     return blocks[:, a : a + rows, b : b + columns]
 

@@ -1,11 +1,13 @@
-"""Correlations of small kernels with fewer products than their definition has.
+"""Correlations of small kernels by Winograd's minimal filtering.
 
-Winograd's minimal filtering: two neighbouring outputs of a filter with r taps take
-r + 1 products instead of 2 r, once input and filter have gone through fixed sums; in
-both directions of an image, 9 instead of 16 for 2x2 kernels and 16 instead of 36 for
-3x3 (Lavin and Gray, arXiv 1509.09308). Each product is one of matrices, over all tiles
-of 2x2 outputs and all channels. The result is exact but for rounding.
+After fixed sums over input and filter, two neighbouring outputs of a filter with r taps
+take r + 1 products instead of 2 r: in two dimensions 9 instead of 16 for 2x2 kernels
+and 16 instead of 36 for 3x3 (Lavin and Gray, arXiv 1509.09308). Each product is a
+matrix product over all tiles of 2x2 outputs and all channels. The result is exact up
+to rounding.
 """
+
+from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
@@ -22,8 +24,8 @@ _TAPS = {
 _OUTPUTS = {2: ((1, 1, 0), (0, 1, 1)), 3: ((1, 1, 1, 0), (0, 1, -1, -1))}
 
 
-def supports(taps: tuple[int, int]) -> bool:
-    """Whether there are sums for a kernel of taps[0] x taps[1]."""
+def supports(taps: tuple[int, ...]) -> bool:
+    """True where there are sums for a kernel of taps[0] x taps[1]."""
     return all(n in _TAPS for n in taps)
 
 
@@ -50,7 +52,8 @@ def correlate(x, kernel):
 def kernel_gradient(x, y, taps):
     """Gradient of sum(y * correlate(x, kernel)) with respect to the kernel.
 
-    The transpose of the same sums, so it takes as many products.
+    x [n, h, w, in], y [n, h', w', out] -> [*taps, in, out]. The sums are the transposes
+    of those of `correlate`, and the products are as many.
     """
     rows, columns = y.shape[1:3]
     y = jnp.pad(y, ((0, 0), (0, rows % 2), (0, columns % 2), (0, 0)))
@@ -67,16 +70,18 @@ def kernel_gradient(x, y, taps):
 
 
 def _input_tiles(x, taps, rows, columns):
-    """The sums of what each tile of 2x2 outputs looks at, as a grid of arrays."""
+    """The sums of the inputs of each tile of 2x2 outputs, as a grid of arrays."""
     edges = ((0, 0), (0, rows % 2), (0, columns % 2), (0, 0))
     x = jnp.pad(x, edges)
 
-    def look(i, j):
+    def every_second(i, j):
         last = (len(x), i + rows + rows % 2 - 1, j + columns + columns % 2 - 1)
         return lax.slice(x, (0, i, j, 0), (*last, x.shape[3]), (1, 2, 2, 1))
 
-    seen = [[look(i, j) for j in range(taps[1] + 1)] for i in range(taps[0] + 1)]
-    return _transform(_INPUTS, taps, seen)
+    inputs = [
+        [every_second(i, j) for j in range(taps[1] + 1)] for i in range(taps[0] + 1)
+    ]
+    return _transform(_INPUTS, taps, inputs)
 
 
 def _transform(matrices, taps, grid):
@@ -94,7 +99,7 @@ def _transposed(matrices):
     return {t: tuple(zip(*matrix, strict=True)) for t, matrix in matrices.items()}
 
 
-def _combine(weights, arrays):
+def _combine(weights, arrays) -> Any:
     return sum(
         a if w == 1 else w * a for w, a in zip(weights, arrays, strict=True) if w
     )
