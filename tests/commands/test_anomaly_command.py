@@ -100,6 +100,7 @@ def refused(*arguments):
 # ------------------------------------------------------------------------------ scores
 
 
+@pytest.mark.slow
 def test_anogan_separates_what_the_generator_makes_from_noise(run, made, tmp_path):
     source = ("--images", made, "--normal-class", "3")
     facts, rows = told(run, tmp_path / "a", *ANOGAN, *source)
@@ -143,6 +144,7 @@ def test_batches_and_their_filling_change_no_score(run, made, tmp_path):
     np.testing.assert_allclose(numbers(parts), numbers(whole), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_encoder_is_trained_once_for_the_same_options(run, tmp_path, capsys):
     first, rows = told(run, tmp_path, *ENCODER)
     # The digits 1 that were held out, and all of the other classes.

@@ -169,6 +169,7 @@ def told_run(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_a_run_of_classes_logs_what_its_classifier_does(told_run):
     last = records(told_run)[-1]
     assert 0 <= last["class_accuracy"] <= 1
@@ -177,11 +178,13 @@ def test_a_run_of_classes_logs_what_its_classifier_does(told_run):
     assert (told_run / "samples" / "fixed-0000010.png").is_file()
 
 
+@pytest.mark.slow
 def test_samples_of_classes_come_in_turn_with_their_labels(told_run, tmp_path):
     draw(told_run, tmp_path / "a.npz", "--num", "12")
     assert arrays(tmp_path / "a.npz", "labels").tolist() == [*range(10), 0, 1]
 
 
+@pytest.mark.slow
 def test_a_label_gives_that_class_of_each_sample(told_run, tmp_path):
     draw(told_run, tmp_path / "turn.npz", "--num", "12")
     draw(told_run, tmp_path / "all.npz", "--num", "12", "--label", "1")
@@ -191,6 +194,7 @@ def test_a_label_gives_that_class_of_each_sample(told_run, tmp_path):
     assert (turn[2] != same[2]).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", ["10", "-2"])
 def test_a_label_that_no_class_has(told_run, label):
     code, error = in_process(sample, told_run, "--label", label)
@@ -229,6 +233,7 @@ def test_classes_that_the_data_does_not_have(tmp_path, more, expected):
     assert expected in error
 
 
+@pytest.mark.slow
 def test_a_run_of_classes_is_evaluated_and_scores_no_anomalies(told_run):
     few = ("--num", "20", "--repeats", "2")
     code, error = in_process(evaluate, told_run, *few)

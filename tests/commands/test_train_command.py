@@ -75,6 +75,7 @@ def test_a_run_leaves_what_the_design_says(finished):
         assert part in stdout
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(finished, tmp_path):
     for name, seed in (("same", "0"), ("other", "1")):
         done = python_m("train", *options(60), "--out", tmp_path / name, "--seed", seed)
@@ -86,6 +87,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(finished, tmp_pa
     assert not np.array_equal(first["generator/params"], other["generator/params"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [1, 25])
 def test_the_length_of_chunks_changes_no_bit(finished, tmp_path, chunk):
     rhythm = [f"--run.{name}-every" for name in ("log", "sample", "checkpoint")]
@@ -97,6 +99,7 @@ def test_the_length_of_chunks_changes_no_bit(finished, tmp_path, chunk):
     assert all(np.array_equal(first[k], other[k]) for k in first)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_and_resumed_gives_the_same_bits(finished, tmp_path):
     out = tmp_path / "run"
     # In the warm-up of the critic, while a checkpoint is being written, and after.
@@ -119,6 +122,7 @@ def test_killed_at_any_moment_and_resumed_gives_the_same_bits(finished, tmp_path
     assert _without_times(records(out)) == _without_times(records(finished[0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_asked_to_stop_a_run_saves_says_how_to_go_on_and_exits_0(
     finished, tmp_path, number
@@ -142,6 +146,7 @@ def test_asked_to_stop_a_run_saves_says_how_to_go_on_and_exits_0(
     assert all(np.array_equal(first[k], resumed[k]) for k in first)
 
 
+@pytest.mark.slow
 def test_a_damaged_newest_checkpoint_is_told_and_the_one_before_is_taken(
     finished, tmp_path
 ):
@@ -159,6 +164,7 @@ def test_a_damaged_newest_checkpoint_is_told_and_the_one_before_is_taken(
     assert all(np.array_equal(first[k], resumed[k]) for k in first)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_done_says_so_and_more_steps_go_on_from_it(finished, tmp_path):
     out = tmp_path / "run"
     assert python_m("train", *options(30), "--out", out).returncode == 0
@@ -340,6 +346,7 @@ def test_a_learning_rate_beyond_reason_is_found_out_by_the_real_program(tmp_path
     assert "nothing is kept yet" in error
 
 
+@pytest.mark.slow
 def test_a_disk_that_takes_no_more_ends_the_run_with_a_sentence(tmp_path):
     done = python_m(
         "train",
@@ -383,6 +390,7 @@ def _without_times(lines):
     return [{k: v for k, v in line.items() if k not in timed} for line in lines]
 
 
+@pytest.mark.slow
 def test_compiled_programs_are_kept_for_the_next_run(tmp_path):
     kept = tmp_path / "cache" / "wgan_jax" / "programs"
     env = environment() | {

@@ -33,7 +33,13 @@ def on_devices(count, *words):
     return done
 
 
-@pytest.mark.parametrize("name", NETS)
+QUICK = "penalty, no norm"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [QUICK, *(pytest.param(n, marks=pytest.mark.slow) for n in NETS if n != QUICK)],
+)
 def test_one_two_and_eight_devices_train_alike(name):
     # A program for each number is compiled: two devices for the net with all norms.
     counts = "2,8" if name == "clip, batch norm" else "8"
@@ -48,6 +54,7 @@ def test_one_two_and_eight_devices_train_alike(name):
         assert "['metrics']['heldout']" in found["worst"]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_devices(tmp_path):
     def train(count, out, *more):
         words = ["-m", "wgan_jax.train", *TOY, "--out", tmp_path / out, *more]

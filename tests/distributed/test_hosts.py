@@ -83,6 +83,7 @@ STEPS = 240
 SLOW = [*TOY, "--run.checkpoint-every", 40, "--run.sample-every", 5]
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_device():
     script, name = Path(__file__).parents[1] / "sharded.py", "clip, batch norm"
     with pair(script, name, 1, coordinator(), 2, differ=[(0,), (1,)]) as both:
@@ -130,6 +131,7 @@ def assert_alike(short, long, but=frozenset()):
             assert ours[name] == pytest.approx(theirs[name], rel=1e-3, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_run_is_that_of_one_process(whole, tmp_path):
     short = ["--run.steps", 10]
     code, error = in_process(train, *TOY, *short, "--out", tmp_path / "one")
@@ -145,6 +147,7 @@ def test_both_write_the_checkpoints(whole):
     }
 
 
+@pytest.mark.slow
 def test_stopped_killed_damaged_and_resumed_it_is_the_same_run(whole, tmp_path):
     out = tmp_path / "run"
     with training(out) as both:
@@ -183,6 +186,7 @@ def test_stopped_killed_damaged_and_resumed_it_is_the_same_run(whole, tmp_path):
     assert_same_run(out, whole, 0)
 
 
+@pytest.mark.slow
 def test_another_number_of_processes_goes_on(whole, tmp_path):
     """Begun by two that Slurm's variables bring together, ended by one alone."""
     out = tmp_path / "moved"
@@ -199,6 +203,8 @@ def test_another_number_of_processes_goes_on(whole, tmp_path):
     assert_alike(out, whole)
 
 
+@pytest.mark.slow
+@pytest.mark.stream
 def test_a_stream_in_two_processes_is_the_resident_run_of_one(tmp_path):
     """Each process reads its rows of every batch, in the order of one."""
     images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8)
@@ -243,6 +249,7 @@ def test_directories_of_their_own_are_refused(tmp_path):
         assert f"--out {tmp_path / str(i)} is not the same directory for all" in error
 
 
+@pytest.mark.slow
 def test_who_waits_in_vain_is_told(tmp_path):
     words = ["-m", "wgan_jax.train", *TOY, "--out", tmp_path, *TWO, "--join-timeout", 2]
     words += ["--coordinator", coordinator()]

@@ -489,6 +489,7 @@ def test_a_worse_state_later_does_not_replace_the_best(run, tmp_path):
     assert json.loads((tmp_path / "best.json").read_text()) == told
 
 
+@pytest.mark.slow
 def test_measuring_changes_nothing_of_the_training_nor_of_a_resumed_one(run, tmp_path):
     plain = tmp_path / "plain"
     average = ("--optimizer.ema-decay", "0.9", "--run.steps", "15")

@@ -186,6 +186,7 @@ def test_what_is_trained_stays_and_more_is_added(together, tmp_path, capsys):
     assert after == before
 
 
+@pytest.mark.slow
 def test_images_with_batch_norm_and_clipping(tmp_path):
     words = [word for word in TINY if word != "--objective.warmup"]
     words += ["--run.steps", "5", "--objective.constraint", "clip"]
@@ -197,6 +198,7 @@ def test_images_with_batch_norm_and_clipping(tmp_path):
     assert_same_run(tmp_path / "many" / "seed-1", tmp_path / "alone", 1e-4)
 
 
+@pytest.mark.slow
 def test_one_after_another_is_the_program_of_a_single_run_bit_by_bit(tmp_path):
     words = [*TOY, "--run.steps", "5"]
     code, error = in_process(train, *words, "--seed", 1, "--out", tmp_path / "alone")
@@ -226,6 +228,7 @@ def test_a_run_that_diverges_does_not_take_the_others_with_it(mode, tmp_path, ca
     assert lines[2] == "| critic_lr=1e+38 | 0 | 2 | 0 | - | - | - |"
 
 
+@pytest.mark.slow
 def test_members_at_different_steps_go_on_each_from_its_own(tmp_path):
     words = [*TOY, "--mode", "together", "--seeds", "3", "--out"]
     assert in_process(sweep, *words, tmp_path / "whole", "--run.steps", "20")[0] == 0
@@ -245,6 +248,7 @@ def test_members_at_different_steps_go_on_each_from_its_own(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_asked_to_stop_all_members_are_saved_at_one_step(tmp_path):
     words = [*TOY, "--run.steps", "1000000", "--seeds", "3", "--mode", "together"]
     process = launch("sweep", *words, "--out", tmp_path)
