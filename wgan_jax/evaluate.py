@@ -1,4 +1,4 @@
-"""How far a run's samples are from the truth: `python -m wgan_jax.evaluate RUN`."""
+"""Distances of a run's samples from the truth: `python -m wgan_jax.evaluate RUN`."""
 
 import dataclasses
 import sys
@@ -8,76 +8,87 @@ from typing import Literal
 from wgan_jax import cli
 from wgan_jax.errors import UserError
 from wgan_jax.evaluation import table
-from wgan_jax.evaluation.distances import measure
-from wgan_jax.evaluation.images import (
-    measure_run,
-    measure_sets,
-)
-from wgan_jax.metrics.image_scores import LEAST, Metric
+from wgan_jax.evaluation.distances import EvaluationProtocol, evaluate_distances
+from wgan_jax.evaluation.images import evaluate_images, evaluate_sets
+from wgan_jax.metrics.image_scores import LEAST, find_metrics
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Measures a run against the truth: a table here and a JSON file in the run."""
+    """Measures the samples of a run, or a set of images, against real samples.
+
+    Prints a table and writes a JSON file.
+    """
 
     run: cli.Positional[str] = ""
-    """Directory of the run; left out with --images."""
-    metrics: tuple[Metric, ...] = ()
-    """Of images, as a network sees them: Frechet distance (fid), Inception score (is),
-    kernel distance (kid), precision, recall, density and coverage (prdc). Empty
-    measures pixels, or points, and the critic."""
+    """Directory of the run; omit it with --images."""
+    metrics: tuple[str, ...] = ()
+    """Metrics of images on the features of a network: Frechet distance (fid), Inception
+    score (is), kernel distance (kid), precision, recall, density and coverage (prdc),
+    or your own (FILE.py:NAME). Empty measures distances of pixels or points, and the
+    critic's estimate."""
     features: Literal["inception", "classifier"] = "inception"
-    """Network behind --metrics: that of the published FID, or one that is trained once
-    on the data set's own labels."""
+    """Network that computes the features for --metrics: that of the published FID, or a
+    classifier trained once on the data set's own labels."""
     checkpoint: str = ""
-    """Step of the checkpoint; empty takes the newest, best the one that was best in
-    training, all (with fid among --metrics) every one that is kept."""
+    """Step of the checkpoint; empty takes the newest, best the best one of training,
+    all (with fid in --metrics) every saved one."""
     raw: bool = False
-    """Take the weights of the last step even where the run keeps averaged ones."""
+    """Use the weights of the last step even where the run has averaged ones."""
     batch_stats: bool = False
     """Sample with the statistics of each batch of 100, as the papers' code does,
-    instead of the running ones (with --metrics)."""
+    instead of the running statistics (with --metrics)."""
     num: int = 0
     """Samples on each side of a distance; 0 is 2000, or 50000 with --metrics. Exact W1
-    takes about 30 num^2 bytes. At most as many as there are held-out images without
-    --metrics."""
+    needs about 30 num^2 bytes. Without --metrics, at most the number of held-out
+    images."""
     repeats: int = 0
-    """Independent samples, for the spread; 0 is 5, or 1 with --metrics."""
+    """Independent sets of samples, for the standard deviation; 0 is 5, or 1 with
+    --metrics."""
     seed: int = 0
     """Seed of the noise, the true samples and the projections."""
     images: str = ""
-    """Folder of images or .npz file to measure in place of a run."""
+    """Folder of images or .npz file to measure instead of a run."""
     reference: str = "train"
-    """What --metrics compare with: the run's images of training (train) or those held
-    out (heldout); with --images the other folder or .npz file."""
+    """Images that --metrics compare with: the run's training images (train) or held-out
+    images (heldout); with --images, another folder or .npz file."""
     json: str = ""
-    """NAME.json; empty writes evaluation.json into the run directory, where there is
-    one."""
+    """NAME.json; empty writes evaluation.json to the run directory, if there is one."""
 
 
 def main(argv=None) -> int:
-    """Measures the run, prints the table and writes the JSON file."""
+    """Evaluates, prints the table and writes the JSON file."""
     arguments = cli.parse(
         Arguments, sys.argv[1:] if argv is None else argv, "python -m wgan_jax.evaluate"
     )
     _check(arguments)
-    standard = (50_000, 1) if arguments.metrics else (2000, 5)
-    arguments = dataclasses.replace(
-        arguments,
-        num=arguments.num or standard[0],
-        repeats=arguments.repeats or standard[1],
-    )
+    default = ("fid",) if arguments.images else ()
+    metrics = find_metrics(arguments.metrics or default)
     out = Path(arguments.json or Path(arguments.run) / "evaluation.json")
-    if arguments.json or arguments.run:
+    write = bool(arguments.json or arguments.run)
+    if write:
         table.check_out(out)
+    protocol = EvaluationProtocol(
+        num=arguments.num or (50_000 if metrics else 2000),
+        repeats=arguments.repeats or (1 if metrics else 5),
+        seed=arguments.seed,
+        raw=arguments.raw,
+        metrics=metrics,
+        batch_stats=arguments.batch_stats,
+        reference=arguments.reference,
+    )
+    run, checkpoint, features = arguments.run, arguments.checkpoint, arguments.features
     if arguments.images:
-        facts, found, more = measure_sets(arguments)
-    elif arguments.metrics:
-        facts, found, more = measure_run(arguments)
+        evaluation = evaluate_sets(
+            arguments.images, arguments.reference, features, metrics, arguments.seed
+        )
+    elif metrics:
+        evaluation = evaluate_images(run, checkpoint, features, protocol)
     else:
-        facts, found, more = measure(arguments)
-    if arguments.json or arguments.run:
-        table.write_evaluation(out, facts, found, **more)
+        evaluation = evaluate_distances(run, checkpoint, protocol)
+    print(*evaluation.lines, sep="\n")
+    if write:
+        table.write_evaluation(out, evaluation)
         print(f"written to {out}")
     return 0
 
@@ -86,7 +97,7 @@ def _check(arguments):
     metrics = arguments.metrics
     for name, least in (
         ("num", LEAST if metrics else 1),
-        ("repeats", 2 - bool(metrics)),
+        ("repeats", 1 if metrics else 2),
     ):
         value = getattr(arguments, name)
         if value and value < least:
@@ -94,19 +105,18 @@ def _check(arguments):
     if not 0 <= arguments.seed < 2**32:
         raise UserError(f"--seed {arguments.seed} must be from 0 to 4294967295")
     if bool(arguments.run) == bool(arguments.images):
-        raise UserError("one of a run directory and --images PATH must be given")
+        raise UserError("give either a run directory or --images PATH")
     if arguments.images:
         if arguments.reference == "train":
             raise UserError(
-                f"--images {arguments.images} needs --reference with a folder or an "
+                f"--images {arguments.images} needs --reference: give a folder or an "
                 ".npz file to compare it with"
             )
         for name in ("checkpoint", "raw", "batch_stats", "num", "repeats"):
             if getattr(arguments, name):
-                option = name.replace("_", "-")
                 raise UserError(
-                    f"--{option} is of runs: leave it out with --images, which takes "
-                    "every image once"
+                    f"--{name.replace('_', '-')} applies to runs only and cannot be "
+                    "combined with --images"
                 )
         return
     if arguments.reference not in ("train", "heldout"):
@@ -120,7 +130,7 @@ def _check(arguments):
             ("reference", arguments.reference != "train"),
         ):
             if value:
-                raise UserError(f"--{name} is of --metrics: add --metrics fid")
+                raise UserError(f"--{name} applies to --metrics: add --metrics fid")
     if arguments.checkpoint == "all" and "fid" not in metrics:
         raise UserError(
             "--checkpoint all compares Frechet distances: add --metrics fid"

@@ -14,10 +14,14 @@ from figures import training
 from wgan_jax import pictures, train
 from wgan_jax.data.dataset import load_dataset
 from wgan_jax.errors import UserError
-from wgan_jax.evaluation.images import make_extractor, make_generated_batches
-from wgan_jax.metrics import scores
-from wgan_jax.metrics.features import extract, extract_array, inception_extractor
-from wgan_jax.metrics.image_scores import names
+from wgan_jax.evaluation.images import make_generated_batches
+from wgan_jax.metrics import frechet, inception_score
+from wgan_jax.metrics.features import (
+    extract,
+    extract_array,
+    inception_extractor,
+    make_extractor,
+)
 from wgan_jax.runs import restore, sampling
 
 ROOT = Path(__file__).parents[2]
@@ -84,11 +88,11 @@ def compute(names_of_runs, form, size, options) -> dict:
     reference = extract_array(extractor, dataset.train).moments
     held = extract_array(extractor, dataset.heldout[: form["count"]])
     real = {
-        "score_is": names(extractor)["is"],
-        "frechet_is": names(extractor)["fid"],
+        "score_is": extractor.metric_key(inception_score.SCORE),
+        "frechet_is": extractor.metric_key(frechet.DISTANCE),
         "heldout": held.count,
         "score": held.score[0],
-        "frechet": scores.frechet_distance(held.moments, reference),
+        "frechet": frechet.frechet_distance(held.moments, reference),
     }
     curves = {
         name: [measured(run, extractor, reference, form) for run in of_name]
@@ -109,7 +113,7 @@ def measured(run, extractor, reference, form) -> dict:
         curve["steps"].append(step)
         curve["score"].append(found.score[0])
         curve["score_deviation"].append(found.score[1])
-        distance = scores.frechet_distance(found.moments, reference)
+        distance = frechet.frechet_distance(found.moments, reference)
         curve["frechet"].append(distance)
         print(f"{run.name}, step {step}: score {found.score[0]:.3f}, Frechet distance "
               f"{distance:.4g}", flush=True)  # fmt: skip

@@ -1,4 +1,4 @@
-"""`python -m wgan_jax.evaluate` as users run it."""
+"""The command `python -m wgan_jax.evaluate`."""
 
 import dataclasses
 import json
@@ -62,18 +62,18 @@ def measured(run, *more, out=None):
 
 
 def restored(monkeypatch, change):
-    """The command gets the run's (config, spec, state) as change(...) leaves them."""
+    """The command gets change(config, spec, state) of the run."""
     original = restore.restore_run
     monkeypatch.setattr(restore, "restore_run", lambda *a: change(*original(*a)))
 
 
 def no_wgan(config, spec, state):
-    """A run whose critic estimates something else than W1."""
+    """A run whose critic does not estimate W1."""
     objective = dataclasses.replace(config.objective, kind="lsgan")
     return dataclasses.replace(config, objective=objective), spec, state
 
 
-def test_a_mixture_is_measured_by_all_that_is_exact(toy_run, capsys):
+def test_a_mixture_has_distances_modes_and_the_critic_s_estimate(toy_run, capsys):
     found = measured(toy_run)
     assert set(found["measures"]) == DISTANCES | MODES | CRITIC
     assert found["evaluation"] == {
@@ -94,7 +94,7 @@ def test_a_mixture_is_measured_by_all_that_is_exact(toy_run, capsys):
         assert mean in rows[0]
 
 
-def test_a_distribution_without_modes_has_no_rows_of_them(toy_run, monkeypatch):
+def test_a_distribution_without_modes_has_no_mode_measures(toy_run, monkeypatch):
     def swiss(config, spec, state):
         source = dataclasses.replace(config.data, source="swiss_roll")
         return dataclasses.replace(config, data=source), spec, state
@@ -103,11 +103,11 @@ def test_a_distribution_without_modes_has_no_rows_of_them(toy_run, monkeypatch):
     assert set(measured(toy_run)["measures"]) == DISTANCES | CRITIC
 
 
-def test_the_numbers_are_those_of_the_samples_named(toy_run):
+def test_the_numbers_are_those_of_the_seeded_samples(toy_run):
     found = measured(toy_run, "--seed", "5", "--raw")["measures"]
     config, spec, state = restore.restore_run(toy_run)
     sampler = sampling.make_sampler(config, spec)
-    values, floors, told = [], [], []
+    values, floors, estimates = [], [], []
 
     def truth(seed):
         return np.asarray(toy_sample(config.data.source, jax.random.key(seed), 60))
@@ -120,11 +120,11 @@ def test_the_numbers_are_those_of_the_samples_named(toy_run):
         fake = sampler(state.generator.params, state.generator.stats, z)
         values.append(transport.wasserstein_1(fake, truth(b)))
         floors.append(transport.wasserstein_1(truth(a), truth(b)))
-        told.append(float(score(truth(b)).mean() - score(fake).mean()))
+        estimates.append(float(score(truth(b)).mean() - score(fake).mean()))
     for key, numbers, field in (
         ("wasserstein", values, "value"),
         ("wasserstein", floors, "reference"),
-        ("critic_estimate", told, "value"),
+        ("critic_estimate", estimates, "value"),
         ("critic_calibrated", values, "reference"),
     ):
         expected = {"mean": np.mean(numbers), "std": np.std(numbers, ddof=1)}
@@ -158,27 +158,27 @@ def test_a_generator_of_the_truth_is_at_the_floor(toy_run, monkeypatch):
     assert found["largest_mode"]["value"]["mean"] > 1 / 8
 
 
-def test_images_are_measured_beside_a_warning(image_run, capsys):
+def test_pixel_distances_come_with_a_warning(image_run, capsys):
     found = measured(image_run)
     assert set(found["measures"]) == {
         *("sliced_wasserstein", "heldout_estimate"),
         *CRITIC,
     }
-    # No more than there are held-out images.
+    # At most as many as held-out images.
     assert found["evaluation"]["samples"] == 32
-    warning = "pixel distances are no measure of sample quality"
+    warning = "pixel distances do not measure sample quality"
     assert found["evaluation"]["note"] == warning
     assert warning in capsys.readouterr().out
     sliced = found["measures"]["sliced_wasserstein"]
-    # Five steps make no digits.
+    # Five steps do not train a generator.
     assert sliced["ratio"] > 1
-    heldout, own = (
+    heldout, critic = (
         found["measures"][key]["value"]
         for key in ("heldout_estimate", "critic_estimate")
     )
     assert heldout["std"] > 0
-    # The same but for the statistics in the generator's BatchNorm.
-    assert heldout["mean"] == pytest.approx(own["mean"], rel=0.3)
+    # They differ only in the statistics of the generator's BatchNorm.
+    assert heldout["mean"] == pytest.approx(critic["mean"], rel=0.3)
 
 
 def test_pixels_are_measured_in_units_of_their_range(image_run, monkeypatch):
@@ -193,15 +193,15 @@ def test_pixels_are_measured_in_units_of_their_range(image_run, monkeypatch):
     config = restore.restore_run(image_run)[0]
     heldout = load_dataset(config.data).heldout.reshape(32, -1) / 255
     expected = transport.sliced_wasserstein(np.zeros((32, 256)), heldout)
-    # W1 to one point is the mean distance to it: no chance is left.
+    # W1 to one point is the mean distance to it, which has no randomness.
     assert found["value"]["mean"] == pytest.approx(expected, rel=1e-12)
     assert found["value"]["std"] == pytest.approx(0, abs=1e-12)
-    # Over directions that is sqrt(2 / (pi d)) of the norm, nearly.
+    # The mean over directions is about sqrt(2 / (pi d)) of the norm.
     norm = np.linalg.norm(heldout, axis=1).mean()
     assert expected / norm == pytest.approx(math.sqrt(2 / math.pi / 256), rel=0.2)
 
 
-def test_seeds_decide_and_repeat_a_run_s_numbers(toy_run, tmp_path):
+def test_the_seed_determines_the_numbers(toy_run, tmp_path):
     a, b, c = tmp_path / "a.json", tmp_path / "deep" / "b.json", tmp_path / "c.json"
     found = [
         measured(toy_run, "--seed", seed, "--json", out, out=out)["measures"]
@@ -211,7 +211,7 @@ def test_seeds_decide_and_repeat_a_run_s_numbers(toy_run, tmp_path):
     assert found[0]["wasserstein"] != found[2]["wasserstein"]
 
 
-def test_checkpoint_and_weights_are_those_asked_for(toy_run):
+def test_checkpoint_and_weights_are_selected_by_options(toy_run):
     new, raw, old = (
         measured(toy_run, *more)
         for more in ([], ["--raw"], ["--raw", "--checkpoint", "5"])
@@ -223,12 +223,12 @@ def test_checkpoint_and_weights_are_those_asked_for(toy_run):
     assert len(set(values)) == 3
 
 
-def test_objectives_without_a_w1_critic_have_no_critic_rows(toy_run, monkeypatch):
+def test_objectives_without_a_w1_critic_have_no_critic_measures(toy_run, monkeypatch):
     restored(monkeypatch, no_wgan)
     assert set(measured(toy_run)["measures"]) == DISTANCES | MODES
 
 
-def test_a_flat_critic_is_null_in_the_file(toy_run, monkeypatch):
+def test_a_constant_critic_is_null_in_the_file(toy_run, monkeypatch):
     def flat(config, spec, state):
         params = jax.tree.map(jnp.zeros_like, state.critic.params)
         net = dataclasses.replace(state.critic, params=params)
@@ -239,7 +239,7 @@ def test_a_flat_critic_is_null_in_the_file(toy_run, monkeypatch):
     assert found["value"] == {"mean": None, "std": None}
 
 
-def test_a_later_evaluation_replaces_the_first_and_nothing_else(toy_run, tmp_path):
+def test_an_evaluation_overwrites_only_an_earlier_evaluation(toy_run, tmp_path):
     measured(toy_run)
     assert measured(toy_run, "--seed", "3")["evaluation"]["seed"] == 3
     for number, text in enumerate(('{"my": "notes"}', "[1, 2]", "7", "no json")):
@@ -247,11 +247,11 @@ def test_a_later_evaluation_replaces_the_first_and_nothing_else(toy_run, tmp_pat
         mine.write_text(text)
         code, error = in_process(evaluate, toy_run, *QUICK, "--json", mine)
         assert (code, mine.read_text()) == (2, text)
-        assert f"--json {mine} is there and is no evaluation" in error
+        assert f"--json {mine} exists and is not an evaluation" in error
     folder = tmp_path / "folder.json"
     folder.mkdir()
     code, error = in_process(evaluate, toy_run, *QUICK, "--json", folder)
-    assert (code, "is no evaluation" in error) == (2, True)
+    assert (code, "is not an evaluation" in error) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_a_mistake_gets_one_sentence_and_exit_2(image_run, arguments, part):
     assert error.count("\n") == 1
 
 
-def test_a_diverged_run_is_told_as_such(image_run, monkeypatch):
+def test_a_diverged_run_is_refused(image_run, monkeypatch):
     def diverge(config, spec, state):
         params = jax.tree.map(lambda p: p * np.nan, state.generator.params)
         net = dataclasses.replace(state.generator, params=params)
@@ -291,10 +291,10 @@ def test_a_run_without_held_out_images_is_refused(image_run, tmp_path):
     config["data"]["heldout"] = 0
     (run / "config.json").write_text(json.dumps(config))
     code, error = in_process(evaluate, run, *QUICK)
-    assert (code, f"data.heldout=0 of {run} keeps no samples" in error) == (2, True)
+    assert (code, f"{run} was trained with data.heldout=0" in error) == (2, True)
 
 
-def test_what_is_no_run_is_refused_by_the_real_command(tmp_path):
+def test_a_folder_without_a_run_is_refused_by_the_real_command(tmp_path):
     done = python_m("evaluate", tmp_path)
     assert done.returncode == 2
     assert (

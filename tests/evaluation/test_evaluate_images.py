@@ -1,4 +1,4 @@
-"""Scores of images through the commands, during training and after it."""
+"""Metrics of images, during training and after it, through the commands."""
 
 import functools
 import json
@@ -15,12 +15,22 @@ from PIL import Image
 from wgan_jax import evaluate, metrics, pictures, sample, train
 from wgan_jax.data.dataset import load_dataset
 from wgan_jax.errors import UserError
-from wgan_jax.evaluation import images as evaluate_images
-from wgan_jax.evaluation.images import make_extractor, make_generated_batches
-from wgan_jax.metrics import classifier, image_scores, scores
-from wgan_jax.metrics.features import Extractor, extract, extract_array
-from wgan_jax.metrics.image_scores import rank_correlation
-from wgan_jax.metrics.scores import Moments
+from wgan_jax.evaluation.images import make_generated_batches
+from wgan_jax.metrics import (
+    classifier,
+    frechet,
+    image_scores,
+    inception_score,
+    transport,
+)
+from wgan_jax.metrics.features import (
+    Extractor,
+    extract,
+    extract_array,
+    make_extractor,
+)
+from wgan_jax.metrics.frechet import Moments
+from wgan_jax.metrics.image_scores import METRICS, rank_correlation
 from wgan_jax.runs import restore, sampling
 from wgan_jax.training import loop
 from wgan_jax.training.best import SEED, BestCheckpoint, keep_best
@@ -32,7 +42,7 @@ WATCHED = """--run.evaluate-every 5 --run.evaluate-num 150 --run.max-to-keep 9
 
 @pytest.fixture(autouse=True, scope="module")
 def cache(tmp_path_factory):
-    """A cache of this file's own, and a classifier that takes seconds."""
+    """A separate cache for this file, and a classifier that trains in seconds."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
@@ -42,7 +52,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(autouse=True, scope="module")
 def compiled_once(tmp_path_factory):
-    """Runs of this file share their programs, which take longer than all else."""
+    """Runs of this file share compiled programs: compilation dominates their time."""
     options = {
         "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("xla")),
         "jax_persistent_cache_min_compile_time_secs": 0.2,
@@ -65,14 +75,14 @@ def trained(out, *more):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run of 15 steps that was measured at every fifth."""
+    """A run of 15 steps, evaluated every 5 steps."""
     out = tmp_path_factory.mktemp("images") / "run"
     return trained(out, "--run.steps", "15", "--optimizer.ema-decay", "0.9")
 
 
 @pytest.fixture(autouse=True, scope="module")
 def restore_each_once():
-    """Reading a checkpoint takes longer than all that is done with it here."""
+    """Each checkpoint is read once: reading dominates the time of these tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(restore, "restore_run", functools.cache(restore.restore_run))
         yield
@@ -121,7 +131,7 @@ def images():
     return np.random.default_rng(0).integers(0, 256, (230, 4, 4, 3), np.uint8)
 
 
-def test_one_pass_leaves_what_all_at_once_would(images):
+def test_features_in_batches_equal_features_of_all_images(images):
     seen, done = [], []
 
     def apply(batch):
@@ -132,53 +142,53 @@ def test_one_pass_leaves_what_all_at_once_would(images):
         Extractor("pixels", 48, apply),
         batches(images, 100, 200),
         230,
-        keep=True,
+        keep_rows=True,
         first=130,
         advance=done.append,
     )
     rows, logits = flat(images)
-    # The last is filled up, and what fills it leaves no trace.
+    # The last batch is padded, and the padding does not affect the result.
     assert (seen, done) == ([100, 100, 100], [100, 100, 30])
     for moments, part in ((found.moments, rows), (found.first, rows[:130])):
         assert moments.count == len(part)
         np.testing.assert_allclose(moments.mean, part.mean(0, np.float64))
         np.testing.assert_allclose(moments.scatter, Moments.of(part).scatter)
     np.testing.assert_array_equal(found.rows, rows)
-    assert found.score == pytest.approx(scores.inception_score(logits))
+    assert found.score == pytest.approx(inception_score.inception_score(logits))
     assert extract(PIXELS, batches(images), 230).rows is None
 
 
-def test_logits_are_no_must_and_counts_must_fit(images):
+def test_logits_are_optional_and_counts_must_match(images):
     without = Extractor("mine", 48, lambda batch: (flat(batch)[0], None))
     assert extract(without, batches(images), 230).score is None
-    with pytest.raises(ValueError, match="230 images came where 231 were due"):
+    with pytest.raises(ValueError, match="230 images were given, expected 231"):
         extract(PIXELS, batches(images), 231)
 
 
-def test_features_are_kept_under_all_that_shapes_them(images, cache):
+def test_features_are_cached_by_images_and_extractor(images, cache):
     calls = []
 
     def apply(batch):
         calls.append(len(batch))
         return flat(batch)
 
-    def again(images=images, name="kept", identity="1", **more):
+    def again(images=images, name="cached", identity="1", **more):
         calls.clear()
         found = extract_array(Extractor(name, 48, apply, identity), images, **more)
         return found, bool(calls)
 
     first, fresh = again(facts={"resize": "bicubic"})
     assert fresh
-    kept = list(cache.glob("features-*.npz"))
-    facts = [json.loads(str(np.load(path)["facts"])) for path in kept]
-    assert {"extractor": "kept", "identity": "1", "resize": "bicubic"} in facts
+    files = list(cache.glob("features-*.npz"))
+    facts = [json.loads(str(np.load(path)["facts"])) for path in files]
+    assert {"extractor": "cached", "identity": "1", "resize": "bicubic"} in facts
     second, fresh = again()
     assert not fresh
     assert second.score == first.score
     np.testing.assert_array_equal(first.moments.scatter, second.moments.scatter)
-    # Without the features in it, it cannot serve KID; with them, it serves all.
-    assert again(keep=True)[1]
-    rows, fresh = again(keep=True)
+    # A file without the features themselves does not serve KID.
+    assert again(keep_rows=True)[1]
+    rows, fresh = again(keep_rows=True)
     assert not fresh
     np.testing.assert_array_equal(rows.rows, flat(images)[0])
     assert not again()[1]
@@ -186,39 +196,38 @@ def test_features_are_kept_under_all_that_shapes_them(images, cache):
     assert again(images=images.reshape(230, 2, 8, 3))[1]
     assert again(name="other")[1]
     assert again(identity="2")[1]
-    # Without an identity nothing is kept.
+    # Without an identity nothing is cached.
     assert again(identity="")[1]
     assert again(identity="")[1]
 
 
-def test_names_tell_which_network_made_the_numbers(images):
-    found = extract_array(PIXELS, images, keep=True)
-    every = ("fid", "is", "kid", "prdc")
+def test_only_inception_s_features_have_the_published_names(images):
+    found = extract_array(PIXELS, images, keep_rows=True)
     names = {
         "inception": {
-            *("fid", "is", "is_split_deviation", "kid", "kid_subset_deviation"),
+            *("fid", "is", "is_split_std", "kid", "kid_subset_std"),
             *("precision", "recall", "density", "coverage"),
         },
         "classifier": {
             *("classifier_frechet", "classifier_kid", "classifier_score"),
-            *("classifier_score_split_deviation", "classifier_kid_subset_deviation"),
+            *("classifier_score_split_std", "classifier_kid_subset_std"),
             *("classifier_precision", "classifier_recall"),
             *("classifier_density", "classifier_coverage"),
         },
     }
     for name, expected in names.items():
         extractor = Extractor(name, 48, flat)
-        told = image_scores.compare(found, found, extractor, every)
-        assert set(told) == expected
-        labels = image_scores.labels(extractor, 10)
-        assert set(told) <= set(labels)
+        values = image_scores.compare(found, found, extractor, METRICS)
+        assert set(values) == expected
+        labels = extractor.metric_labels(METRICS)
+        assert set(values) == set(labels)
         if name != "inception":
             published = ("FID", "IS", "KID", "Inception score")
             assert not set(labels.values()) & set(published)
     without = Extractor("mine", 48, lambda batch: (flat(batch)[0], None))
     found = extract(without, batches(images), 230)
-    with pytest.raises(UserError, match="mine gave none for 230"):
-        image_scores.compare(found, found, without, ("is",))
+    with pytest.raises(UserError, match="mine has none for these 230"):
+        image_scores.compare(found, found, without, {"is": METRICS["is"]})
 
 
 def test_rank_correlation_is_spearman_s():
@@ -234,11 +243,11 @@ def test_rank_correlation_is_spearman_s():
 # -------------------------------------------------------------------------- the command
 
 
-def test_a_run_is_measured_beside_its_floor(run, dataset, extractor, capsys):
+def test_a_run_is_evaluated_next_to_its_floor(run, dataset, extractor, capsys):
     found = measured(
         run, "--metrics", "fid", "is", "kid", "prdc", "--num", "32", "--repeats", "2"
     )
-    facts, told = found["evaluation"], found["measures"]
+    facts, measures = found["evaluation"], found["measures"]
     assert (facts["samples"], facts["reference_samples"]) == (32, 1765)
     assert (facts["reference"], facts["floor"]) == ("train", "heldout")
     assert (facts["features"], facts["weights"]) == ("classifier", "averaged")
@@ -247,29 +256,29 @@ def test_a_run_is_measured_beside_its_floor(run, dataset, extractor, capsys):
     assert "32 samples against 1765 real images (train), 2 times" in table
     assert "classifier Frechet distance" in table
     assert "FID" not in table
-    # By the public parts, from the beginning.
+    # The same from the public functions.
     config, spec, state = restore.restore_run(run)
     real = moments_of(extractor, dataset.train)
-    floor = scores.frechet_distance(moments_of(extractor, dataset.heldout), real)
-    stream = make_generated_batches(config, spec)
-    values = []
-    for seed in evaluate_images.transport.pair_seeds(0, 2)[:, 0].tolist():
-        fake = np.concatenate(list(stream(sampling.weights(state), seed, 32)))
+    floor = frechet.frechet_distance(moments_of(extractor, dataset.heldout), real)
+    generated_batches = make_generated_batches(config, spec)
+    weights, values = sampling.weights(state), []
+    for seed in transport.pair_seeds(0, 2)[:, 0].tolist():
+        fake = np.concatenate(list(generated_batches(weights, seed, 32)))
         assert fake.shape == (32, 16, 16, 1)
-        values.append(scores.frechet_distance(moments_of(extractor, fake), real))
-    measure = told["classifier_frechet"]
+        values.append(frechet.frechet_distance(moments_of(extractor, fake), real))
+    measure = measures["classifier_frechet"]
     expected = {"mean": np.mean(values), "std": np.std(values, ddof=1)}
     assert measure["value"] == pytest.approx(expected, rel=1e-3)
     assert measure["reference"]["mean"] == pytest.approx(floor, rel=1e-3)
     assert measure["ratio"] == pytest.approx(np.mean(values) / floor, rel=1e-3)
-    # Real images are recognised, and noise is not.
-    assert told["classifier_coverage"]["reference"]["mean"] == 1
-    assert told["classifier_score"]["value"]["mean"] >= 1
-    assert told["heldout_estimate"]["value"]["std"] > 0
+    # Held-out images cover the training images.
+    assert measures["classifier_coverage"]["reference"]["mean"] == 1
+    assert measures["classifier_score"]["value"]["mean"] >= 1
+    assert measures["heldout_estimate"]["value"]["std"] > 0
 
 
 def test_inception_s_numbers_have_the_published_names(run, monkeypatch, capsys):
-    # In its place, what has its interface and no weights.
+    # A stand-in with the interface of the module and without weights.
     def features(params, images):
         rows = images[:, 4:8, 4:8, 0].reshape(len(images), 16).astype(np.float32)
         return rows * params["scale"], rows[:, :3]
@@ -282,24 +291,23 @@ def test_inception_s_numbers_have_the_published_names(run, monkeypatch, capsys):
     found = measured(run, *options, classified=False)
     assert found["evaluation"]["features"] == "inception"
     assert set(found["measures"]) == {
-        *("fid", "is", "is_split_deviation", "kid", "kid_subset_deviation"),
+        *("fid", "is", "is_split_std", "kid", "kid_subset_std"),
         "heldout_estimate",
     }
     table = capsys.readouterr().out
     assert all(word in table for word in ("\nFID", "\nInception score", "\nKID"))
 
 
-def test_unequal_counts_are_never_set_beside_each_other(run):
+def test_frechet_distances_of_unequal_counts_have_no_ratio(run):
     found = measured(run, "--metrics", "fid", "--num", "70")
     assert found["evaluation"]["floor_samples"] == 32
-    told = found["measures"]
-    whole = told["classifier_frechet"]
-    part = told["classifier_frechet_at_floor"]
+    whole = found["measures"]["classifier_frechet"]
+    part = found["measures"]["classifier_frechet_at_floor"]
     assert (whole["reference"], whole["ratio"]) == (None, None)
     assert part["ratio"] == pytest.approx(
         part["value"]["mean"] / part["reference"]["mean"]
     )
-    # One repeat has no deviation, which is null in the file.
+    # One repeat has no standard deviation: null in the file.
     assert whole["value"]["std"] is None
 
 
@@ -312,12 +320,12 @@ def test_the_reference_can_be_the_held_out_images(run, dataset, extractor):
     assert (facts["floor"], facts["weights"]) == ("train", "raw")
     order = np.random.default_rng(0).permutation(len(dataset.train))
     sides = dataset.train[order[:64]], dataset.heldout
-    floor = scores.frechet_distance(*(moments_of(extractor, s) for s in sides))
+    floor = frechet.frechet_distance(*(moments_of(extractor, s) for s in sides))
     measure = found["measures"]["classifier_frechet"]
     assert measure["reference"]["mean"] == pytest.approx(floor, rel=1e-3)
 
 
-def test_batch_statistics_are_those_of_each_hundred(run):
+def test_batch_statistics_are_those_of_each_batch_of_100(run):
     config, spec, state = restore.restore_run(run)
     weights = sampling.weights(state)
     by_batch = list(make_generated_batches(config, spec, True)(weights, 3, 130))
@@ -325,7 +333,7 @@ def test_batch_statistics_are_those_of_each_hundred(run):
     assert [len(part) for part in by_batch] == [len(part) for part in running]
     assert [len(part) for part in by_batch] == [100, 30]
     assert any((a != b).any() for a, b in zip(by_batch, running, strict=True))
-    # The rest of the last batch was drawn too, for its statistics.
+    # The last batch is generated whole, for its statistics.
     z = sampling.noise(3, 200, spec.z_dim)[100:]
     float_images = spec.generator.apply(*weights, z, True)[0]
     last = pictures.to_uint8(float_images, config.data.scale)[:30]
@@ -334,22 +342,23 @@ def test_batch_statistics_are_those_of_each_hundred(run):
     assert found["evaluation"]["statistics"] == "of each batch of 100"
 
 
-def test_every_checkpoint_is_measured_and_ranked(run, tmp_path, capsys):
+def test_every_checkpoint_is_evaluated_and_ranked(run, tmp_path, capsys):
     out = tmp_path / "all.json"
     found = measured(
         run, "--metrics", "fid", "--num", "32", "--checkpoint", "all", out=out
     )
-    told = found["measures"]
-    assert list(told) == ["5", "10", "15"]
+    measures = found["measures"]
+    assert list(measures) == ["5", "10", "15"]
     columns = [
-        [told[step][key]["value"]["mean"] for step in told]
+        [measures[step][key]["value"]["mean"] for step in measures]
         for key in ("heldout_estimate", "classifier_frechet")
     ]
     assert found["rank_correlation"] == pytest.approx(rank_correlation(*columns))
     table = capsys.readouterr().out
     assert "rank correlation (Spearman) of the held-out estimate" in table
     alone = measured(run, "--metrics", "fid", "--num", "32", "--checkpoint", "10")
-    assert alone["measures"]["classifier_frechet"] == told["10"]["classifier_frechet"]
+    expected = measures["10"]["classifier_frechet"]
+    assert alone["measures"]["classifier_frechet"] == expected
 
 
 def test_two_sets_of_images_need_no_run(tmp_path, dataset, capsys):
@@ -388,10 +397,11 @@ def test_two_sets_of_images_need_no_run(tmp_path, dataset, capsys):
             ["--metrics", "fid", "--reference", "all"],
             "--reference all must be train or",
         ),
-        (["--batch-stats"], "--batch-stats is of --metrics: add --metrics fid"),
+        (["--batch-stats"], "--batch-stats applies to --metrics: add --metrics fid"),
         (["--checkpoint", "all"], "--checkpoint all compares Frechet distances"),
-        (["--images", "x"], "one of a run directory and --images PATH"),
-        (["--metrics", "fids"], "invalid choice 'fids' for argument '--metrics'"),
+        (["--images", "x"], "give either a run directory or --images PATH"),
+        (["--metrics", "fids"], "--metrics=fids is not known: did you mean fid?"),
+        (["--metrics", "json:dumps"], "is of type function: it must be a wgan_jax."),
     ],
 )
 def test_a_mistake_gets_one_sentence_and_exit_2(run, arguments, part):
@@ -431,9 +441,9 @@ def test_images_that_cannot_be_compared_are_refused(tmp_path, dataset):
         assert f"--images {path}" in error
         assert part in error
     for more, part in (
-        (["--reference", good, *CLASSIFIER], "needs labels, which --reference"),
+        (["--reference", good, *CLASSIFIER], "needs labels and --reference"),
         ([], f"--images {good} needs --reference"),
-        (["--reference", good, "--num", "9"], "--num is of runs"),
+        (["--reference", good, "--num", "9"], "--num applies to runs only"),
     ):
         code, error = in_process(evaluate, "--images", good, *more)
         assert (code, error.count("\n"), part in error) == (2, 1, True), error
@@ -442,24 +452,24 @@ def test_images_that_cannot_be_compared_are_refused(tmp_path, dataset):
 # ------------------------------------------------------------------------- in training
 
 
-def test_a_run_is_measured_while_it_trains(run, dataset, extractor):
+def test_a_run_is_evaluated_during_training(run, dataset, extractor):
     lines = [r for r in records(run) if "classifier_frechet" in r]
     assert [r["step"] for r in lines] == [5, 10, 15]
     config, spec, _ = restore.restore_run(run)
     real = moments_of(extractor, dataset.train)
     for line in lines:
         weights = sampling.weights(restore.restore_run(run, line["step"])[2])
-        stream = make_generated_batches(config, spec)(weights, SEED, 150)
-        fake = np.concatenate(list(stream))
-        expected = scores.frechet_distance(moments_of(extractor, fake), real)
+        batches = make_generated_batches(config, spec)(weights, SEED, 150)
+        fake = np.concatenate(list(batches))
+        expected = frechet.frechet_distance(moments_of(extractor, fake), real)
         assert line["classifier_frechet"] == pytest.approx(expected, rel=1e-3)
 
 
-def test_the_best_state_is_kept_and_found_again(run, tmp_path):
+def test_the_best_state_is_saved_and_restored(run, tmp_path):
     lines = {r["step"]: r.get("classifier_frechet") for r in records(run)}
     step = min(lines, key=lines.get)
-    told = json.loads((run / "best.json").read_text())
-    assert told == {
+    best = json.loads((run / "best.json").read_text())
+    assert best == {
         "step": step,
         "metric": "classifier_frechet",
         "value": lines[step],
@@ -480,17 +490,17 @@ def test_a_worse_state_later_does_not_replace_the_best(run, tmp_path):
     states = [restore.restore_run(run, step)[2] for step in (5, 10, 15)]
     for state, value in zip(states, (3.0, 1.0, 2.0), strict=True):
         keep_best(tmp_path, state, "fid", value)
-    told = json.loads((tmp_path / "best.json").read_text())
-    assert told == {"step": 10, "metric": "fid", "value": 1.0}
+    best = {"step": 10, "metric": "fid", "value": 1.0}
+    assert json.loads((tmp_path / "best.json").read_text()) == best
     assert [p.name for p in (tmp_path / "checkpoints-best").iterdir()] == ["10"]
-    # Killed between checkpoint and record, it is recorded when the step comes again.
+    # After a kill between the two files, the same step writes best.json again.
     (tmp_path / "best.json").unlink()
     keep_best(tmp_path, states[1], "fid", 1.0)
-    assert json.loads((tmp_path / "best.json").read_text()) == told
+    assert json.loads((tmp_path / "best.json").read_text()) == best
 
 
 @pytest.mark.slow
-def test_measuring_changes_nothing_of_the_training_nor_of_a_resumed_one(run, tmp_path):
+def test_evaluation_does_not_affect_training_or_a_resumed_run(run, tmp_path):
     plain = tmp_path / "plain"
     average = ("--optimizer.ema-decay", "0.9", "--run.steps", "15")
     never = ("--run.evaluate-every", "0")
@@ -509,17 +519,17 @@ def test_measuring_changes_nothing_of_the_training_nor_of_a_resumed_one(run, tmp
     assert (code, "has none (run.evaluate_every=0)" in error) == (2, True)
 
 
-def test_measuring_takes_no_time_of_the_rate_of_training(monkeypatch):
+def test_the_training_rate_excludes_the_time_of_evaluation(monkeypatch):
     moments = iter((0.0, 10.0, 40.0, 50.0))
     clock = types.SimpleNamespace(perf_counter=lambda: next(moments))
     monkeypatch.setattr(loop, "time", clock)
     clock = loop.Clock(0)
     assert clock.leave_out(lambda: {"fid": 3.0}) == {"fid": 3.0}
-    # 20 steps in the 50 s without the 30.
+    # 20 steps in 50 s, less 30 s of evaluation.
     assert clock.rate(20) == 1
 
 
-def test_a_state_that_is_not_finite_is_not_measured(tmp_path, monkeypatch):
+def test_a_state_that_is_not_finite_is_not_evaluated(tmp_path, monkeypatch):
     def measure(*_):
         raise AssertionError
 
@@ -537,19 +547,19 @@ def test_a_state_that_is_not_finite_is_not_measured(tmp_path, monkeypatch):
         (["--data.source", "8gaussians"], "run.evaluate_every=5 needs images"),
     ],
 )
-def test_a_configuration_that_cannot_be_measured_is_refused(tmp_path, arguments, part):
+def test_a_configuration_that_cannot_be_evaluated_is_refused(tmp_path, arguments, part):
     out = tmp_path / "run"
     code, error = in_process(train, *TINY, *WATCHED, *arguments, "--out", out)
     assert (code, part in error, error.count("\n")) == (2, True, 1), error
 
 
-def test_data_without_labels_leave_an_empty_directory_behind(tmp_path):
+def test_data_without_labels_leave_an_empty_directory(tmp_path):
     path, out = tmp_path / "images.npz", tmp_path / "run"
     rng = np.random.default_rng(0)
     np.savez(path, images=rng.integers(0, 256, (64, 16, 16, 1), np.uint8))
     source = ("--data.source", "npz", "--data.dir", path)
     code, error = in_process(train, *TINY, *WATCHED, *source, "--out", out)
     assert code == 2
-    expected = f"run.evaluate_features=classifier needs labels, which {path} has none"
+    expected = f"run.evaluate_features=classifier needs labels and {path} has none"
     assert expected in error
     assert not list(out.iterdir())

@@ -1,4 +1,4 @@
-"""The classifier whose features small images are measured by."""
+"""The classifier that computes features of small images."""
 
 import dataclasses
 
@@ -15,15 +15,15 @@ from wgan_jax.metrics.features import classifier_extractor
 
 @pytest.fixture(scope="module")
 def digits():
-    found = load_digits()
-    images = (found.images * 15).astype(np.uint8)[..., None]
-    labels = found.target.astype(np.int32)
+    scans = load_digits()
+    images = (scans.images * 15).astype(np.uint8)[..., None]
+    labels = scans.target.astype(np.int32)
     return Dataset(images[:1400], images[1400:], labels[:1400], labels[1400:])
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """A cache directory of this file's own, and training that takes seconds."""
+    """A separate cache directory, and training that takes seconds."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
@@ -39,17 +39,17 @@ def params(cache, digits):
 features_of = jax.jit(classifier.features)
 
 
-def test_it_reads_digits_it_never_saw(params, digits):
+def test_it_classifies_held_out_digits(params, digits):
     classes = np.arange(10)
-    sharding = classifier.accuracy(
+    accuracy = classifier.accuracy(
         params, digits.heldout, digits.heldout_labels, classes
     )
-    assert sharding > 0.85
+    assert accuracy > 0.85
     wrong = (digits.heldout_labels + 1) % 10
     assert classifier.accuracy(params, digits.heldout, wrong, classes) < 0.1
 
 
-def test_features_are_the_activations_that_the_logits_are_made_of(params, digits):
+def test_features_are_the_activations_before_the_logits(params, digits):
     features, logits = features_of(params, digits.heldout[:7])
     assert features.shape == (7, classifier.FEATURES)
     assert features.dtype == logits.dtype == np.float32
@@ -59,7 +59,7 @@ def test_features_are_the_activations_that_the_logits_are_made_of(params, digits
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_its_features_are_those_of_a_network_written_out(params, digits):
+def test_its_features_equal_a_network_in_numpy(params, digits):
     images = digits.heldout[:7]
     *convolutions, dense, _ = jax.tree.map(np.asarray, params)
     x = images.astype(np.float32) / 255 - 0.5
@@ -97,13 +97,13 @@ def test_it_is_trained_once_for_the_same_images_and_labels(
     ):
         with pytest.raises(Trained):
             classifier.load(images, labels, **more)
-    # What cannot be read is made again.
+    # A damaged file is trained again.
     next(cache.glob("classifier-*.npz")).write_bytes(b"half a file")
     with pytest.raises(Trained):
         classifier.load(digits.train, digits.train_labels)
 
 
-def test_its_seed_decides_it(digits, cache, monkeypatch):
+def test_its_seed_determines_it(digits, cache, monkeypatch):
     monkeypatch.setattr(classifier, "STEPS", 3)
     images, labels = digits.train[:64], digits.train_labels[:64]
     found = [
@@ -114,7 +114,9 @@ def test_its_seed_decides_it(digits, cache, monkeypatch):
     assert (found[0] != found[2]).any()
 
 
-def test_labels_need_not_begin_at_zero_nor_images_be_grey(digits, cache, monkeypatch):
+def test_labels_may_start_above_zero_and_images_be_in_colour(
+    digits, cache, monkeypatch
+):
     monkeypatch.setattr(classifier, "STEPS", 60)
     some = np.isin(digits.train_labels, (3, 7))
     images = np.repeat(digits.train[some], 3, 3)
@@ -124,14 +126,14 @@ def test_labels_need_not_begin_at_zero_nor_images_be_grey(digits, cache, monkeyp
     assert classifier.accuracy(params, images, labels, np.array([3, 7])) > 0.95
 
 
-def test_the_extractor_says_how_well_it_reads_unseen_images(params, digits):
-    told = []
-    extractor = classifier_extractor(digits, "digits", report=told.append)
-    sharding = classifier.accuracy(
+def test_the_extractor_reports_its_accuracy_on_held_out_images(params, digits):
+    reports = []
+    extractor = classifier_extractor(digits, "digits", report=reports.append)
+    accuracy = classifier.accuracy(
         params, digits.heldout, digits.heldout_labels, np.arange(10)
     )
-    expected = f"the classifier reads {sharding:.2%} of 397 held-out images right"
-    assert told == [expected]
+    expected = f"accuracy on 397 held-out images is {accuracy:.2%}"
+    assert reports == [f"the classifier's {expected}"]
     assert (extractor.name, extractor.dimension) == ("classifier", 64)
     features, logits = extractor.apply(digits.train[:3])
     assert features.shape == (3, 64)
@@ -139,7 +141,7 @@ def test_the_extractor_says_how_well_it_reads_unseen_images(params, digits):
     other = classifier_extractor(
         dataclasses.replace(digits, train=digits.train[::-1].copy()),
         "digits",
-        report=told.append,
+        report=reports.append,
     )
     assert extractor.identity != other.identity
 
@@ -147,12 +149,15 @@ def test_the_extractor_says_how_well_it_reads_unseen_images(params, digits):
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        (lambda x, y: (x, None), "needs labels, which FOLDER has none of"),
-        (lambda x, y: (x, 0 * y + 4), "two labels or more, and FOLDER has one, 4"),
-        (lambda x, y: (x[:, :7], y), "8 pixels or more each way, and those of FOLDER"),
+        (lambda x, y: (x, None), "needs labels and FOLDER has none"),
+        (
+            lambda x, y: (x, 0 * y + 4),
+            "two classes or more and FOLDER has only",
+        ),
+        (lambda x, y: (x[:, :7], y), "8x8 pixels or more and those of FOLDER have 7x8"),
     ],
 )
-def test_data_that_will_not_do_are_refused(digits, cache, change, part):
+def test_unsuitable_data_are_refused(digits, cache, change, part):
     images, labels = change(digits.train, digits.train_labels)
     with pytest.raises(UserError, match="--features classifier needs") as caught:
         classifier.load(images, labels, "FOLDER")

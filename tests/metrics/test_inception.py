@@ -1,4 +1,4 @@
-"""The FID Inception against torch-fidelity's, and the ways to its weights.
+"""The FID Inception against torch-fidelity's, and the files of its weights.
 
 The parity tests need `pip install --no-deps torch-fidelity` (see torch_inception.py).
 """
@@ -24,16 +24,22 @@ from PIL import Image
 
 from wgan_jax.errors import UserError
 from wgan_jax.files import cache_directory
-from wgan_jax.metrics import inception, inception_weights, scores
+from wgan_jax.metrics import (
+    frechet,
+    inception,
+    inception_score,
+    inception_weights,
+    kernel_distance,
+)
+from wgan_jax.metrics.frechet import Moments
 from wgan_jax.metrics.inception_weights import WEIGHTS
-from wgan_jax.metrics.scores import Moments
 
 # -------------------------------------------------------------------- resize and pools
 
 
 def test_resize_to_twice_the_size_reads_at_pixels_and_halfway_between():
     image = jnp.array([[0, 100], [200, 50]], jnp.uint8)[None, :, :, None]
-    # Beyond the last pixel there is only it.
+    # Positions beyond the last pixel have its value.
     expected = [
         [0, 50, 100, 100],
         [100, 87.5, 75, 75],
@@ -49,11 +55,11 @@ def test_resize_takes_every_third_pixel_of_three_times_the_size(new_key):
     np.testing.assert_array_equal(found, images[:, ::3, :12:3])
 
 
-def test_resize_of_a_plane_is_the_plane():
+def test_resize_of_a_linear_image_is_linear():
     rows, columns = np.mgrid[:40, :80].astype(np.uint8)
     plane = jnp.asarray(rows + 2 * columns)[None, :, :, None]
     i = np.arange(299)
-    # Short of the last pixel: 40 / 299 a row, 80 / 299 a column.
+    # Steps of 40 / 299 rows and 80 / 299 columns, up to the last pixel.
     y, x = np.minimum(i * 40 / 299, 39), np.minimum(i * 80 / 299, 79)
     expected = y[:, None] + 2 * x[None, :]
     found = inception.resize(plane)[0, ..., 0]
@@ -65,7 +71,7 @@ def test_resize_to_its_own_size_changes_nothing(new_key):
     np.testing.assert_array_equal(inception.resize(images), images)
 
 
-def test_average_pool_leaves_the_padding_out(new_key):
+def test_average_pool_excludes_the_padding(new_key):
     x = jax.random.normal(new_key(), (2, 4, 5, 3))
     padded = np.full((2, 6, 7, 3), np.nan)
     padded[:, 1:-1, 1:-1] = x
@@ -170,7 +176,7 @@ def test_resize_is_torch_fidelity_s(torch_inception, images):
 
 
 def require_close(found, expected, tolerance):
-    """All numbers within `tolerance` of the largest, far below what tells images."""
+    """All numbers within `tolerance` of the largest, far below image differences."""
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.dtype == jnp.float32
         assert ours.shape == theirs.shape
@@ -194,7 +200,7 @@ def test_features_are_torch_fidelity_s(torch_inception, reference, features, ima
     images = images()
     expected = torch_inception.extract(reference[0], images)
     assert [array.shape for array in expected] == [(4, 2048), (4, 1008)]
-    # Found: at most 8e-7 of the largest.
+    # Measured: at most 8e-7 of the largest.
     require_close(features(images), expected, 1e-5)
 
 
@@ -205,7 +211,7 @@ def test_features_are_torch_fidelity_s(torch_inception, reference, features, ima
 def test_scores_of_images_are_torch_fidelity_s(
     torch_inception, reference, features, fidelity, images
 ):
-    """FID, Inception score and KID of real images, through both from pixels on."""
+    """FID, Inception score and KID of real images by both, from pixels."""
     import torch
 
     images = images(12)
@@ -229,12 +235,14 @@ def test_scores_of_images_are_torch_fidelity_s(
     moments = Moments.of(half), Moments.of(other)
     # The features differ by 1e-6 of the largest.
     expected = fid[fidelity.fid.KEY_METRIC_FID]
-    assert scores.frechet_distance(*moments) == pytest.approx(expected, rel=1e-4)
-    found = scores.kernel_distance(half, other, subsets=1, size=6).mean
+    assert frechet.frechet_distance(*moments) == pytest.approx(expected, rel=1e-4)
+    found = kernel_distance.kernel_distance(half, other, subsets=1, size=6).mean
     expected = kid[fidelity.kid.KEY_METRIC_KID_MEAN]
     assert found == pytest.approx(expected, rel=1e-4)
     expected = tuple(score.values())
-    assert scores.inception_score(ours[1], 3) == pytest.approx(expected, rel=1e-4)
+    assert inception_score.inception_score(ours[1], 3) == pytest.approx(
+        expected, rel=1e-4
+    )
 
 
 @pytest.mark.torch
@@ -244,7 +252,7 @@ def test_bfloat16_features_are_near(torch_inception, reference, features):
     expected = torch_inception.extract(reference[0], images)
     for ours, theirs in zip(features(images, dtype="bfloat16"), expected, strict=True):
         assert ours.dtype == jnp.float32
-        # Found: 7e-3 of the largest; one rounding to bfloat16 is up to 4e-3.
+        # Measured: 7e-3 of the largest; one rounding to bfloat16 is up to 4e-3.
         atol = 0.02 * np.abs(theirs).max()
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=atol)
 
@@ -257,7 +265,7 @@ def test_bfloat16_features_are_near(torch_inception, reference, features):
         np.zeros((8, 8, 3), np.uint8),
     ],
 )
-def test_images_of_another_kind_are_refused(images):
+def test_arrays_that_are_not_images_are_refused(images):
     with pytest.raises(ValueError, match="must be uint8"):
         inception.features({}, images)
 
@@ -266,7 +274,7 @@ def test_images_of_another_kind_are_refused(images):
 
 
 def complaint(call, *arguments):
-    """What a UserError says, which must be one sentence."""
+    """The message of a UserError, which must be one sentence."""
     with pytest.raises(UserError) as caught:
         call(*arguments)
     message = str(caught.value)
@@ -286,7 +294,7 @@ def tensor(offset, shape, strides, kind=b"FloatStorage"):
 
 
 def zipped(path, content, numbers=b""):
-    """A file in the form of PyTorch 1.6: one pickle, and numbers of a storage "0"."""
+    """A file of PyTorch 1.6's format: one pickle, and the numbers of storage "0"."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", content)
         archive.writestr("archive/data/0", numbers)
@@ -294,7 +302,7 @@ def zipped(path, content, numbers=b""):
 
 
 def legacy(path, content, numbers=None):
-    """The same in the form of earlier ones."""
+    """The same in the older format."""
     head = (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
     keys = [] if numbers is None else ["0"]
     pickles = [*map(pickle.dumps, head), content, pickle.dumps(keys)]
@@ -454,13 +462,13 @@ def test_the_network_has_the_size_of_the_published_one():
     ("name", "shape", "words"),
     [
         # torchvision's Inception-v3 has the same names.
-        ("fc.weight", (1000, 2048), "([1000, 2048], needed [1008, 2048])"),
+        ("fc.weight", (1000, 2048), "([1000, 2048], expected [1008, 2048])"),
         (
             "Mixed_6b.branch7x7_2.conv.weight",
             (128, 128, 7, 1),
-            "needed [128, 128, 1, 7",
+            "expected [128, 128, 1, 7",
         ),
-        ("Mixed_7c.branch_pool.bn.running_var", None, "(missing, needed [192])"),
+        ("Mixed_7c.branch_pool.bn.running_var", None, "(missing, expected [192])"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused(name, shape, words, tmp_path, monkeypatch):
@@ -472,8 +480,8 @@ def test_a_file_that_does_not_fit_is_refused(name, shape, words, tmp_path, monke
         tensors[name] = np.zeros(shape, np.float32)
     monkeypatch.setattr(inception_weights, "read", lambda _: tensors)
     message = complaint(inception.load, str(path), lambda _: None)
-    assert "1 are missing or of another shape" in message
-    assert f"the first {name} (" in message
+    assert "1 of 471 arrays are missing or of another shape" in message
+    assert f"the first is {name} (" in message
     assert words in message
 
 
@@ -535,10 +543,10 @@ def test_a_named_file_stands_over_the_variable_over_the_cache(
 def test_a_missing_file_is_named_as_typed(published, tmp_path, monkeypatch):
     missing = str(tmp_path / "missing.pth")
     message = complaint(inception_weights.find, missing)
-    assert message.startswith(f"{missing} is no file")
+    assert message.startswith(f"{missing} is not a file")
     monkeypatch.setenv(inception_weights.VARIABLE, missing)
     message = complaint(inception_weights.find)
-    assert message.startswith(f"WGAN_JAX_INCEPTION={missing} is no file")
+    assert message.startswith(f"WGAN_JAX_INCEPTION={missing} is not a file")
     assert WEIGHTS in message
 
 

@@ -1,11 +1,11 @@
-"""Scores of features: closed forms, independent references, torch-fidelity's own."""
+"""Metrics of features against closed forms, other algorithms and torch-fidelity."""
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from wgan_jax.metrics import scores
-from wgan_jax.metrics.scores import Moments
+from wgan_jax.metrics import frechet, inception_score, kernel_distance, neighbours
+from wgan_jax.metrics.frechet import Moments
 
 RNG = np.random.default_rng
 
@@ -17,7 +17,7 @@ def gaussians(rng, n, d, shift=0.0):
 
 
 def exact_moments(mean, covariance):
-    """Moments whose mean and covariance are these to the last digit."""
+    """Moments with exactly this mean and covariance."""
     return Moments(3, np.asarray(mean, float), 2 * np.asarray(covariance, float))
 
 
@@ -25,8 +25,8 @@ def exact_moments(mean, covariance):
 
 
 @pytest.mark.parametrize("cuts", [[], [1], [1, 2, 3], [50], [10, 11, 99]])
-def test_moments_in_parts_are_those_of_the_whole(cuts):
-    # Far from zero, where sums of squares would cancel.
+def test_moments_of_batches_equal_moments_of_all(cuts):
+    # Far from zero, where sums of squares cancel.
     x = gaussians(RNG(0), 100, 5, shift=1e4)
     found = Moments.none(5)
     for part in np.split(x, cuts):
@@ -38,13 +38,13 @@ def test_moments_in_parts_are_those_of_the_whole(cuts):
     )
 
 
-def test_moments_merge_in_any_order_and_stay_as_they_were():
+def test_moments_merge_in_any_order_without_mutation():
     x = gaussians(RNG(1), 30, 4)
     a, b = Moments.of(x[:7]), Moments.of(x[7:])
-    kept = a.scatter.copy()
+    before = a.scatter.copy()
     for one, other in ((a, b), (b, a)):
         np.testing.assert_allclose(one.merge(other).scatter, Moments.of(x).scatter)
-    np.testing.assert_array_equal(a.scatter, kept)
+    np.testing.assert_array_equal(a.scatter, before)
     nothing = Moments.none(4)
     assert nothing.merge(nothing).count == 0
     np.testing.assert_array_equal(nothing.merge(a).scatter, a.scatter)
@@ -69,7 +69,7 @@ def test_frechet_of_commuting_covariances_is_a_sum_of_squares():
         for mean, scale in ((mean_a, scale_a), (mean_b, scale_b))
     )
     expected = ((mean_a - mean_b) ** 2).sum() + ((scale_a - scale_b) ** 2).sum()
-    assert scores.frechet_distance(a, b) == pytest.approx(expected, rel=1e-12)
+    assert frechet.frechet_distance(a, b) == pytest.approx(expected, rel=1e-12)
 
 
 def test_frechet_of_general_covariances_in_the_plane():
@@ -78,37 +78,39 @@ def test_frechet_of_general_covariances_in_the_plane():
     root = np.sqrt(np.trace(a @ b) + 2 * np.sqrt(np.linalg.det(a @ b)))
     expected = 1 + 4 + np.trace(a) + np.trace(b) - 2 * root
     moments = exact_moments([0, 0], a), exact_moments([1, 2], b)
-    assert scores.frechet_distance(*moments) == pytest.approx(expected, rel=1e-12)
-    assert scores.frechet_distance(*moments[::-1]) == pytest.approx(expected, rel=1e-12)
+    assert frechet.frechet_distance(*moments) == pytest.approx(expected, rel=1e-12)
+    assert frechet.frechet_distance(*moments[::-1]) == pytest.approx(
+        expected, rel=1e-12
+    )
 
 
-def test_frechet_of_degenerate_covariances_keeps_its_digits():
+def test_frechet_of_degenerate_covariances_is_accurate():
     # Two lines at a right angle in 50 dimensions, and two parallel ones.
     e = np.eye(50)
     one, same, other = (
         exact_moments(np.zeros(50), scale**2 * np.outer(v, v))
         for scale, v in ((2.0, e[0]), (3.0, e[0]), (3.0, e[1]))
     )
-    assert scores.frechet_distance(one, same) == pytest.approx(1, abs=1e-12)
-    assert scores.frechet_distance(one, other) == pytest.approx(13, abs=1e-12)
+    assert frechet.frechet_distance(one, same) == pytest.approx(1, abs=1e-12)
+    assert frechet.frechet_distance(one, other) == pytest.approx(13, abs=1e-12)
 
 
 def test_frechet_with_fewer_samples_than_dimensions_is_zero_to_itself():
     x = 1000 * RNG(4).normal(size=(20, 64))
     moments = Moments.of(x)
     scale = np.trace(moments.covariance)
-    assert scores.frechet_distance(moments, moments) < 1e-12 * scale
+    assert frechet.frechet_distance(moments, moments) < 1e-12 * scale
     shifted = Moments.of(x + 1)
-    assert scores.frechet_distance(moments, shifted) == pytest.approx(
+    assert frechet.frechet_distance(moments, shifted) == pytest.approx(
         64, abs=1e-12 * scale
     )
 
 
-def test_frechet_refuses_what_has_no_covariance():
+def test_frechet_refuses_features_without_covariance():
     with pytest.raises(ValueError, match="1 features"):
-        scores.frechet_distance(Moments.of(np.ones((1, 2))), Moments.of(np.eye(2)))
+        frechet.frechet_distance(Moments.of(np.ones((1, 2))), Moments.of(np.eye(2)))
     with pytest.raises(ValueError, match="finite"):
-        scores.frechet_distance(
+        frechet.frechet_distance(
             Moments.of(np.full((3, 2), np.nan)), Moments.of(np.eye(2))
         )
 
@@ -116,43 +118,47 @@ def test_frechet_refuses_what_has_no_covariance():
 # --------------------------------------------------------------------- Inception score
 
 
-def test_the_score_of_sure_and_even_classes_is_their_number():
-    sure = np.tile(1e4 * np.eye(8), (5, 1))
-    assert scores.inception_score(sure, 5) == pytest.approx((8, 0))
-    assert scores.inception_score(np.zeros((40, 8)), 5) == pytest.approx((1, 0))
-    # One class alone, however sure.
-    assert scores.inception_score(np.tile(sure[:1], (40, 1)), 5) == pytest.approx(
+def test_the_score_of_certain_uniform_classes_is_their_number():
+    certain = np.tile(1e4 * np.eye(8), (5, 1))
+    assert inception_score.inception_score(certain, 5) == pytest.approx((8, 0))
+    assert inception_score.inception_score(np.zeros((40, 8)), 5) == pytest.approx(
         (1, 0)
     )
+    # A single class has score 1, however certain.
+    assert inception_score.inception_score(
+        np.tile(certain[:1], (40, 1)), 5
+    ) == pytest.approx((1, 0))
 
 
-def test_the_score_of_half_sure_classes_is_computed_by_hand():
-    # p(y|x) is (3/4, 1/4) or its mirror image; the mean is even.
+def test_the_score_of_uncertain_classes_is_computed_by_hand():
+    # p(y|x) is (3/4, 1/4) or its mirror image; the mean is uniform.
     logits = np.log(np.tile([[3.0, 1.0], [1.0, 3.0]], (10, 1)))
     expected = np.exp(0.75 * np.log(1.5) + 0.25 * np.log(0.5))
-    assert scores.inception_score(logits, 2) == pytest.approx((expected, 0))
+    assert inception_score.inception_score(logits, 2) == pytest.approx((expected, 0))
 
 
-def test_splits_are_consecutive_and_their_deviation_is_of_all():
+def test_splits_are_consecutive_and_their_variance_is_divided_by_n():
     # The first part has one class, the second two.
     eye = 1e4 * np.eye(2)
     logits = np.concatenate([np.tile(eye[:1], (10, 1)), np.tile(eye, (5, 1))])
-    assert scores.inception_score(logits, 2) == pytest.approx((1.5, 0.5))
-    assert scores.inception_score(logits, 1)[1] == 0
+    assert inception_score.inception_score(logits, 2) == pytest.approx((1.5, 0.5))
+    assert inception_score.inception_score(logits, 1)[1] == 0
 
 
-def test_a_streamed_score_is_that_of_the_whole():
+def test_a_score_of_batches_equals_the_score_of_all():
     logits = RNG(5).normal(size=(103, 7))
-    streamed = scores.SplitScore(103, 10)
+    streamed = inception_score.SplitScore(103, 10)
     for part in np.split(logits, [1, 9, 50]):
         streamed.update(part)
-    assert streamed.result() == pytest.approx(scores.inception_score(logits, 10))
-    short = scores.SplitScore(103, 10)
+    assert streamed.result() == pytest.approx(
+        inception_score.inception_score(logits, 10)
+    )
+    short = inception_score.SplitScore(103, 10)
     short.update(logits[:50])
-    with pytest.raises(ValueError, match="50 logits came where 103 were due"):
+    with pytest.raises(ValueError, match="50 logits were given, expected 103"):
         short.result()
     with pytest.raises(ValueError, match="cannot be split"):
-        scores.inception_score(logits[:9], 10)
+        inception_score.inception_score(logits[:9], 10)
 
 
 # --------------------------------------------------------------------- kernel distance
@@ -176,13 +182,13 @@ def test_squared_mmd_is_a_mean_over_pairs():
 
     between = np.mean([kernel(a, b) for a in x for b in y])
     expected = within(x) + within(y) - 2 * between
-    assert scores.squared_mmd(x, y) == pytest.approx(expected, rel=1e-12)
+    assert kernel_distance.squared_mmd(x, y) == pytest.approx(expected, rel=1e-12)
 
 
 def test_squared_mmd_is_unbiased_at_five_samples_and_the_biased_one_is_not():
     rng = RNG(7)
     draws = rng.normal(size=(4000, 2, 5, 4))
-    values = np.array([scores.squared_mmd(x, y) for x, y in draws])
+    values = np.array([kernel_distance.squared_mmd(x, y) for x, y in draws])
     error = values.std() / np.sqrt(len(values))
     assert abs(values.mean()) < 4 * error
     biased = np.mean([biased_mmd(x, y) for x, y in draws])
@@ -192,24 +198,26 @@ def test_squared_mmd_is_unbiased_at_five_samples_and_the_biased_one_is_not():
 def test_squared_mmd_of_constants_is_the_kernel_s_own_distance():
     # k(0,0) = 1, k(1,1) = 8, k(0,1) = 1 for vectors of ones.
     zeros, ones = np.zeros((4, 6)), np.ones((5, 6))
-    assert scores.squared_mmd(zeros, ones) == pytest.approx(7)
+    assert kernel_distance.squared_mmd(zeros, ones) == pytest.approx(7)
 
 
-def test_kernel_distance_says_how_small_its_subsets_became():
+def test_kernel_distance_reports_the_size_of_its_subsets():
     rng = RNG(8)
     x, y = rng.normal(size=(40, 3)), rng.normal(size=(60, 3)) + 1
-    found = scores.kernel_distance(x, y, subsets=7)
+    found = kernel_distance.kernel_distance(x, y, subsets=7)
     assert (found.subsets, found.size) == (7, 40)
-    assert scores.kernel_distance(x, y, size=20).size == 20
+    assert kernel_distance.kernel_distance(x, y, size=20).size == 20
     # Each subset of x is all of it.
-    assert found.mean == pytest.approx(scores.squared_mmd(x, y), rel=0.3)
+    assert found.mean == pytest.approx(kernel_distance.squared_mmd(x, y), rel=0.3)
     with pytest.raises(ValueError, match="2 or more"):
-        scores.kernel_distance(x[:1], y)
+        kernel_distance.kernel_distance(x[:1], y)
 
 
-def test_kernel_distance_is_decided_by_its_seed():
+def test_the_seed_determines_the_kernel_distance():
     x, y = RNG(9).normal(size=(2, 50, 3))
-    found = [scores.kernel_distance(x, y, 5, 10, seed).mean for seed in (0, 0, 1)]
+    found = [
+        kernel_distance.kernel_distance(x, y, 5, 10, seed).mean for seed in (0, 0, 1)
+    ]
     assert found[0] == found[1] != found[2]
 
 
@@ -245,40 +253,43 @@ def brute_force(real, fake, k_manifold=3, k_balls=5):
 
 @pytest.mark.parametrize("block", [4, 1024])
 def test_neighbours_agree_with_loops_over_pairs(monkeypatch, block):
-    monkeypatch.setattr(scores, "BLOCK", block)
+    monkeypatch.setattr(neighbours, "BLOCK", block)
     rng = RNG(10)
     real, fake = rng.normal(size=(18, 3)), rng.normal(size=(13, 3)) * 0.7 + 0.8
-    found = *scores.precision_recall(real, fake), *scores.density_coverage(real, fake)
+    found = (
+        *neighbours.precision_recall(real, fake),
+        *neighbours.density_coverage(real, fake),
+    )
     expected = brute_force(real, fake)
     assert found == pytest.approx(expected, abs=1e-12)
-    # Neither all nor none, or a mistake could hide.
+    # Values of 0 or 1 could hide a mistake.
     assert all(0 < value < 1 for value in found)
 
 
-def test_neighbours_of_far_sets_are_none():
+def test_distant_sets_have_no_neighbours():
     x = RNG(11).normal(size=(20, 2)) + 1e6
     far = x + 100
-    assert scores.precision_recall(x, far) == (0, 0)
-    assert scores.density_coverage(x, far) == (0, 0)
+    assert neighbours.precision_recall(x, far) == (0, 0)
+    assert neighbours.density_coverage(x, far) == (0, 0)
     with pytest.raises(ValueError, match="3 features have no 3 neighbours"):
-        scores.precision_recall(x, far[:3])
+        neighbours.precision_recall(x, far[:3])
     with pytest.raises(ValueError, match="5 features have no 5 neighbours"):
-        scores.density_coverage(x[:5], far)
+        neighbours.density_coverage(x[:5], far)
 
 
 def test_a_few_good_samples_are_precise_and_cover_little():
     rng = RNG(12)
     real = rng.normal(size=(200, 2))
     fake = 0.05 * rng.normal(size=(200, 2))
-    precision, recall = scores.precision_recall(real, fake)
-    density, coverage = scores.density_coverage(real, fake)
+    precision, recall = neighbours.precision_recall(real, fake)
+    density, coverage = neighbours.density_coverage(real, fake)
     assert precision > 0.9
     assert recall < 0.1
     assert density > 0.8
     assert coverage < 0.3
 
 
-# ------------------------------------------------------------ the protocol as a whole
+# ------------------------------------------------------------ all metrics of images
 
 
 @pytest.fixture(scope="module")
@@ -291,11 +302,11 @@ def digits():
 
 def everything(real, fake):
     real, fake = (v.reshape(len(v), -1) for v in (real, fake))
-    kernel = scores.kernel_distance(real, fake, subsets=20, size=200)
+    kernel = kernel_distance.kernel_distance(real, fake, subsets=20, size=200)
     return {
-        "frechet": scores.frechet_distance(Moments.of(real), Moments.of(fake)),
+        "frechet": frechet.frechet_distance(Moments.of(real), Moments.of(fake)),
         "kernel": kernel.mean,
-        "coverage": scores.density_coverage(real, fake)[1],
+        "coverage": neighbours.density_coverage(real, fake)[1],
     }
 
 
@@ -310,29 +321,29 @@ def blurred(images, times):
 def test_a_set_against_itself_is_perfect(digits):
     real = digits[0].reshape(700, -1)
     moments = Moments.of(real)
-    assert scores.frechet_distance(moments, moments) < 1e-9
-    assert scores.precision_recall(real, real) == (1, 1)
-    assert scores.density_coverage(real, real)[1] == 1
+    assert frechet.frechet_distance(moments, moments) < 1e-9
+    assert neighbours.precision_recall(real, real) == (1, 1)
+    assert neighbours.density_coverage(real, real)[1] == 1
 
 
 @pytest.mark.parametrize("spoil", ["noise", "blur"])
-def test_scores_grow_with_damage_and_real_halves_are_the_nearest(digits, spoil):
+def test_scores_grow_with_damage_and_are_least_between_real_halves(digits, spoil):
     real, other = digits
     noise = RNG(14).normal(size=other.shape)
     if spoil == "noise":
         series = [other + amount * noise for amount in (0, 1, 3, 6)]
     else:
         series = [blurred(other, times) for times in (0, 1, 2, 4)]
-    told = [everything(real, images) for images in series]
+    results = [everything(real, images) for images in series]
     for key, sign in (("frechet", 1), ("kernel", 1), ("coverage", -1)):
-        values = sign * np.array([t[key] for t in told])
+        values = sign * np.array([result[key] for result in results])
         assert (np.diff(values) > 0).all(), (key, values)
 
 
 def test_frechet_distance_falls_with_the_number_of_samples(digits):
     halves = [v.reshape(len(v), -1) for v in digits]
     found = [
-        scores.frechet_distance(*(Moments.of(half[:n]) for half in halves))
+        frechet.frechet_distance(*(Moments.of(half[:n]) for half in halves))
         for n in (80, 160, 320, 640)
     ]
     assert (np.diff(found) < 0).all()
@@ -340,12 +351,12 @@ def test_frechet_distance_falls_with_the_number_of_samples(digits):
     assert found[0] / found[2] == pytest.approx(4, rel=0.5)
 
 
-# --------------------------------------------------------------- torch-fidelity's own
+# -------------------------------------------------------------- against torch-fidelity
 
 
 @pytest.fixture(scope="module")
 def features():
-    """Like Inception's: 0 or more, many near it, more samples than dimensions."""
+    """As Inception's: 0 or more, many near 0, more samples than dimensions."""
     rng = RNG(15)
     real = np.maximum(gaussians(rng, 400, 48), 0)
     fake = np.maximum(gaussians(rng, 300, 48, shift=0.1), 0)
@@ -362,7 +373,7 @@ def test_frechet_distance_is_torch_fidelity_s(fidelity, features):
         for v in features
     ]
     expected = fidelity.fid.fid_statistics_to_metric(*statistics, verbose=False)
-    found = scores.frechet_distance(*(Moments.of(v) for v in features))
+    found = frechet.frechet_distance(*(Moments.of(v) for v in features))
     assert found == pytest.approx(expected[fidelity.fid.KEY_METRIC_FID], rel=1e-9)
 
 
@@ -375,7 +386,7 @@ def test_inception_score_is_torch_fidelity_s(fidelity):
     expected = fidelity.isc.isc_features_to_metric(
         torch.tensor(logits), splits=10, shuffle=False
     )
-    found = scores.inception_score(logits, 10)
+    found = inception_score.inception_score(logits, 10)
     assert found == pytest.approx(tuple(expected.values()), rel=1e-10)
 
 
@@ -386,24 +397,24 @@ def test_kernel_distance_is_torch_fidelity_s(fidelity, features):
 
     options = {"kid_subsets": 8, "kid_subset_size": 300, "verbose": False}
     real, fake = (v[:300].astype(np.float64) for v in features)
-    # With subsets of the whole sets chance plays no part.
+    # Subsets that are the whole sets have no randomness.
     expected = fidelity.kid.kid_features_to_metric(
         torch.tensor(real), torch.tensor(fake), **options
     )
-    found = scores.kernel_distance(real, fake, subsets=8, size=300)
+    found = kernel_distance.kernel_distance(real, fake, subsets=8, size=300)
     mean = expected[fidelity.kid.KEY_METRIC_KID_MEAN]
     assert found.mean == pytest.approx(mean, rel=1e-9)
-    # In subsets by different generators, to within what these vary.
+    # Random subsets agree to within their sampling error.
     options["kid_subset_size"] = 100
     options["kid_subsets"] = 50
     expected = fidelity.kid.kid_features_to_metric(
         torch.tensor(real), torch.tensor(fake), **options
     )
-    found = scores.kernel_distance(real, fake, subsets=50, size=100)
+    found = kernel_distance.kernel_distance(real, fake, subsets=50, size=100)
     names = (fidelity.kid.KEY_METRIC_KID_MEAN, fidelity.kid.KEY_METRIC_KID_STD)
-    mean, deviation = (expected[name] for name in names)
-    assert found.mean == pytest.approx(mean, abs=4 * deviation * np.sqrt(2 / 50))
-    assert found.std == pytest.approx(deviation, rel=0.5)
+    mean, std = (expected[name] for name in names)
+    assert found.mean == pytest.approx(mean, abs=4 * std * np.sqrt(2 / 50))
+    assert found.std == pytest.approx(std, rel=0.5)
 
 
 @pytest.mark.torch
@@ -413,7 +424,7 @@ def test_precision_and_recall_are_torch_fidelity_s(fidelity, features):
 
     real, fake = (torch.tensor(v, dtype=torch.float64) for v in features)
     expected = fidelity.prc.calculate_precision_recall_full(fake, real, 3)
-    found = scores.precision_recall(*features)
-    # A float32 mean there.
+    found = neighbours.precision_recall(*features)
+    # torch-fidelity takes a float32 mean.
     assert found == pytest.approx(expected, abs=1e-6)
     assert all(0 < value < 1 for value in found)

@@ -1,8 +1,9 @@
-"""Distances."""
+"""Distances of a run's samples: Wasserstein-1, modes, and the critic's estimate."""
 
 import dataclasses
 import functools
 import math
+from collections.abc import Mapping
 from functools import partial
 
 import jax
@@ -16,29 +17,21 @@ from wgan_jax.data.batches import to_float
 from wgan_jax.data.toys import toy_sample
 from wgan_jax.errors import UserError
 from wgan_jax.evaluation import table
-from wgan_jax.evaluation.images import (
-    check_finite,
-    heldout_estimates,
-    run_facts,
-)
-from wgan_jax.evaluation.table import Measure
+from wgan_jax.evaluation.table import Evaluation, Measure
 from wgan_jax.metrics import critic, mixtures, transport
-from wgan_jax.metrics.transport import mean_std
+from wgan_jax.metrics.metric import Metric
+from wgan_jax.metrics.transport import MeanStd, mean_std
 from wgan_jax.runs import restore, sampling
 
-PIXELS = "pixel distances are no measure of sample quality"
-
-
-ITSELF = "truth"
-
+PIXELS = "pixel distances do not measure sample quality"
 
 LABELS = {
     "wasserstein": "exact W1",
     "sliced_wasserstein": "sliced W1",
     "modes": "modes covered",
-    "high_quality": "share within 3 deviations",
-    "smallest_mode": "of the rarest mode",
-    "largest_mode": "of the commonest mode",
+    "high_quality": "share within 3 standard deviations",
+    "smallest_mode": "share of the rarest mode",
+    "largest_mode": "share of the most frequent mode",
     "heldout_estimate": "held-out estimate",
     "critic_estimate": "critic's estimate",
     "critic_mean_norm": "mean slope",
@@ -48,85 +41,146 @@ LABELS = {
 }
 
 
-def evaluate_points(config, spec, state, arguments, advance) -> dict[str, Measure]:
-    """The measures of a run on a 2-D distribution; advance() after each distance."""
-    name, num, repeats = config.data.source, arguments.num, arguments.repeats
-    generate = _generator(config, spec, state, arguments.raw)
+@dataclasses.dataclass(frozen=True)
+class EvaluationProtocol:
+    """The measurement of a run, the same for each of its checkpoints."""
+
+    num: int
+    """Samples on each side of a distance."""
+    repeats: int
+    """Independent sets of samples."""
+    seed: int
+    raw: bool
+    """Use the weights of the last step even where the run has averaged ones."""
+    metrics: Mapping[str, Metric] = dataclasses.field(default_factory=dict)
+    """Metrics of images by name; this field and those below apply to images only."""
+    batch_stats: bool = False
+    """Sample by the statistics of each batch; see `images.make_generated_batches`."""
+    reference: str = "train"
+    """train or heldout: the images that the samples are compared with."""
+
+
+def evaluate_distances(run, checkpoint, protocol: EvaluationProtocol) -> Evaluation:
+    """The distances of a run's samples from the truth or from held-out samples.
+
+    Raises UserError where there is no such run or checkpoint, or nothing held out.
+    """
+    config, spec, state = restore.restore_run(run, checkpoint)
+    restore.check_finite(run, state)
+    measure = _measure_toy
+    if not config.data.is_toy:
+        dataset = stream.load(config)
+        if not len(dataset.heldout):
+            raise UserError(
+                f"{run} was trained with data.heldout={config.data.heldout} and has no "
+                "held-out samples to evaluate on: train a run with data.heldout above 0"
+            )
+        num = min(protocol.num, len(dataset.heldout), len(dataset.train))
+        protocol = dataclasses.replace(protocol, num=num)
+        measure = partial(_measure_data, dataset=dataset)
+    functions = _distance_functions(config.data, protocol.seed)
+    total = (2 * len(functions) + _has_critic(config)) * protocol.repeats
+    with Progress(transient=True) as progress:
+        advance = partial(progress.advance, progress.add_task("measuring", total=total))
+        functions = {k: _counted(f, advance) for k, f in functions.items()}
+        measures = measure(config, spec, state, protocol, functions, advance=advance)
+    facts = run_facts(run, config, state, protocol) | {
+        "samples": protocol.num,
+        "repeats": protocol.repeats,
+    }
+    lines = [
+        f"{run}, step {facts['step']}, {facts['weights']} weights",
+        f"{protocol.repeats} x {protocol.num} samples, mean +- standard deviation",
+        *table.format_table(measures, LABELS),
+    ]
+    if not config.data.is_points:
+        facts["note"] = PIXELS
+        lines.append(PIXELS)
+    return Evaluation(facts, measures, lines)
+
+
+def run_facts(run, config, state, protocol: EvaluationProtocol) -> dict:
+    """The run, its step and weights, and the seeds, for JSON."""
+    averaged = state.ema is not None and not protocol.raw
+    return {
+        "run": str(run),
+        "source": config.data.name or config.data.source,
+        "step": int(state.step),
+        "weights": "averaged" if averaged else "raw",
+        "seed": protocol.seed,
+        "training_seed": config.run.seed,
+    }
+
+
+def heldout_estimates(spec, state, real, seeds, raw: bool = False) -> MeanStd:
+    """`steps.heldout_estimate` of a state on real float [n, ...], over noise seeds."""
+    params, stats = sampling.weights(state, raw)
+    generator = dataclasses.replace(state.generator, params=params, stats=stats)
+    state = dataclasses.replace(state, generator=generator)
+    estimate = jax.jit(partial(steps.heldout_estimate, spec=spec))
+    return mean_std([float(estimate(state, real, jax.random.key(s))) for s in seeds])
+
+
+def _measure_toy(config, spec, state, protocol, functions, advance):
+    name, num = config.data.source, protocol.num
+    generate = _generator(config, spec, state, protocol.raw)
 
     def draw(seed, n):
         return np.asarray(toy_sample(name, jax.random.key(seed), n))
 
-    sliced = partial(transport.sliced_wasserstein, seed=arguments.seed)
-    found = {}
-    for key, distance in (
-        ("wasserstein", transport.wasserstein_1),
-        ("sliced_wasserstein", sliced),
-    ):
-        distance = _counted(distance, advance)
-        there = transport.distance_to_truth(
-            generate, draw, num, repeats, arguments.seed, distance
-        )
-        found[key] = Measure(there.distance, there.floor, ITSELF, there.ratio)
-    seeds = transport.pair_seeds(arguments.seed, repeats).tolist()
+    measures = _distances(functions, generate, draw, draw, "truth", protocol)
+    seeds = transport.pair_seeds(protocol.seed, protocol.repeats).tolist()
     pairs = [(draw(b, num), generate(a, num)) for a, b in seeds]
     if name in mixtures.MIXTURES:
-        found |= _modes(name, pairs)
+        measures |= _modes(name, pairs)
     if _has_critic(config):
-        told = _critic(spec, state, pairs, arguments.seed, advance)
-        exact = found["wasserstein"].value
+        measures |= _critic_measures(spec, state, pairs, protocol.seed, advance)
+        exact = measures["wasserstein"].value
         for key in ("critic_calibrated", "critic_lower_bound_on_points"):
-            value = told[key].value
-            told[key] = Measure(value, exact, "exact W1", value.mean / exact.mean)
-        found |= told
-    return found
+            value = measures[key].value
+            ratio = value.mean / exact.mean
+            measures[key] = Measure(value, exact, "exact W1", ratio)
+    return measures
 
 
-def evaluate_data(
-    config, spec, state, arguments, samples, advance
-) -> dict[str, Measure]:
-    """The measures of a run on images or vectors; advance() after each distance.
-
-    Always on the same held-out samples, so that the spread is that of the noise, and of
-    the training samples drawn for the reference.
-    """
-    num, repeats = arguments.num, arguments.repeats
-    heldout = samples.heldout[:num]
-    generate = _generator(config, spec, state, arguments.raw)
+def _measure_data(config, spec, state, protocol, functions, dataset, advance):
+    num, seed = protocol.num, protocol.seed
+    # The same held-out samples in each repeat: the standard deviation is that of the
+    # noise, and of the training samples drawn for the reference.
+    heldout = dataset.heldout[:num]
 
     def draw_train(seed, n):
-        order = np.random.default_rng(seed).permutation(len(samples.train))
-        return samples.train[order[:n]]
+        order = np.random.default_rng(seed).permutation(len(dataset.train))
+        return dataset.train[order[:n]]
 
-    def sliced(x, y):
-        if not config.data.is_points:
-            x, y = (v.reshape(len(v), -1) / 255 for v in (x, y))
-        return transport.sliced_wasserstein(x, y, arguments.seed)
-
-    found, measures = {}, {"sliced_wasserstein": sliced}
-    if config.data.is_points:
-        measures = {"wasserstein": transport.wasserstein_1} | measures
-    for name, distance in measures.items():
-        value, floor = (
-            transport.distances(
-                draw,
-                lambda seed, n: heldout,
-                *(num, repeats, arguments.seed, _counted(distance, advance)),
-            )
-            for draw in (generate, draw_train)
-        )
-        ratio = value.mean / floor.mean if floor.mean else math.inf
-        found[name] = Measure(value, floor, "training set", ratio)
+    measures = _distances(
+        functions,
+        _generator(config, spec, state, protocol.raw),
+        draw_train,
+        lambda seed, n: heldout,
+        "training set",
+        protocol,
+    )
     if not _has_critic(config):
-        return found
-    key = jax.random.key(arguments.seed)
-    real = np.asarray(to_float(heldout, config.data, key))
-    seeds = transport.pair_seeds(arguments.seed, repeats)[:, 0].tolist()
-    estimates = heldout_estimates(spec, state, real, seeds, arguments.raw)
-    found["heldout_estimate"] = Measure(estimates)
-    params, stats = sampling.weights(state, arguments.raw)
-    floats = _floats(spec, params, stats)
-    pairs = ((real, floats(sampling.noise(seed, num, spec.z_dim))) for seed in seeds)
-    return found | _critic(spec, state, pairs, arguments.seed, advance)
+        return measures
+    real = np.asarray(to_float(heldout, config.data, jax.random.key(seed)))
+    seeds = transport.pair_seeds(seed, protocol.repeats)[:, 0].tolist()
+    estimates = heldout_estimates(spec, state, real, seeds, protocol.raw)
+    measures["heldout_estimate"] = Measure(estimates)
+    generate = _float_generator(spec, *sampling.weights(state, protocol.raw))
+    pairs = ((real, generate(sampling.noise(s, num, spec.z_dim))) for s in seeds)
+    return measures | _critic_measures(spec, state, pairs, seed, advance)
+
+
+def _distance_functions(data_config, seed):
+    def sliced(x, y):
+        if not data_config.is_points:
+            x, y = (v.reshape(len(v), -1) / 255 for v in (x, y))
+        return transport.sliced_wasserstein(x, y, seed)
+
+    if not data_config.is_points:
+        return {"sliced_wasserstein": sliced}
+    return {"wasserstein": transport.wasserstein_1, "sliced_wasserstein": sliced}
 
 
 def _counted(distance, advance):
@@ -138,12 +192,32 @@ def _counted(distance, advance):
     return measure
 
 
+def _distances(functions, generate, draw_reference, draw_real, reference_is, protocol):
+    """Distances of generated and of reference samples from the real ones."""
+    measures = {}
+    for key, distance in functions.items():
+        value, floor = (
+            transport.distances(
+                draw,
+                draw_real,
+                protocol.num,
+                protocol.repeats,
+                protocol.seed,
+                distance,
+            )
+            for draw in (generate, draw_reference)
+        )
+        ratio = value.mean / floor.mean if floor.mean else math.inf
+        measures[key] = Measure(value, floor, reference_is, ratio)
+    return measures
+
+
 def _modes(name, pairs):
     def both(measure):
         real, fake = (
             mean_std([measure(x, name) for x in side]) for side in zip(*pairs)
         )
-        return Measure(fake, real, ITSELF)
+        return Measure(fake, real, "truth")
 
     return {
         "modes": both(mixtures.modes_covered),
@@ -154,29 +228,35 @@ def _modes(name, pairs):
 
 
 def _has_critic(config):
-    # Other critics estimate other divergences, for which a slope means nothing.
+    # Other critics estimate other divergences, which have no slope to calibrate by.
     return config.objective.kind == "wgan"
 
 
-def _critic(spec, state, pairs, seed, advance):
+def _critic_measures(spec, state, pairs, seed, advance):
     def score(params, stats, x):
-        # By running statistics: a slope needs samples that stand alone.
+        # Running statistics: a slope needs independent samples.
         return spec.critic.apply(params, stats, x, False)[0]
 
     score = Partial(score, state.critic.params, state.critic.stats)
-    told = []
+    estimates = []
     for real, fake in pairs:
-        told.append(critic.measure(score, real, fake, seed))
+        estimates.append(critic.measure(score, real, fake, seed))
         advance()
-    names = ("estimate", "mean_norm", "largest_norm", "calibrated")
+    names = (
+        "estimate",
+        "mean_norm",
+        "largest_norm",
+        "calibrated",
+        "lower_bound_on_points",
+    )
     return {
-        f"critic_{name}": Measure(mean_std([getattr(t, name) for t in told]))
-        for name in (*names, "lower_bound_on_points")
+        f"critic_{name}": Measure(mean_std([getattr(e, name) for e in estimates]))
+        for name in names
     }
 
 
 def _generator(config, spec, state, raw):
-    """generate(seed, n): samples as the sample command draws them, each drawn once."""
+    """generate(seed, n) -> the samples of `python -m wgan_jax.sample`, cached."""
     sampler, weights = sampling.make_sampler(config, spec), sampling.weights(state, raw)
 
     @functools.cache
@@ -186,54 +266,18 @@ def _generator(config, spec, state, raw):
     return generate
 
 
-def _floats(spec, params, stats, size=250):
-    """floats(z): images as the critic sees them, not rounded to 8 bits."""
+def _float_generator(spec, params, stats, size=250):
+    """generate(z) -> samples as the critic sees them, not rounded to 8 bits."""
 
     @jax.jit
     def apply(params, stats, z, labels):
         return steps.generate(spec, params, stats, z, labels, train=False)[0]
 
-    def floats(z):
-        # Classes in turn, as samples are drawn.
+    def generate(z):
+        # Cyclic classes, as `sampling.make_sampler` draws them.
         labels = np.arange(len(z), dtype=np.int32) % max(spec.classes, 1)
         cuts = range(size, len(z), size)
         pairs = zip(np.split(z, cuts), np.split(labels, cuts), strict=True)
         return np.concatenate([apply(params, stats, *pair) for pair in pairs])
 
-    return floats
-
-
-def measure(arguments) -> tuple[dict, dict, dict]:
-    """Facts, measures and additional JSON of a run; prints the table."""
-    config, spec, state = restore.restore_run(arguments.run, arguments.checkpoint)
-    check_finite(arguments.run, state)
-    evaluate, distances = evaluate_points, 4
-    if not config.data.is_toy:
-        samples = stream.load(config)
-        if not len(samples.heldout):
-            raise UserError(
-                f"data.heldout={config.data.heldout} of {arguments.run} keeps no "
-                "samples to evaluate on: train a run that holds some back"
-            )
-        num = min(arguments.num, len(samples.heldout), len(samples.train))
-        arguments = dataclasses.replace(arguments, num=num)
-        evaluate = partial(evaluate_data, samples=samples)
-        distances = 4 if config.data.is_points else 2
-    total = (distances + _has_critic(config)) * arguments.repeats
-    with Progress(transient=True) as progress:
-        task = progress.add_task("measuring", total=total)
-        found = evaluate(
-            config, spec, state, arguments, advance=lambda: progress.advance(task)
-        )
-    facts = run_facts(config, state, arguments) | {
-        "samples": arguments.num,
-        "repeats": arguments.repeats,
-    }
-    if not config.data.is_points:
-        facts["note"] = PIXELS
-    print(f"{facts['run']}, step {facts['step']}, {facts['weights']} weights")
-    print(f"{facts['repeats']} x {facts['samples']} samples, mean +- deviation")
-    print(*table.format_table(found, LABELS), sep="\n")
-    if "note" in facts:
-        print(facts["note"])
-    return facts, found, {}
+    return generate

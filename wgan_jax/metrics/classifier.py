@@ -1,12 +1,12 @@
 """Features for small images: a classifier trained on the data set's own labels.
 
-Inception knows nothing of digits at 28x28; a network that reads them does. Its numbers
-compare runs on the same data set and with no published ones.
+Inception's features do not describe digits of 28x28 pixels; those of a network that
+classifies digits do. Its numbers compare runs on the same data set only, never with
+published numbers.
 """
 
 import contextlib
 import hashlib
-import os
 from functools import partial
 
 import jax
@@ -16,11 +16,10 @@ import optax
 from rich.progress import Progress
 
 from wgan_jax.errors import UserError
-from wgan_jax.files import cache_directory
+from wgan_jax.files import cache_directory, save_npz
 from wgan_jax.nn import conv
 
-# Part of the name under which what was trained is kept: a change of anything below that
-# shapes it must change this.
+# Part of the cache key: increment it with any change below that affects the result.
 VERSION = 1
 FEATURES = 64
 WIDTHS = (16, 32, 64)
@@ -51,65 +50,68 @@ def load(
     images,
     labels,
     name: str = "the data",
-    typed: str = "--features classifier",
+    option: str = "--features classifier",
     seed: int = 0,
     report=print,
 ) -> list:
-    """Parameters for `features`, trained on images and labels once and then kept.
+    """Parameters for `features`, trained once and cached in the cache directory.
 
-    images: uint8 [n, h, w, c]; labels: whole numbers [n]. What is trained is a function
-    of both, the seed and VERSION, under whose hash it lies in the cache directory.
-    Raises UserError without labels, with only one, or with images below 8 pixels; name,
-    of the data, and typed, what asks for the classifier, are for its sentence.
+    images: uint8 [n, h, w, c]; labels: integers [n]. The cache key is a hash of both,
+    the seed and VERSION. Raises UserError without labels, with a single class, or for
+    images below 8 pixels; name, of the data, and option, which requests the classifier,
+    appear in its message.
     """
     if labels is None:
-        raise UserError(
-            f"{typed} needs labels, which {name} has none of: take inception"
-        )
+        raise UserError(f"{option} needs labels and {name} has none: take inception")
     classes = np.unique(labels)
     if len(classes) < 2:
         raise UserError(
-            f"{typed} needs images of two labels or more, and {name} has one, "
+            f"{option} needs images of two classes or more and {name} has only class "
             f"{classes[0]}: take inception"
         )
     if min(images.shape[1:3]) < 2 ** len(WIDTHS):
         raise UserError(
-            f"{typed} needs images of 8 pixels or more each way, and those of {name} "
-            f"have {min(images.shape[1:3])}: take inception"
+            f"{option} needs images of 8x8 pixels or more and those of {name} have "
+            f"{images.shape[1]}x{images.shape[2]}: take inception"
         )
     facts = f"{VERSION} {STEPS} {EPOCHS} {seed} {images.shape} {labels.dtype}".encode()
     digest = hashlib.sha256(facts)
     for array in (images, labels):
         digest.update(np.ascontiguousarray(array))
     path = cache_directory() / f"classifier-{digest.hexdigest()[:24]}.npz"
-    # Whatever is missing, cut off or foreign is trained again.
+    # A missing, damaged or foreign file is replaced.
     with contextlib.suppress(Exception), path.open("rb") as opened:
         file = np.load(opened, allow_pickle=False)
         arrays = [jnp.asarray(file[str(i)]) for i in range(2 * len(WIDTHS) + 4)]
         return list(zip(arrays[::2], arrays[1::2], strict=True))
     params = train(images, np.searchsorted(classes, labels), len(classes), seed)
-    _keep(path, params, report)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {str(i): np.asarray(p) for i, p in enumerate(sum(params, ()))}
+        save_npz(path, **arrays)
+    except OSError as error:
+        report(f"the classifier is not cached: {error}")
     return params
 
 
 def accuracy(params, images, labels, classes) -> float:
     """Share of images [n, h, w, c] whose largest logit is that of their label.
 
-    classes: the different labels trained on, in order.
+    classes: the distinct labels of the training images, ascending.
     """
-    told = [
+    predicted = [
         np.asarray(_logits(params, images[start : start + 1000])).argmax(1)
         for start in range(0, len(images), 1000)
     ]
-    return float((classes[np.concatenate(told)] == labels).mean())
+    return float((classes[np.concatenate(predicted)] == labels).mean())
 
 
 def train(images, targets, classes: int, seed: int = 0) -> list:
-    """Parameters that read uint8 images [n, h, w, c] as targets [n] below `classes`.
+    """Parameters that classify uint8 images [n, h, w, c] as targets [n] < `classes`.
 
-    STEPS batches, or EPOCHS where these are fewer, without replacement in each epoch,
-    of cross-entropy under Adam with a rate that falls to zero along a cosine. Shows its
-    progress.
+    Adam minimises the cross-entropy, its learning rate falling to zero along a cosine,
+    for STEPS batches or EPOCHS epochs, whichever is less. Epochs draw without
+    replacement. Shows a progress bar.
     """
     size = min(BATCH, len(images))
     batches = len(images) // size
@@ -157,7 +159,7 @@ _logits = jax.jit(lambda params, images: features(params, images)[1])
 
 
 def _init(key, shape, classes):
-    """Pairs (kernel, bias): uniform with the variance 2 / fan in, and zeros."""
+    """Pairs (kernel, bias): uniform of variance 2 / fan-in, and zeros."""
     height, width, channels = shape[1:]
     shapes = []
     for features_out in WIDTHS:
@@ -167,16 +169,3 @@ def _init(key, shape, classes):
     initial = jax.nn.initializers.he_uniform()
     keys = jax.random.split(key, len(shapes))
     return [(initial(k, s), jnp.zeros(s[-1])) for k, s in zip(keys, shapes)]
-
-
-def _keep(path, params, report):
-    arrays = {str(i): np.asarray(p) for i, p in enumerate(sum(params, ()))}
-    temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npz")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(temporary, **arrays)
-        temporary.replace(path)
-    except OSError as error:
-        report(f"the classifier is not kept for the next time: {error}")
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What a critic says of the distance between two samples, and how far to trust it."""
+"""A critic's estimate of the distance between two samples, and its slopes."""
 
 import dataclasses
 import math
@@ -36,21 +36,22 @@ class CriticEstimate:
 def measure(score: Callable, real, fake, seed: int = 0, size: int = 250):
     """The `CriticEstimate` of a critic on independent samples, both float [n, ...].
 
-    score: function from [n, ...] to [n] that treats each sample alone; as a
-    jax.tree_util.Partial over its weights it is compiled once for all of them. Norms
-    are taken at the n points epsilon real + (1 - epsilon) fake, epsilon ~ U[0, 1],
-    where the penalty of Gulrajani et al. acts. size: samples in one pass.
+    score: function from [n, ...] to [n] that treats samples independently; as a
+    jax.tree_util.Partial over its weights it is compiled once. Norms are taken at the n
+    points epsilon real + (1 - epsilon) fake, epsilon ~ U[0, 1], where the penalty of
+    Gulrajani et al. acts. size: samples in one pass. Raises ValueError for samples of
+    unequal number.
 
     By Kantorovich and Rubinstein (eq. 2 of Arjovsky et al.) estimate / L is at most W1
-    for the critic's Lipschitz constant L. `calibrated` divides by the mean norm, so
-    that the critic's scale drops out; it is W1 exactly where the critic is a multiple
-    of an optimal potential whose slope is 1 at all points between the samples (the rays
-    of the optimal plan fill them, as between a sample and its translation), and is no
-    bound elsewhere. Dividing by the largest slope anywhere, which is L, would give a
-    lower bound of W1: `lower_bound_on_points` divides by the largest that was met.
+    for the critic's Lipschitz constant L. `calibrated` divides by the mean norm, which
+    removes the critic's scale. It equals W1 exactly where the critic is a multiple of
+    an optimal potential whose slope is 1 at all points between the samples (as between
+    a sample and its translation), and is not a bound elsewhere. Division by L, the
+    largest slope anywhere, would give a lower bound of W1: `lower_bound_on_points`
+    divides by the largest slope of the n points.
     """
     if len(real) != len(fake):
-        raise ValueError(f"{len(real)} real and {len(fake)} fake samples: not paired")
+        raise ValueError(f"{len(real)} real and {len(fake)} fake samples must be pairs")
     if not isinstance(score, Partial):
         score = Partial(score)
     epsilon = np.random.default_rng(seed).uniform(size=len(real)).astype(real.dtype)
@@ -76,5 +77,5 @@ def _measure_batch(score, real, fake, epsilon):
 
 
 def _ratio(estimate, norm):
-    # A critic that is flat everywhere tells nothing.
+    # A constant critic has no scale to divide by.
     return estimate / norm if norm > 0 else math.nan

@@ -24,7 +24,7 @@ def kullback_leibler(p, q) -> float:
     some = p > 0
     if (q[some] == 0).any():
         return math.inf
-    # Logarithms apart: the quotient of a tiny q would overflow.
+    # A difference of logarithms: the quotient overflows for a tiny q.
     return float((p[some] * (np.log(p[some]) - np.log(q[some]))).sum())
 
 
@@ -32,19 +32,19 @@ def jensen_shannon(p, q) -> float:
     """JS of two arrays of probabilities."""
     p, q = _probabilities(p, q)
     total = 0.0
-    for own, other in ((p, q), (q, p)):
-        some = own > 0
-        own, both = own[some], (own + other)[some]
-        total += (own * (np.log(both) - np.log(own))).sum()
+    for one, other in ((p, q), (q, p)):
+        some = one > 0
+        density, both = one[some], (one + other)[some]
+        total += (density * (np.log(both) - np.log(density))).sum()
     return max(float(math.log(2) - total / 2), 0.0)
 
 
 def histogram(samples, edges) -> np.ndarray:
     """Shares of samples [n] or [n, d] in the cells between `edges`, flat, sum 1.
 
-    edges: an increasing array for [n], a sequence of d of them for [n, d]. A last cell
-    more has the share that lies outside of all. Divergences of histograms of samples
-    are biased upwards where cells are many and samples few.
+    edges: an increasing array for [n], a sequence of d of them for [n, d]. One more
+    cell, the last, has the share outside of all others. Divergences of histograms are
+    biased upwards where there are many cells and few samples.
     """
     samples = np.asarray(samples, np.float64)
     if samples.ndim == 1:
@@ -76,10 +76,10 @@ class Gaussian:
 
 
 def gaussian_total_variation(p: Gaussian, q: Gaussian) -> float:
-    """TV of two Gaussians, from where their densities cross.
+    """TV of two Gaussians, from the points where their densities cross.
 
-    erf(|d| / (2 sqrt(2) s)) for equal deviations s and means d apart; otherwise the
-    narrower density is the larger one between the two roots of a quadratic.
+    erf(|d| / (2 sqrt(2) s)) for equal standard deviations s and means d apart;
+    otherwise the narrower density is the larger between the two roots of a quadratic.
     """
     narrow, wide = sorted((p, q), key=lambda g: g.std)
     d = wide.mean - narrow.mean
@@ -90,7 +90,7 @@ def gaussian_total_variation(p: Gaussian, q: Gaussian) -> float:
     a = (t - s) * (t + s) / (s * t) ** 2
     b = d / t**2
     c = -((d / t) ** 2) - 2 * math.log(t / s)
-    # c < 0 < a, so one root is positive and one negative, and neither is a difference
+    # c < 0 < a: the roots have opposite signs, and neither loses digits to a difference
     # of nearly equal numbers.
     far = -(b + math.copysign(math.sqrt(b * b - a * c), b))
     low, high = sorted((far / a, c / far))
@@ -109,8 +109,8 @@ def gaussian_kullback_leibler(p: Gaussian, q: Gaussian) -> float:
 def gaussian_jensen_shannon(p: Gaussian, q: Gaussian) -> float:
     """JS of two Gaussians by quadrature, to 1e-12.
 
-    It has no closed form. Gauss-Legendre panels of half a deviation of either one,
-    within 12 deviations of its mean, resolve both densities however they lie.
+    There is no closed form. Gauss-Legendre panels of half a standard deviation of each,
+    within 12 standard deviations of its mean, resolve both densities.
     """
     steps = np.arange(-12, 12.5, 0.5)
     edges = np.unique([g.mean + steps * g.std for g in (p, q)])
@@ -127,7 +127,7 @@ def gaussian_jensen_shannon(p: Gaussian, q: Gaussian) -> float:
 def parallel_lines(theta: float) -> dict[str, float]:
     """Example 1 of Arjovsky et al.: {0} x U[0, 1] against {theta} x U[0, 1].
 
-    Only W1 = |theta| tells how far apart the lines are: the divergences jump at 0.
+    Only W1 = |theta| measures the distance of the lines: the divergences jump at 0.
     """
     apart = theta != 0
     return {

@@ -1,53 +1,75 @@
-"""What a network makes of images, in one pass over them and in constant memory."""
+"""Features of images: extractors, and one pass over images in constant memory."""
 
 import contextlib
 import dataclasses
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 import jax
 import numpy as np
 
+from wgan_jax.config import Config
 from wgan_jax.data.dataset import Dataset
 from wgan_jax.data.readers import LazyImages
-from wgan_jax.files import cache_directory
+from wgan_jax.files import cache_directory, save_npz
 from wgan_jax.metrics import classifier
-from wgan_jax.metrics.scores import Moments, SplitScore
+from wgan_jax.metrics.frechet import Moments
+from wgan_jax.metrics.inception_score import SplitScore
+from wgan_jax.metrics.metric import Metric, Number
 
-# Images in one call of a network, and those that share statistics under --batch-stats,
-# as the code of both papers samples.
+# Images in one call of a network, and images that share statistics under --batch-stats,
+# as the papers' code samples.
 BATCH = 100
 SPLITS = 10
 
 
 @dataclasses.dataclass(frozen=True)
 class Extractor:
-    """A feature function, and what numbers made with it are called by."""
+    """A feature function and the names of the metrics computed with it.
+
+    Only Inception's features give metrics their published names.
+    """
 
     name: str
-    """inception, classifier, or a name of your own: it is part of every metric's."""
+    """inception, classifier, or any other name."""
     dimension: int
     apply: Callable
     """apply(images uint8 [n, h, w, c]) -> (features [n, dimension], logits [n, k] or
     None)."""
     identity: str = ""
-    """What changes with its weights; empty keeps no features in the cache directory."""
+    """Hash of the weights; empty disables the cache of features."""
+
+    def metric_key(self, number: Number) -> str:
+        """The key of a metric's number in JSON."""
+        if self.name == "inception":
+            return number.published_key or number.key
+        return f"{self.name}_{number.key}"
+
+    def metric_label(self, number: Number) -> str:
+        """The label of a metric's number in tables."""
+        if self.name == "inception":
+            return number.published_label or number.label
+        return f"{self.name} {number.label}"
+
+    def metric_labels(self, metrics: Mapping[str, Metric]) -> dict[str, str]:
+        """{key: label} of all numbers of the metrics."""
+        numbers = (n for metric in metrics.values() for n in metric.numbers)
+        return {self.metric_key(n): self.metric_label(n) for n in numbers}
 
 
 @dataclasses.dataclass(frozen=True)
 class Features:
-    """What is left of images [n, ...] when a network has seen them."""
+    """Statistics of the features of a set of images."""
 
     moments: Moments
     first: Moments
-    """Of the first images, as many as were asked for."""
+    """Of the first images only; see `extract`."""
     score: tuple[float, float] | None
-    """See `scores.inception_score`; None without logits or with fewer than 10."""
+    """See `inception_score`; None without logits or for fewer than 10 images."""
     rows: np.ndarray | None = None
-    """float32 [n, d], where they were asked for."""
+    """The features themselves, float32 [n, d]; see `extract`."""
 
     @property
     def count(self) -> int:
@@ -60,15 +82,16 @@ def extract(
     batches: Iterable[np.ndarray],
     count: int,
     *,
-    keep: bool = False,
+    keep_rows: bool = False,
     first: int = 0,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Features:
-    """Features of `count` images that come in batches, uint8 [n, h, w, c].
+    """Features of `count` images that arrive in batches, uint8 [n, h, w, c].
 
-    keep: also the features themselves; first: also the moments of so many of the first;
-    advance(n) is told of every n images done. Batches smaller than the first are filled
-    up, so that the network is compiled once. Raises ValueError for another count.
+    keep_rows: also return the features themselves. first: also compute the moments of
+    that many images from the first on. advance(n) is called after every n images.
+    Batches smaller than the first are padded, so that the network is compiled once.
+    Raises ValueError for any other number of images.
     """
     head = tail = Moments.none(extractor.dimension)
     score = SplitScore(count, SPLITS) if count >= SPLITS else None
@@ -86,17 +109,17 @@ def extract(
             score = None
         elif score:
             score.update(np.asarray(logits)[: len(images)])
-        if keep:
+        if keep_rows:
             rows.append(features.astype(np.float32))
         seen += len(images)
         advance(len(images))
     if seen != count:
-        raise ValueError(f"{seen} images came where {count} were due")
+        raise ValueError(f"{seen} images were given, expected {count}")
     return Features(
         moments=head.merge(tail),
         first=head,
         score=score.result() if score else None,
-        rows=np.concatenate(rows) if keep else None,
+        rows=np.concatenate(rows) if keep_rows else None,
     )
 
 
@@ -104,21 +127,23 @@ def extract_array(
     extractor: Extractor,
     images: np.ndarray | LazyImages,
     *,
-    keep: bool = False,
+    keep_rows: bool = False,
     facts: dict | None = None,
     advance: Callable[[int], None] = lambda done: None,
     report: Callable[[str], None] = print,
 ) -> Features:
-    """`extract` of uint8 images [n, h, w, c], kept in the cache directory.
+    """`extract` of uint8 images [n, h, w, c], cached in the cache directory.
 
-    Under the hash of the images and the extractor's name and identity. facts: how the
-    images came to be, such as the method of their resize, stored beside. Images that
-    are read by slices (`readers.Images`) have an identity in the place of that hash.
+    The cache key is a hash of the images and of the extractor's name and identity;
+    `LazyImages` are hashed by their own identity. facts: stored with the features, such
+    as the resize method of the images.
     """
     batches = (images[i : i + BATCH] for i in range(0, len(images), BATCH))
-    again = partial(extract, extractor, batches, len(images), keep=keep)
+    compute = partial(
+        extract, extractor, batches, len(images), keep_rows=keep_rows, advance=advance
+    )
     if not extractor.identity:
-        return again(advance=advance)
+        return compute()
     about = f"{extractor.name} {extractor.identity} {SPLITS} {images.shape}".encode()
     digest = hashlib.sha256(about)
     if isinstance(images, LazyImages):
@@ -126,46 +151,44 @@ def extract_array(
     else:
         digest.update(np.ascontiguousarray(images))
     path = cache_directory() / f"features-{digest.hexdigest()[:24]}.npz"
-    # Whatever is missing, cut off or foreign is made again.
-    with contextlib.suppress(Exception), path.open("rb") as opened:
-        return _read(np.load(opened, allow_pickle=False), keep)
-    found = again(advance=advance)
-    told = {"extractor": extractor.name, "identity": extractor.identity}
-    _write(path, found, told | (facts or {}), report)
-    return found
+    # A missing, damaged or foreign file is computed again.
+    with contextlib.suppress(Exception), path.open("rb") as file:
+        return _read(np.load(file, allow_pickle=False), keep_rows)
+    features = compute()
+    facts = {"extractor": extractor.name, "identity": extractor.identity} | (
+        facts or {}
+    )
+    try:
+        _write(path, features, facts)
+    except OSError as error:
+        report(f"features are not cached: {error}")
+    return features
 
 
-def _read(file, keep):
+def _read(file, keep_rows):
     moments = Moments(int(file["count"]), file["mean"], file["scatter"])
-    rows = file["rows"] if keep else None
+    rows = file["rows"] if keep_rows else None
     score = tuple(file["score"].tolist()) or None
     return Features(moments, Moments.none(len(moments.mean)), score, rows)
 
 
-def _write(path, found, facts, report):
-    arrays = {} if found.rows is None else {"rows": found.rows}
-    arrays |= dataclasses.asdict(found.moments)
-    temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npz")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        score, facts = np.array(found.score or ()), json.dumps(facts)
-        np.savez(temporary, **arrays, score=score, facts=facts)
-        temporary.replace(path)
-    except OSError as error:
-        report(f"features are not kept for the next time: {error}")
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+def _write(path, features, facts):
+    arrays = {} if features.rows is None else {"rows": features.rows}
+    arrays |= dataclasses.asdict(features.moments)
+    arrays |= {"score": np.array(features.score or ()), "facts": json.dumps(facts)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_npz(path, **arrays)
 
 
 # -------------------------------------------------------------------------- extractors
 
 
 def inception_extractor(path: str = "", report=print) -> Extractor:
-    """The network of the published FID; UserError where its weights cannot be had.
+    """The network of the published FID. path: of its weights, see `inception.load`.
 
-    path: of the weights; see `inception.load`.
+    Raises UserError where the weights are not available.
     """
-    # Imported by those who ask for it alone.
+    # Imported on demand: most uses need no Inception.
     from wgan_jax.metrics import inception
 
     params = inception.load(path, report)
@@ -176,26 +199,39 @@ def inception_extractor(path: str = "", report=print) -> Extractor:
 
 
 def classifier_extractor(
-    dataset: Dataset, name: str, typed: str = "--features classifier", report=print
+    dataset: Dataset, name: str, option: str = "--features classifier", report=print
 ) -> Extractor:
-    """A classifier of the data set's own labels, trained where it is not kept yet.
+    """A classifier trained on the data set's own labels, or read from the cache.
 
-    name: of the data, and typed: what asks for it, both for the sentence of the
-    UserError that data without labels raise. Its accuracy on the held-out labels is
-    reported.
+    name: of the data; option: the field or option that requests the classifier. Both
+    appear in the UserError for data without labels. Its accuracy on the held-out labels
+    is reported.
     """
     labels = dataset.train_labels
-    params = classifier.load(dataset.train, labels, name, typed, report=report)
+    params = classifier.load(dataset.train, labels, name, option, report=report)
     if dataset.heldout_labels is not None and len(dataset.heldout):
-        share = classifier.accuracy(
+        accuracy = classifier.accuracy(
             params, dataset.heldout, dataset.heldout_labels, np.unique(labels)
         )
         report(
-            f"the classifier reads {share:.2%} of {len(dataset.heldout)} held-out "
-            "images right"
+            f"the classifier's accuracy on {len(dataset.heldout)} held-out images is "
+            f"{accuracy:.2%}"
         )
     apply = partial(jax.jit(classifier.features), params)
     return Extractor("classifier", classifier.FEATURES, apply, _digest(params))
+
+
+def make_extractor(
+    config: Config, dataset: Dataset, features: str, option: str
+) -> Extractor:
+    """The extractor called `features`, inception or classifier, for a run's data.
+
+    option: the field or option that names it, for error messages.
+    """
+    if features == "inception":
+        return inception_extractor()
+    name = config.data.name or config.data.dir or f"data.source={config.data.source}"
+    return classifier_extractor(dataset, name, option)
 
 
 def _digest(params):

@@ -1,97 +1,77 @@
-"""Scores of images from their features, under names that tell the network.
-
-With Inception's features the numbers are FID, IS and KID; with another network's they
-have other names, for they compare with no published one.
-"""
+"""Metrics of images from their features: the table of metrics, and their comparison."""
 
 import math
-from typing import Literal
+from collections.abc import Mapping
 
 import numpy as np
 
+from wgan_jax.config import lookup
 from wgan_jax.errors import UserError
-from wgan_jax.metrics import scores
+from wgan_jax.metrics import frechet, inception_score, kernel_distance, neighbours
 from wgan_jax.metrics.features import Extractor, Features
+from wgan_jax.metrics.metric import Metric
 
-Metric = Literal["fid", "is", "kid", "prdc"]
-PRDC = ("precision", "recall", "density", "coverage")
-# Of each side, as in the papers: the work grows with the square.
-PRDC_LIMIT = 10_000
-# Images that scores need: ten parts, and neighbours for prdc.
+METRICS = {
+    "fid": frechet.METRIC,
+    "is": inception_score.METRIC,
+    "kid": kernel_distance.METRIC,
+    "prdc": neighbours.METRIC,
+}
+# Fewest images of a set: ten parts for the Inception score, and neighbours for prdc.
 LEAST = 10
 
 
-def names(extractor: Extractor) -> dict[str, str]:
-    """{fid, is, kid: what they are called} in JSON with this extractor's features."""
-    if extractor.name == "inception":
-        return {"fid": "fid", "is": "is", "kid": "kid"}
-    whole = {"fid": "frechet", "is": "score", "kid": "kid"}
-    return {metric: f"{extractor.name}_{word}" for metric, word in whole.items()}
+def find_metrics(options: tuple[str, ...]) -> dict[str, Metric]:
+    """The metrics of --metrics by name, or by reference FILE.py:NAME or MODULE:NAME.
 
-
-def labels(extractor: Extractor, floor: int) -> dict[str, str]:
-    """{key in JSON: label in a table}; floor: images behind the floor."""
-    own = names(extractor)
-    words = {"fid": "FID", "is": "Inception score", "kid": "KID"}
-    prefix = ""
-    if extractor.name != "inception":
-        words = {"fid": "Frechet distance", "is": "score", "kid": "KID"}
-        words = {metric: f"{extractor.name} {word}" for metric, word in words.items()}
-        prefix = f"{extractor.name} "
-    told = {own[metric]: word for metric, word in words.items()}
-    told[f"{own['fid']}_at_floor"] = f"{words['fid']}, {floor} samples"
-    told[f"{own['is']}_split_deviation"] = "  its deviation over splits"
-    told[f"{own['kid']}_subset_deviation"] = "  its deviation over subsets"
-    told |= {_prdc_key(extractor, word): prefix + word for word in PRDC}
-    return told | {"heldout_estimate": "held-out estimate"}
-
-
-def _prdc_key(extractor, word):
-    return word if extractor.name == "inception" else f"{extractor.name}_{word}"
+    Raises UserError for an unknown name and for a reference to anything but a `Metric`.
+    """
+    metrics = {option: lookup(METRICS, option, "--metrics") for option in options}
+    for option, metric in metrics.items():
+        if not isinstance(metric, Metric):
+            raise UserError(
+                f"--metrics={option} is of type {type(metric).__name__}: it must be a "
+                "wgan_jax.metrics.metric.Metric"
+            )
+    return metrics
 
 
 def compare(
-    found: Features, real: Features, extractor: Extractor, metrics, seed: int = 0
+    generated: Features,
+    real: Features,
+    extractor: Extractor,
+    metrics: Mapping[str, Metric],
+    seed: int = 0,
 ) -> dict[str, float]:
-    """The metrics of found images against real ones, by their keys in JSON.
+    """The numbers of all metrics of generated against real images, by JSON key.
 
-    metrics: some of fid, is, kid, prdc; the last two need the features to have been
-    kept, is logits. seed: of KID's subsets and of the real images for prdc, which takes
-    as many of each side and at most 10,000.
+    seed: of the random subsets. Raises UserError where a metric needs logits and the
+    features have no score.
     """
-    own, told = names(extractor), {}
-    if "fid" in metrics:
-        distance = scores.frechet_distance(found.moments, real.moments)
-        told[own["fid"]] = distance
-    if "is" in metrics:
-        if found.score is None:
+    numbers = {}
+    for name, metric in metrics.items():
+        if metric.needs_logits and generated.score is None:
             raise UserError(
-                f"--metrics is needs logits of 10 images or more, and {extractor.name} "
-                f"gave none for {found.count}: leave it out"
+                f"--metrics {name} needs logits of {LEAST} images or more, and "
+                f"{extractor.name} has none for these {generated.count}: remove {name} "
+                "from --metrics"
             )
-        told[own["is"]], told[f"{own['is']}_split_deviation"] = found.score
-    if "kid" in metrics:
-        kernel = scores.kernel_distance(found.rows, real.rows, seed=seed)
-        told[own["kid"]] = kernel.mean
-        told[f"{own['kid']}_subset_deviation"] = kernel.std
-    if "prdc" in metrics:
-        size = min(found.count, real.count, PRDC_LIMIT)
-        which = np.random.default_rng(seed).choice(real.count, size, replace=False)
-        sides = real.rows[which], found.rows[:size]
-        values = *scores.precision_recall(*sides), *scores.density_coverage(*sides)
-        told |= {_prdc_key(extractor, w): v for w, v in zip(PRDC, values, strict=True)}
-    return told
+        values = metric.compute(generated, real, seed)
+        keys = map(extractor.metric_key, metric.numbers)
+        numbers |= dict(zip(keys, values, strict=True))
+    return numbers
 
 
-def sizes(metrics, num, real):
-    """Sizes of what KID and prdc compare, where they were asked for."""
-    kid, prdc = min(1000, num, real), min(PRDC_LIMIT, num, real)
-    found = {"kid_subset_samples": kid} if "kid" in metrics else {}
-    return found | ({"prdc_samples": prdc} if "prdc" in metrics else {})
+def sizes(metrics: Mapping[str, Metric], generated: int, real: int) -> dict[str, int]:
+    """Sizes of the subsets that the metrics compare, for JSON, by the image counts."""
+    subsets = {}
+    for metric in metrics.values():
+        subsets |= metric.sizes(generated, real)
+    return subsets
 
 
 def rank_correlation(x, y) -> float:
-    """Spearman's: that of the ranks of x and y; NaN where one of them is constant."""
+    """Spearman's rank correlation of x and y [n]; NaN where either is constant."""
     from scipy.stats import rankdata
 
     ranks = np.array([rankdata(x), rankdata(y)])

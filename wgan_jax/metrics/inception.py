@@ -2,8 +2,8 @@
 
 The TensorFlow graph of 2015-12-05 with 1,008 outputs, in the weights and names of
 PyTorch's port of it (pytorch-fid, torch-fidelity). It differs from torchvision's
-network: averages at borders leave the padding out, the pool of Mixed_7c is a maximum,
-and images are enlarged as TensorFlow 1 did. Images are NHWC.
+network in three points: averages at borders exclude the padding, the pool of Mixed_7c
+is a maximum, and images are resized by TensorFlow 1's method. Images are NHWC.
 """
 
 import functools
@@ -26,10 +26,10 @@ FEATURES, CLASSES = 2048, 1008
 def load(path: str = "", report=print) -> dict:
     """Parameters for `features`: {layer: (kernel [h, w, in, out], shift)}, float32.
 
-    path: of the weights; "" takes $WGAN_JAX_INCEPTION, else the file WEIGHTS in the
-    cache directory, which is downloaded once. BatchNorm is folded into the kernels in
-    float64 and each number rounded once, which moves a layer's output by parts in 1e7.
-    Raises UserError where the file is missing, is damaged or does not fit.
+    path: of the weights; empty takes $WGAN_JAX_INCEPTION, or else the file WEIGHTS in
+    the cache directory, which is downloaded once. BatchNorm is folded into the kernels
+    in float64 and each number is rounded once, which changes a layer's output by parts
+    in 1e7. Raises UserError where the file is missing, damaged or of another network.
     """
     path = inception_weights.find(path, report)
     tensors = inception_weights.read(path)
@@ -49,10 +49,10 @@ def load(path: str = "", report=print) -> dict:
 def features(params, images, dtype="float32"):
     """(pool3 [n, 2048], logits [n, 1008]) of images, both float32; to be jitted.
 
-    images: uint8 [n, height, width, 1 or 3], of any size; a grey one is repeated.
-    logits are pool3 times the last weights without their bias, whose softmax is the
-    published Inception score's. dtype: of kernels and activations, "float32" (on every
-    backend without TF32) or "bfloat16". Raises ValueError for other images.
+    images: uint8 [n, height, width, 1 or 3] of any size; the channel of a grey image is
+    repeated. Logits are pool3 times the last weights without their bias, as in the
+    published Inception score. dtype: of kernels and activations, "float32" (without
+    TF32 on every backend) or "bfloat16". Raises ValueError for other images.
     """
     if images.dtype != jnp.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
         raise ValueError(
@@ -74,20 +74,20 @@ def features(params, images, dtype="float32"):
 def resize(images, size: int = SIZE):
     """Images [n, h, w, c] as float32 [n, size, size, c], as TensorFlow 1's bilinear.
 
-    Output i reads at i * h / size: neither half-pixel centres nor antialiasing
-    (tf.image.resize_bilinear, align_corners=False), across and then down, with its
-    roundings.
+    Output i reads at i * h / size, without half-pixel centres and without antialiasing
+    (tf.image.resize_bilinear, align_corners=False): first along rows, then along
+    columns, with the same roundings.
     """
-    # Gathered: two products with [size, h] matrices take three times as long on a CPU.
+    # Gathers: two products with [size, h] matrices take three times as long on a CPU.
     x = images.astype(jnp.float32)
     for axis in (2, 1):
         length = x.shape[axis]
         place = np.arange(size, dtype=np.float32) * np.float32(length / size)
         low = np.floor(place)
-        sharding = np.expand_dims(place - low, [i for i in range(4) if i != axis])
+        weight = np.expand_dims(place - low, [i for i in range(4) if i != axis])
         low = low.astype(np.int32)
         below, above = x.take(low, axis), x.take(np.minimum(low + 1, length - 1), axis)
-        x = below + (above - below) * sharding
+        x = below + (above - below) * weight
     return x
 
 
@@ -96,7 +96,7 @@ def resize(images, size: int = SIZE):
 
 @functools.cache
 def kernel_shapes() -> dict[str, tuple]:
-    """{layer: (out, in, height, width)} as PyTorch has them, off the network itself."""
+    """{layer: (out, in, height, width)}, PyTorch's kernel shapes, by tracing."""
     shapes = {}
 
     def conv(x, name, width, kernel=(1, 1), stride=1, padded=True):
@@ -111,19 +111,19 @@ def kernel_shapes() -> dict[str, tuple]:
 
 
 def _require_fit(tensors, path):
-    needed = {"fc.weight": (CLASSES, FEATURES)}
+    expected = {"fc.weight": (CLASSES, FEATURES)}
     for name, shape in kernel_shapes().items():
-        needed |= {f"{name}.{part}": shape[:1] for part in PARTS}
-        needed[f"{name}.conv.weight"] = shape
-    found = {name: array.shape for name, array in tensors.items()}
-    wrong = [name for name, shape in needed.items() if found.get(name) != shape]
+        expected |= {f"{name}.{part}": shape[:1] for part in PARTS}
+        expected[f"{name}.conv.weight"] = shape
+    shapes = {name: array.shape for name, array in tensors.items()}
+    wrong = [name for name, shape in expected.items() if shapes.get(name) != shape]
     if wrong:
         first = wrong[0]
-        has = list(found[first]) if first in found else "missing"
+        state = list(shapes[first]) if first in shapes else "missing"
         raise UserError(
-            f"{path} does not fit the FID Inception: of {len(needed)} arrays "
-            f"{len(wrong)} are missing or of another shape, the first {first} ({has}, "
-            f"needed {list(needed[first])}): take {WEIGHTS}"
+            f"{path} does not fit the FID Inception: {len(wrong)} of {len(expected)} "
+            f"arrays are missing or of another shape; the first is {first} ({state}, "
+            f"expected {list(expected[first])}): take {WEIGHTS}"
         )
 
 
@@ -206,12 +206,15 @@ def _mixed_7(conv, x, pool):
 
 
 def _convolve(x, kernel, stride, padded):
-    """x by a kernel [h, w, in, out] of odd size, with zeros around x or without."""
-    # Zeros that nothing kept depends on: without any, XLA takes up to three times as
-    # long on a CPU.
+    """x by a kernel [h, w, in, out] of odd size, with zero padding or without."""
+    # Without padding XLA takes up to three times as long on a CPU; the outputs that
+    # depend on this padding are cut off below.
     padding = "SAME" if padded else ((0, 1), (0, 1))
     y = lax.conv_general_dilated(
-        *(x, kernel, (stride, stride), padding),
+        x,
+        kernel,
+        (stride, stride),
+        padding,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         precision=lax.Precision.HIGHEST,
     )
@@ -227,7 +230,7 @@ def _maximum(x, stride, padding):
 
 
 def _average(x):
-    """Means of 3 x 3 windows, over the pixels of each that are in the image."""
+    """Means of 3 x 3 windows over the pixels inside the image."""
     total = lax.reduce_window(
         x.astype(jnp.float32), 0.0, lax.add, (1, 3, 3, 1), (1, 1, 1, 1), "SAME"
     )

@@ -1,16 +1,16 @@
-"""The published FID Inception's weights: finding the file, fetching it, reading it.
+"""Weights of the published FID Inception: their file, its download, its reader.
 
-It is a state dict that PyTorch saved, and is read without PyTorch.
+The file is a state dict saved by PyTorch and is read without PyTorch.
 """
 
 import collections
-import contextlib
 import dataclasses
 import hashlib
 import http.client
 import io
 import os
 import pickle
+import shutil
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -20,17 +20,17 @@ import numpy as np
 from rich.progress import wrap_file
 
 from wgan_jax.errors import UserError
-from wgan_jax.files import cache_directory
+from wgan_jax.files import cache_directory, replacing
 
 WEIGHTS = "pt_inception-2015-12-05-6726825d.pth"
-# torch-fidelity publishes pytorch-fid's file, byte for byte, under a name of its own.
+# torch-fidelity publishes pytorch-fid's file, byte for byte, under another name.
 ADDRESS = (
     "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
     "weights-inception-2015-12-05-6726825d.pth"
 )
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 VARIABLE = "WGAN_JAX_INCEPTION"
-# By the classes whose names in a file tell what its numbers are.
+# Number formats by the names of their storage classes in a file.
 DTYPES = {
     "DoubleStorage": np.float64,
     "FloatStorage": np.float32,
@@ -46,52 +46,56 @@ DTYPES = {
 
 
 def find(path: str = "", report=print) -> Path:
-    """The file at path, else at $WGAN_JAX_INCEPTION, else in the cache, else fetched.
+    """The weights' file: path, $WGAN_JAX_INCEPTION, or the cached file, in this order.
 
-    A file that is named may be another than the published one, which `report` is told;
-    one in the cache may not. Raises UserError.
+    The cached file is downloaded where it is missing. `report` gets a warning where a
+    named file is not the published one. Raises UserError where a named file is missing,
+    the download fails, or the cached file is not the published one.
     """
     named = path or os.environ.get(VARIABLE, "")
     if named:
-        typed = named if path else f"{VARIABLE}={named}"
+        option = named if path else f"{VARIABLE}={named}"
         named = Path(named)
         if not named.is_file():
-            raise UserError(f"{typed} is no file: name {WEIGHTS}, sha256 {SHA256}")
+            raise UserError(
+                f"{option} is not a file: it must be {WEIGHTS}, sha256 {SHA256}"
+            )
         if _sha256(named) != SHA256:
             report(
-                f"{typed} is not the published {WEIGHTS}: its scores compare with "
-                "those of no other file"
+                f"{option} is not the published {WEIGHTS}: its scores are comparable "
+                "with those of the same file only"
             )
         return named
-    kept = cache_directory() / WEIGHTS
-    if not kept.is_file():
-        report(f"downloading {WEIGHTS} (96 MB) to {kept.parent}")
-        _download(kept)
-    elif _sha256(kept) != SHA256:
+    cached = cache_directory() / WEIGHTS
+    if not cached.is_file():
+        report(f"downloading {WEIGHTS} (96 MB) to {cached.parent}")
+        _download(cached)
+    elif _sha256(cached) != SHA256:
         raise UserError(
-            f"{kept} is not the published file, whose sha256 is {SHA256}: delete it, "
-            "and it is downloaded again"
+            f"{cached} is not the published file, whose sha256 is {SHA256}: delete it "
+            "to download it again"
         )
-    return kept
+    return cached
 
 
 def read(path) -> dict[str, np.ndarray]:
-    """The tensors of a state dict {name: tensor} that torch.save wrote, read-only.
+    """The tensors of a state dict {name: tensor} saved by torch.save, read-only arrays.
 
-    Both its formats are read: the zip of PyTorch 1.6, and what it wrote before, as the
-    published file is. No class or function is taken from a file. Raises UserError.
+    Reads both formats: the zip of PyTorch 1.6 and the older one, which the published
+    file has. No class or function is loaded from a file. Raises UserError where the
+    file is damaged or holds anything but tensors.
     """
-    remedy = "it must be a state dict as torch.save(net.state_dict(), FILE) writes it"
+    remedy = "it must be a state dict saved by torch.save(net.state_dict(), FILE)"
     try:
         with open(path, "rb") as file:
             zipped = zipfile.is_zipfile(file)
             file.seek(0)
-            held, storages = (_read_zip if zipped else _read_legacy)(file)
-        if not isinstance(held, dict):
-            raise ValueError(f"it holds a {type(held).__name__}")
+            content, storages = (_read_zip if zipped else _read_legacy)(file)
+        if not isinstance(content, dict):
+            raise ValueError(f"it holds a {type(content).__name__}")
         tensors = {
             name: value.array(storages)
-            for name, value in held.items()
+            for name, value in content.items()
             if isinstance(value, _Tensor)
         }
     except _Refused as error:
@@ -100,7 +104,7 @@ def read(path) -> dict[str, np.ndarray]:
             f"run: {remedy}"
         ) from error
     except Exception as error:
-        # A damaged pickle raises nearly anything.
+        # A damaged pickle can raise nearly every exception.
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(f"{path} cannot be read ({reason}): {remedy}") from error
     return tensors
@@ -109,34 +113,32 @@ def read(path) -> dict[str, np.ndarray]:
 # ------------------------------------------------------------------------------ pieces
 
 
-def _download(kept):
+def _download(path):
     remedy = (
-        f"put it, sha256 {SHA256}, into {kept.parent}, or name it in the environment "
-        f"variable {VARIABLE}"
+        f"copy it (sha256 {SHA256}) to {path.parent}, or set the environment variable "
+        f"{VARIABLE} to its path"
     )
-    temporary = kept.with_name(f"{WEIGHTS}.{os.getpid()}.tmp")
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(ADDRESS, timeout=60) as response:
-            size = int(response.headers["Content-Length"] or 0)
-            shown = wrap_file(response, size, description=WEIGHTS, transient=True)
-            with shown as arriving, temporary.open("wb") as file:
-                while piece := arriving.read(2**20):
-                    file.write(piece)
-        found = _sha256(temporary)
-        if found != SHA256:
-            raise UserError(
-                f"{WEIGHTS} arrived from {ADDRESS} with the wrong sha256 {found}: "
-                f"{remedy}"
-            )
-        temporary.replace(kept)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            _fetch(temporary)
+            digest = _sha256(temporary)
+            if digest != SHA256:
+                raise UserError(
+                    f"{WEIGHTS} from {ADDRESS} has the wrong sha256 {digest}: {remedy}"
+                )
     except (OSError, http.client.HTTPException) as error:
         raise UserError(
             f"{WEIGHTS} cannot be downloaded from {ADDRESS} ({error}): {remedy}"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+
+
+def _fetch(path):
+    with urllib.request.urlopen(ADDRESS, timeout=60) as response:
+        size = int(response.headers["Content-Length"] or 0)
+        shown = wrap_file(response, size, description=WEIGHTS, transient=True)
+        with shown as source, path.open("wb") as file:
+            shutil.copyfileobj(source, file, 2**20)
 
 
 def _sha256(path):
@@ -150,7 +152,7 @@ class _Refused(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class _Tensor:
-    """What a pickle tells of a tensor, whose numbers are elsewhere in the file."""
+    """A pickled tensor; its numbers are elsewhere in the file."""
 
     storage: tuple
     """("storage", dtype, key, device, number of elements, ...)."""
@@ -164,7 +166,7 @@ class _Tensor:
         last = sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True))
         inside = 0 in self.shape or self.offset + last < len(numbers)
         if not inside or min(self.offset, *self.shape, *self.strides, 0) < 0:
-            raise ValueError("a tensor reaches beyond its numbers")
+            raise ValueError("a tensor extends beyond its numbers")
         strides = [numbers.itemsize * s for s in self.strides]
         return np.lib.stride_tricks.as_strided(
             numbers[self.offset :], self.shape, strides, writeable=False
@@ -172,17 +174,17 @@ class _Tensor:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Unpickles containers, numbers and what is told of tensors; refuses all else."""
+    """Unpickles containers, numbers and tensors, and refuses everything else."""
 
     def __init__(self, file):
         super().__init__(file)
         self.storages = {}
 
     def find_class(self, module, name):
-        # Made anew each time, for a pickle may set attributes of what it is given.
+        # New objects on each call, because a pickle can set their attributes.
         known = {
             "collections.OrderedDict": collections.OrderedDict,
-            "torch._utils._rebuild_tensor_v2": lambda *given: _Tensor(*given[:4]),
+            "torch._utils._rebuild_tensor_v2": lambda *fields: _Tensor(*fields[:4]),
             "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
         }
         known |= {f"torch.{name}": np.dtype(dtype) for name, dtype in DTYPES.items()}
@@ -193,13 +195,13 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, storage):
         _, dtype, key, _, count, *view = storage
         if any(view):
-            raise ValueError("numbers are shared in a form that is not read")
+            raise ValueError("a storage is a view of another")
         self.storages[key] = (dtype, count)
         return storage
 
 
 def _read_zip(file):
-    """(the pickled object, {key: its numbers}) of a file of PyTorch 1.6 or later."""
+    """(pickled object, {key: numbers}) of a file of PyTorch 1.6 or later."""
     with zipfile.ZipFile(file) as archive:
         names = archive.namelist()
         root = next(n for n in names if n.endswith("/data.pkl")).removesuffix(
@@ -208,29 +210,29 @@ def _read_zip(file):
         order = f"{root}byteorder"
         _require_little_endian(order not in names or archive.read(order) == b"little")
         unpickler = _Unpickler(io.BytesIO(archive.read(f"{root}data.pkl")))
-        held = unpickler.load()
+        content = unpickler.load()
         storages = {
             key: np.frombuffer(archive.read(f"{root}data/{key}"), dtype, count)
             for key, (dtype, count) in unpickler.storages.items()
         }
-    return held, storages
+    return content, storages
 
 
 def _read_legacy(file):
-    """The same of an earlier one: pickles, one after another, and then the numbers."""
+    """(pickled object, {key: numbers}) of an older file: pickles, then the numbers."""
     magic, version = _Unpickler(file).load(), _Unpickler(file).load()
     if (magic, version) != (0x1950A86A20F9469CFC6C, 1001):
-        raise ValueError("no file of PyTorch's")
+        raise ValueError("not a file of PyTorch")
     _require_little_endian(_Unpickler(file).load()["little_endian"])
     unpickler = _Unpickler(file)
-    held = unpickler.load()
+    content = unpickler.load()
     storages = {}
     for key in _Unpickler(file).load():
         dtype, count = unpickler.storages[key]
         if int.from_bytes(file.read(8), "little") != count:
-            raise ValueError("numbers of another length than announced")
+            raise ValueError("a storage has an unexpected length")
         storages[key] = np.frombuffer(file.read(count * dtype.itemsize), dtype, count)
-    return held, storages
+    return content, storages
 
 
 def _require_little_endian(little):

@@ -14,25 +14,25 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class MeanStd:
-    """A measurement and how much it varies."""
+    """Mean and standard deviation of a repeated measurement."""
 
     mean: float
     std: float
-    """Sample standard deviation (n - 1) over the repeats, not of their mean."""
+    """Sample standard deviation (n - 1) of one measurement; NaN where n is 1."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """How far samples are from the truth, beside how far the truth is from itself."""
+    """Distance of samples from the truth, and of the truth from itself."""
 
     distance: MeanStd
     floor: MeanStd
     ratio: float
-    """Mean distance over mean floor: 1 is what samples of the truth would get."""
+    """Mean distance over mean floor; samples of the truth have ratio 1."""
 
 
 def mean_std(values) -> MeanStd:
-    """Mean and sample standard deviation (n - 1) of numbers; NaN of a single one."""
+    """Mean and sample standard deviation of one number or more."""
     values = np.asarray(values, np.float64)
     std = float(values.std(ddof=1)) if len(values) > 1 else math.nan
     return MeanStd(mean=float(values.mean()), std=std)
@@ -42,9 +42,9 @@ def wasserstein_1(x, y, iterations: int = 100_000_000) -> float:
     """Exact W1 between the empirical distributions of x [n, d] and y [m, d].
 
     The least mean Euclidean distance over all couplings (eq. 1 of Arjovsky et al.), by
-    sorting for d = 1 and by POT's network simplex otherwise, which takes n m numbers of
-    memory. Raises ValueError for shapes that do not fit or values that are not finite,
-    RuntimeError where `iterations` do not reach the optimum.
+    sorting for d = 1 and otherwise by POT's network simplex, which needs memory for n m
+    numbers. Raises ValueError for shapes that do not match and for values that are not
+    finite, RuntimeError where `iterations` do not reach the optimum.
     """
     x, y = _points(x, y)
     if x.shape[1] == 1:
@@ -54,7 +54,7 @@ def wasserstein_1(x, y, iterations: int = 100_000_000) -> float:
     for a, b in zip(x.T, y.T, strict=True):
         squared += np.square(a[:, None] - b[None, :])
     with warnings.catch_warnings():
-        # It warns of what is raised below.
+        # POT's warning is raised as an error below.
         warnings.simplefilter("ignore")
         cost, log = _pot().emd2(
             [], [], np.sqrt(squared), numItermax=iterations, log=True
@@ -70,10 +70,10 @@ def wasserstein_1(x, y, iterations: int = 100_000_000) -> float:
 def sliced_wasserstein(x, y, seed: int = 0, projections: int = 256) -> float:
     """Mean over directions of the exact W1 between the projections of x and y.
 
-    Estimates E[W1(<u, x>, <u, y>)] for u uniform on the unit sphere of R^d, with no
-    further constant, by `projections` directions drawn by `seed`. At most W1, and for a
-    translation by v it is |v| E|<u, e>| = |v| Gamma(d/2) / (sqrt(pi) Gamma((d+1)/2)):
-    2/pi of it in the plane, about sqrt(2 / (pi d)) of it in many dimensions.
+    Estimates E[W1(<u, x>, <u, y>)] for u uniform on the unit sphere of R^d, without a
+    further constant, by `projections` directions drawn by `seed`. It is at most W1. For
+    a translation by v it is |v| E|<u, e>| = |v| Gamma(d/2) / (sqrt(pi) Gamma((d+1)/2)):
+    2/pi |v| in the plane, about sqrt(2 / (pi d)) |v| in many dimensions.
     """
     x, y = _points(x, y)
     u = np.random.default_rng(seed).normal(size=(x.shape[1], projections))
@@ -91,7 +91,7 @@ def distances(
 ) -> MeanStd:
     """distance(x, y) over independent pairs x = draw_x(seed, n), y = draw_y(seed, n).
 
-    Each draw gets a seed of its own, a whole number below 2^32 derived from `seed`.
+    Each draw has a separate seed, an integer below 2^32 derived from `seed`.
     """
     return mean_std(
         [
@@ -106,9 +106,9 @@ def sampling_floor(
 ) -> MeanStd:
     """The distance between two independent samples of the truth, of n points each.
 
-    What a perfect generator would score: an empirical distance is above zero even
-    between equal distributions, and falls with n (W1 as n^-1/2 in one dimension, about
-    so in two, as n^(-1/d) in more).
+    The score of a perfect generator: an empirical distance is positive even between
+    equal distributions and falls with n (W1 as n^-1/2 in one dimension, nearly so in
+    two, as n^(-1/d) in more).
     """
     return distances(draw, draw, n, repeats, seed, distance)
 
@@ -123,12 +123,12 @@ def distance_to_truth(
 ) -> Comparison:
     """Distance of generate(seed, n) to the truth draw(seed, n), and its floor.
 
-    The pairs of both share their second half, so that chance there cancels in part.
+    Both use the same second halves of the pairs, so that part of the noise cancels.
     """
-    found = distances(generate, draw, n, repeats, seed, distance)
+    value = distances(generate, draw, n, repeats, seed, distance)
     floor = sampling_floor(draw, n, repeats, seed, distance)
-    ratio = found.mean / floor.mean if floor.mean else math.inf
-    return Comparison(distance=found, floor=floor, ratio=ratio)
+    ratio = value.mean / floor.mean if floor.mean else math.inf
+    return Comparison(distance=value, floor=floor, ratio=ratio)
 
 
 def pair_seeds(seed: int, repeats: int) -> np.ndarray:
@@ -149,7 +149,7 @@ def _points(x, y):
 
 
 def _sorted_distance(x, y):
-    """W1 of each column of x [n, k] and y [m, k]: the integral of |F^-1 - G^-1|."""
+    """W1 [k] of the columns of x [n, k] and y [m, k]: integral of |F^-1 - G^-1|."""
     n, m = len(x), len(y)
     x, y = np.sort(x, 0), np.sort(y, 0)
     if n == m:
@@ -162,8 +162,7 @@ def _sorted_distance(x, y):
 
 
 def _pot():
-    # POT imports every array library that it finds unless told not to, which takes
-    # many seconds; here it sees numpy alone.
+    # POT imports every installed array library by default, which takes many seconds.
     for library in ("PYTORCH", "JAX", "CUPY", "TENSORFLOW"):
         os.environ.setdefault(f"POT_BACKEND_DISABLE_{library}", "1")
     import ot

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import jax
+import numpy as np
 
 from wgan_jax.algorithm.state import Spec, TrainState, init_state, make_spec
 from wgan_jax.config import Config
@@ -44,6 +45,17 @@ def restore_run(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainSta
         except DamagedCheckpoint as error:
             reason = f"--checkpoint {step} of {run} is damaged: {error}"
             raise UserError(reason) from error
+
+
+def check_finite(run, state: TrainState) -> None:
+    """Raises UserError where weights or statistics of a run's state are not finite."""
+    nets = (state.generator, state.critic, *([state.ema] if state.ema else []))
+    leaves = jax.tree.leaves([(net.params, net.stats) for net in nets])
+    if not all(np.isfinite(leaf).all() for leaf in leaves):
+        raise UserError(
+            f"{run} has diverged: its weights of step {int(state.step)} are not all "
+            "finite; take an earlier checkpoint with --checkpoint"
+        )
 
 
 def checkpoint_steps(run) -> list[int]:

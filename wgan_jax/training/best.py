@@ -9,10 +9,9 @@ from wgan_jax.config import Config
 from wgan_jax.data.dataset import Dataset
 from wgan_jax.distributed import processes
 from wgan_jax.distributed.sharding import ONE_DEVICE, BatchSharding
-from wgan_jax.evaluation.images import make_extractor, make_generated_batches
-from wgan_jax.metrics import scores
-from wgan_jax.metrics.features import extract, extract_array
-from wgan_jax.metrics.image_scores import names
+from wgan_jax.evaluation.images import make_generated_batches
+from wgan_jax.metrics import frechet
+from wgan_jax.metrics.features import extract, extract_array, make_extractor
 from wgan_jax.runs.checkpoint import Checkpoints
 from wgan_jax.runs.directory import BEST_CHECKPOINTS, read_best, write_best
 from wgan_jax.runs.sampling import weights
@@ -29,8 +28,9 @@ class BestCheckpoint:
         run = config.run
         typed = f"run.evaluate_features={run.evaluate_features}"
         self.extractor = make_extractor(config, dataset, run.evaluate_features, typed)
-        self.metric, self.num = names(self.extractor)["fid"], run.evaluate_num
-        self.stream = make_generated_batches(config, spec)
+        self.metric = self.extractor.metric_key(frechet.DISTANCE)
+        self.num = run.evaluate_num
+        self.generated_batches = make_generated_batches(config, spec)
         facts = {"resize": config.data.resize}
         with Progress(transient=True) as progress:
             task = progress.add_task("training images", total=len(dataset.train))
@@ -49,11 +49,11 @@ class BestCheckpoint:
             task = progress.add_task(self.metric, total=self.num)
             found = extract(
                 self.extractor,
-                self.stream(weights(state), SEED, self.num),
+                self.generated_batches(weights(state), SEED, self.num),
                 self.num,
                 advance=lambda done: progress.advance(task, done),
             )
-            return scores.frechet_distance(found.moments, self.real)
+            return frechet.frechet_distance(found.moments, self.real)
 
 
 def keep_best(
