@@ -4,6 +4,8 @@ import contextlib
 import io
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -109,6 +111,23 @@ def assert_same_run(a, b, rtol):
     expected = final_arrays(b)
     for name, array in final_arrays(a).items():
         np.testing.assert_allclose(array, expected[name], rtol, rtol, err_msg=name)
+
+
+def extending_example(heading, folder):
+    """Writes the files of a section of docs/extending.md; returns its command's words.
+
+    The words after `python -m MODULE`, with the files as paths in `folder`.
+    """
+    text = (ROOT / "docs" / "extending.md").read_text()
+    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
+    (command,) = (code for language, code in blocks if language == "bash")
+    for language, code in blocks:
+        if language == "python":
+            name = code.splitlines()[0].removeprefix("# ")
+            (Path(folder) / name).write_text(code)
+            command = command.replace(name, str(Path(folder) / name))
+    return shlex.split(command)[3:]
 
 
 def configuration_names():

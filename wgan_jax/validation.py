@@ -1,27 +1,43 @@
-"""Whether a configuration makes sense, told before anything is loaded or computed."""
+"""Validation of a configuration before anything is loaded or computed."""
 
 import dataclasses
 import math
 from typing import Literal, get_args, get_origin, get_type_hints
 
+from wgan_jax.algorithm.constraints import Constraint, make_constraint
+from wgan_jax.algorithm.objectives import make_losses
+from wgan_jax.algorithm.optimizers import make_optimizer
 from wgan_jax.config import Config
 from wgan_jax.errors import UserError
 
 # Sources whose images have numbers, by which a few are read at a time.
 STREAMED = ("tfds", "folder", "array_record")
+# Fields that name a function, which may also be given itself.
+FUNCTIONS = ("objective.kind", "objective.constraint", "optimizer.kind")
 
 
 def validate(config: Config) -> None:
-    """Checks types, ranges and pairs of fields; raises UserError with one sentence."""
+    """Check types, ranges and combinations; UserError names the first wrong field."""
     for section in dataclasses.fields(config):
         _check_types(section.name, getattr(config, section.name))
     _check_ranges(config)
-    _check_pairs(config)
+    _check_intervals(config.run)
+    _check_source(config)
+    _check_objective(config)
+    if config.data.is_points:
+        _check_points(config)
+    else:
+        _check_images(config)
+        _check_labels(config.model)
+        _check_residual_blocks(config)
+        _check_norm_groups(config)
 
 
 def _check_types(section, values):
     for name, kind in get_type_hints(type(values)).items():
         value, field = getattr(values, name), f"{section}.{name}"
+        if field in FUNCTIONS and callable(value):
+            continue
         if get_origin(kind) is Literal:
             if value not in get_args(kind):
                 raise UserError(
@@ -38,11 +54,11 @@ def _check_types(section, values):
 
 
 def _check_ranges(config):
-    def require(section, names, test, what):
+    def require(section, names, test, condition):
         for name in names.split():
             value = getattr(getattr(config, section), name)
             if not test(value):
-                raise UserError(f"{section}.{name}={value} must be {what}")
+                raise UserError(f"{section}.{name}={value} must be {condition}")
 
     positive = (lambda v: v > 0, "greater than 0")
     not_negative = (lambda v: v >= 0, "0 or more")
@@ -86,13 +102,12 @@ def _check_ranges(config):
     require("run", "seed", lambda v: 0 <= v < 2**32, "from 0 to 4294967295")
 
 
-def _check_pairs(config):
-    data, model, run = config.data, config.model, config.run
+def _check_intervals(run):
     for name, reason in (
-        ("log_every", "metrics leave the device once a chunk"),
+        ("log_every", "metrics leave the device once per chunk"),
         ("sample_every", "samples are drawn between chunks"),
         ("checkpoint_every", "checkpoints are written between chunks"),
-        ("evaluate_every", "samples are measured between chunks"),
+        ("evaluate_every", "samples are evaluated between chunks"),
     ):
         value = getattr(run, name)
         if value % run.chunk:
@@ -105,28 +120,42 @@ def _check_pairs(config):
             f"run.keep_every={run.keep_every} must be a multiple of "
             f"run.checkpoint_every={run.checkpoint_every}: only those steps are saved"
         )
-    for source, field in (
-        *(("tfds", "name"), ("folder", "dir"), ("array_record", "dir")),
-        *(("npz", "dir"), ("vectors", "dir")),
-    ):
-        if data.source == source and not getattr(data, field):
-            raise UserError(
-                f"data.{field} is empty: data.source={source} needs it, as in "
-                f"--data.{field} {'mnist' if field == 'name' else 'PATH'}"
-            )
+
+
+def _check_source(config):
+    data = config.data
+    field = {
+        "tfds": "name",
+        "folder": "dir",
+        "array_record": "dir",
+        "npz": "dir",
+        "vectors": "dir",
+    }.get(data.source)
+    if field and not getattr(data, field):
+        raise UserError(
+            f"data.{field} is empty: data.source={data.source} needs it, as in "
+            f"--data.{field} {'mnist' if field == 'name' else 'PATH'}"
+        )
     if data.stream == "always":
         check_stream(config, "data.stream=always")
-    if config.objective.constraint == "penalty" and model.critic_norm == "batch":
+
+
+def _check_objective(config):
+    model, objective = config.model, config.objective
+    losses, constraint = make_losses(objective), make_constraint(objective)
+    make_optimizer(config.optimizer)
+    if constraint.penalty and model.critic_norm == "batch":
         raise UserError(
-            "model.critic_norm=batch cannot stand with objective.constraint=penalty: "
-            "BatchNorm ties the samples of a batch together, so the gradient for one "
-            "sample, which the penalty needs, is not defined; take layer, instance or "
-            "none"
+            "model.critic_norm=batch cannot be combined with objective.constraint="
+            f"{objective.constraint}: BatchNorm couples the samples of a batch, so the "
+            "gradient of a single sample, which the penalty needs, is undefined; take "
+            "layer, instance or none"
         )
-    if config.objective.kind == "wgan" and config.objective.constraint == "none":
+    if losses.needs_constraint and constraint == Constraint():
         raise UserError(
-            "objective.constraint=none cannot stand with objective.kind=wgan: the "
-            "estimate of an unbounded critic has no end; take clip or penalty"
+            f"objective.constraint={objective.constraint} cannot be combined with "
+            f"objective.kind={objective.kind}: the estimate of an unconstrained critic "
+            "is unbounded; take clip or penalty"
         )
     if model.critic_is == "mlp" and model.critic_norm == "instance":
         field = "kind" if model.critic_kind == "same" else "critic_kind"
@@ -134,54 +163,105 @@ def _check_pairs(config):
             f"model.critic_norm=instance needs images: with model.{field}=mlp take "
             "layer or none"
         )
-    if data.is_points:
-        if run.evaluate_every:
-            raise UserError(
-                f"run.evaluate_every={run.evaluate_every} needs images: data.source="
-                f"{data.source} gives points, so leave it at 0"
-            )
-        if data.flip or data.classes:
-            name = "flip" if data.flip else "classes"
-            raise UserError(
-                f"data.{name}={getattr(data, name)} needs images: data.source="
-                f"{data.source} gives points, so leave data.{name} out"
-            )
-        if model.kind != "mlp":
-            raise UserError(
-                f"model.kind={model.kind} needs images: data.source={data.source} "
-                "gives points, so take model.kind=mlp"
-            )
-        if model.critic_is != "mlp":
-            raise UserError(
-                f"model.critic_kind={model.critic_kind} needs images: data.source="
-                f"{data.source} gives points, so take model.kind=mlp"
-            )
-        if model.output != "linear":
-            raise UserError(
-                f"model.output={model.output} cannot reach every point: "
-                f"data.source={data.source} needs model.output=linear"
-            )
-        return
-    wanted = {"symmetric": "tanh", "unit": "sigmoid"}[data.scale]
-    if model.output not in (wanted, "linear"):
+
+
+def _check_points(config):
+    data, model, run = config.data, config.model, config.run
+    points = f"data.source={data.source} consists of points"
+    if run.evaluate_every:
         raise UserError(
-            f"model.output={model.output} does not fit data.scale={data.scale}: "
-            f"take model.output={wanted}"
+            f"run.evaluate_every={run.evaluate_every} needs images: {points}, so leave "
+            "it at 0"
+        )
+    if data.flip or data.classes:
+        name = "flip" if data.flip else "classes"
+        raise UserError(
+            f"data.{name}={getattr(data, name)} needs images: {points}, so leave "
+            f"data.{name} out"
+        )
+    for name, value in (("kind", model.kind), ("critic_kind", model.critic_is)):
+        if value != "mlp":
+            raise UserError(
+                f"model.{name}={value} needs images: {points}, so take model.kind=mlp"
+            )
+    if model.output != "linear":
+        raise UserError(
+            f"model.output={model.output} cannot reach every point: "
+            f"data.source={data.source} needs model.output=linear"
+        )
+
+
+def _check_images(config):
+    data, model = config.data, config.model
+    matching = {"symmetric": "tanh", "unit": "sigmoid"}[data.scale]
+    if model.output not in (matching, "linear"):
+        raise UserError(
+            f"model.output={model.output} does not match data.scale={data.scale}: "
+            f"take model.output={matching}"
         )
     for kind, name in (
         (model.kind, "generator_widths"),
         (model.critic_is, "critic_widths"),
     ):
         halves = kind == "dcgan" or (kind, name) == ("resnet", "generator_widths")
-        factor = 2 ** len(getattr(model, name))
+        widths = getattr(model, name)
+        factor = 2 ** len(widths)
         if halves and (data.image_size % factor or data.image_size // factor < 2):
             raise UserError(
-                f"data.image_size={data.image_size} cannot be made by "
-                f"model.{name}={getattr(model, name)}: each of the "
-                f"{len(getattr(model, name))} entries halves the image, so the "
-                f"size must be {factor} times 2 or more"
+                f"data.image_size={data.image_size} does not suit model.{name}="
+                f"{widths}: each of its {len(widths)} entries halves the image, so the "
+                f"size must be a multiple of {factor} and at least {2 * factor}"
             )
-    _check_resnet(config)
+
+
+def _check_labels(model):
+    if model.classes and (model.kind, model.critic_is) != ("resnet", "resnet"):
+        raise UserError(
+            f"model.classes={model.classes} needs networks that use labels: take "
+            "model.kind=resnet or model.classes=0"
+        )
+    if model.classes and model.generator_norm != "batch":
+        raise UserError(
+            f"model.classes={model.classes} conditions the generator by its "
+            "BatchNorms: take model.generator_norm=batch or model.classes=0"
+        )
+
+
+def _check_residual_blocks(config):
+    data, model = config.data, config.model
+    if "resnet" in (model.kind, model.critic_is) and model.kernel % 2 == 0:
+        raise UserError(
+            f"model.kernel={model.kernel} must be odd for residual blocks, whose "
+            "convolutions preserve the size: take 3"
+        )
+    if model.critic_is != "resnet":
+        return
+    blocks, factor = len(model.critic_widths), 2**model.critic_halvings
+    if model.critic_halvings > blocks:
+        raise UserError(
+            f"model.critic_halvings={model.critic_halvings} is more than the {blocks} "
+            f"blocks of model.critic_widths={model.critic_widths}: take at most "
+            f"{blocks}"
+        )
+    if data.image_size % factor:
+        raise UserError(
+            f"data.image_size={data.image_size} cannot be halved "
+            f"model.critic_halvings={model.critic_halvings} times: it must be a "
+            f"multiple of {factor}"
+        )
+
+
+def _check_norm_groups(config):
+    groups = config.model.norm_groups
+    for field, size in (
+        ("data.batch_size", config.data.batch_size),
+        ("objective.generator_batch", config.objective.generator_batch),
+    ):
+        if size % groups:
+            raise UserError(
+                f"model.norm_groups={groups} does not divide {field}={size}: all "
+                "groups must have the same size"
+            )
 
 
 def check_stream(config: Config, why: str) -> None:
@@ -209,45 +289,3 @@ def check_stream(config: Config, why: str) -> None:
             f"run.evaluate_features=classifier cannot stand with {why}: the classifier "
             "is trained on images in memory; take inception, or data.stream=never"
         )
-
-
-def _check_resnet(config):
-    data, model, objective = config.data, config.model, config.objective
-    if model.classes and (model.kind, model.critic_is) != ("resnet", "resnet"):
-        raise UserError(
-            f"model.classes={model.classes} needs networks that can be told labels: "
-            "take model.kind=resnet, or model.classes=0"
-        )
-    if model.classes and model.generator_norm != "batch":
-        raise UserError(
-            f"model.classes={model.classes} reaches the generator through its norms: "
-            "take model.generator_norm=batch, or model.classes=0"
-        )
-    if "resnet" in (model.kind, model.critic_is) and model.kernel % 2 == 0:
-        raise UserError(
-            f"model.kernel={model.kernel} must be odd for residual blocks, whose "
-            "convolutions keep the size: take 3"
-        )
-    if model.critic_is == "resnet":
-        factor = 2**model.critic_halvings
-        if model.critic_halvings > len(model.critic_widths):
-            raise UserError(
-                f"model.critic_halvings={model.critic_halvings} is more than the "
-                f"{len(model.critic_widths)} blocks of model.critic_widths="
-                f"{model.critic_widths}: take as many at most"
-            )
-        if data.image_size % factor:
-            raise UserError(
-                f"data.image_size={data.image_size} cannot be halved "
-                f"model.critic_halvings={model.critic_halvings} times: it must be a "
-                f"multiple of {factor}"
-            )
-    for field, size in (
-        ("data.batch_size", data.batch_size),
-        ("objective.generator_batch", objective.generator_batch),
-    ):
-        if size % model.norm_groups:
-            raise UserError(
-                f"model.norm_groups={model.norm_groups} does not divide {field}={size}:"
-                " all groups must be of one size"
-            )

@@ -30,7 +30,7 @@ from figures.critics import (
     scorer,
     train_critic,
 )
-from wgan_jax.algorithm import losses
+from wgan_jax.algorithm.objectives import gan
 from wgan_jax.algorithm.state import make_spec
 from wgan_jax.config import Objective
 from wgan_jax.metrics.critic import measure
@@ -134,8 +134,8 @@ def judge(score, critic, kind) -> dict:
         for g in (REAL, FAKE)
     )
     if kind == "gan":
-        loss = losses.critic_loss(score(critic, real), score(critic, fake), kind)
-        return {"bound": float(losses.estimate(loss, kind))}
+        loss = gan.critic_loss(score(critic, real), score(critic, fake))
+        return {"bound": float(gan.estimate(loss))}
     # Paired as in training, at random.
     fake = fake[np.random.default_rng(0).permutation(len(fake))]
     found = measure(Partial(score, critic), real, fake, size=4096)

@@ -17,6 +17,7 @@ from figures.critics import (
     uniform,
 )
 from wgan_jax.algorithm import losses
+from wgan_jax.algorithm.objectives.wgan import wasserstein
 from wgan_jax.algorithm.state import make_spec
 from wgan_jax.config import Objective
 from wgan_jax.metrics.divergences import parallel_lines
@@ -86,7 +87,7 @@ def estimates(objective, optimizer, steps, theta, key):
     x, y = real(key_real, 4096), fake(jax.random.normal(key_fake, (4096, 1)))
     epsilon = jax.random.uniform(key_epsilon, (4096,))
     slopes = losses.gradient_norms(score, losses.interpolate(x, y, epsilon))
-    return losses.wasserstein(score(x), score(y)), slopes.mean()
+    return wasserstein(score(x), score(y)), slopes.mean()
 
 
 def draw(numbers):

@@ -12,7 +12,10 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from wgan_jax.algorithm import losses
-from wgan_jax.algorithm.state import init_state, make_optimizer, make_spec
+from wgan_jax.algorithm.constraints.clip import clip_weights
+from wgan_jax.algorithm.constraints.penalty import gradient_penalty
+from wgan_jax.algorithm.optimizers import make_optimizer
+from wgan_jax.algorithm.state import init_state, make_spec
 from wgan_jax.algorithm.steps import critic_step
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer, Run
 from wgan_jax.nn.models import build
@@ -142,7 +145,7 @@ def test_norm_runs_over_all_axes_but_the_batch_and_over_no_others():
         return (length / np.sqrt(d) * x).reshape(len(x), -1).sum(1)
 
     x = jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
-    ours = losses.gradient_penalty(losses.gradient_norms(score, x))
+    ours = gradient_penalty(losses.gradient_norms(score, x))
     np.testing.assert_allclose(ours, (length - 1) ** 2, rtol=1e-4)
     gradient = jax.grad(lambda x: score(x).sum())(x)
     for norms, closed_form in (
@@ -283,7 +286,7 @@ def test_steepest_clipped_critic_is_the_product_of_its_layers(clip, steepest):
     assert len(kernels) == 4
     np.testing.assert_allclose(bound, steepest, rtol=1e-3)
     np.testing.assert_allclose(slope(corner), bound, rtol=1e-4)
-    inside = losses.clip_weights(params, clip)
+    inside = clip_weights(params, clip)
     assert slope(inside) < 0.1 * bound
 
 

@@ -8,13 +8,13 @@ import pytest
 from helpers import TINY, in_process, records
 
 from wgan_jax import train
-from wgan_jax.algorithm import losses
+from wgan_jax.algorithm.constraints.clip import share_at_bound
 from wgan_jax.algorithm.diagnostics import (
     QUANTILES,
     critic_diagnostics,
     layer_gradients,
-    share_at_bound,
 )
+from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.algorithm.state import init_state, make_spec
 from wgan_jax.algorithm.steps import critic_gradient
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer
@@ -143,7 +143,8 @@ def test_gan_losses_reach_their_divergence_at_the_best_critic(kind, x64):
         best = ratio if kind == "lsgan" else np.clip(np.log(p) - np.log(q), -40, 40)
     counts = [np.repeat(np.arange(4), (10 * w).astype(int)) for w in (p, q)]
     real, fake = (jnp.asarray(best[c]) for c in counts)
-    found = losses.estimate(losses.critic_loss(real, fake, kind), kind)
+    losses = make_losses(Objective(kind=kind))
+    found = losses.estimate(losses.critic(real, fake))
     if kind == "lsgan":
         expected = (np.square(p - q) / (p + q)).sum() / 2
     else:
@@ -151,8 +152,8 @@ def test_gan_losses_reach_their_divergence_at_the_best_critic(kind, x64):
         safe = np.where(p > 0, p, 1.0)
         expected = (p * np.log(safe / m)).sum() / 2 + (q * np.log(q / m)).sum() / 2
     np.testing.assert_allclose(found, expected, rtol=1e-9)
-    worse = losses.critic_loss(real + 0.1, fake + 0.1, kind)
-    assert losses.estimate(worse, kind) < found
+    worse = losses.critic(real + 0.1, fake + 0.1)
+    assert losses.estimate(worse) < found
 
 
 def test_diagnostics_are_logged_when_asked_for(tmp_path):
@@ -167,7 +168,7 @@ def test_diagnostics_are_logged_when_asked_for(tmp_path):
 @pytest.mark.parametrize("kind", ["gan", "lsgan"])
 def test_gan_objectives_train_by_the_command(kind, tmp_path):
     options = [*TINY, "--objective.kind", kind, "--objective.constraint", "none"]
-    name = losses.ESTIMATES[kind]
+    name = make_losses(Objective(kind=kind)).metric
     out = tmp_path / "run"
     code, error = in_process(train, *options, "--run.steps", "10", "--out", out)
     assert code == 0, error

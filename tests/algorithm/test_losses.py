@@ -5,6 +5,9 @@ import pytest
 from jaxtyping import TypeCheckError
 
 from wgan_jax.algorithm import losses
+from wgan_jax.algorithm.constraints.clip import clip_weights
+from wgan_jax.algorithm.constraints.penalty import gradient_penalty
+from wgan_jax.algorithm.objectives import wgan
 
 SHAPES = [(4,), (4, 3), (4, 5, 6, 2)]
 
@@ -20,24 +23,24 @@ def flat_norms(x):
 
 def test_signs_of_the_losses():
     real, fake = jnp.array([3.0, 5.0]), jnp.array([1.0, 2.0, 0.0])
-    assert losses.wasserstein(real, fake) == 3.0
-    assert losses.critic_loss(real, fake) == -3.0
-    assert losses.generator_loss(fake) == -1.0
+    assert wgan.wasserstein(real, fake) == 3.0
+    assert wgan.critic_loss(real, fake) == -3.0
+    assert wgan.generator_loss(fake) == -1.0
 
 
 def test_constant_added_to_the_critic_leaves_the_estimate():
     real, fake = samples((8,)), samples((8,), 1)
-    expected = losses.wasserstein(real, fake)
-    shifted = losses.wasserstein(real + 100.0, fake + 100.0)
+    expected = wgan.wasserstein(real, fake)
+    shifted = wgan.wasserstein(real + 100.0, fake + 100.0)
     np.testing.assert_allclose(shifted, expected, atol=1e-4)
     # The generator's loss alone does move, and so means nothing by itself.
-    difference = losses.generator_loss(fake + 100.0) - losses.generator_loss(fake)
+    difference = wgan.generator_loss(fake + 100.0) - wgan.generator_loss(fake)
     np.testing.assert_allclose(difference, -100.0, rtol=1e-5)
 
 
 def test_scores_with_a_spare_axis_are_refused():
     with pytest.raises(TypeCheckError):
-        losses.critic_loss(jnp.ones((3, 1)), jnp.ones(3))
+        wgan.critic_loss(jnp.ones((3, 1)), jnp.ones(3))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -62,7 +65,7 @@ def test_penalty_of_a_linear_critic_is_known_in_every_dimension(shape):
     )
     length = np.sqrt(np.square(w).sum())
     np.testing.assert_allclose(norms, [length] * 4, rtol=1e-5)
-    penalty = losses.gradient_penalty(norms)
+    penalty = gradient_penalty(norms)
     np.testing.assert_allclose(penalty, (length - 1) ** 2, rtol=1e-4)
 
 
@@ -80,25 +83,25 @@ def test_penalty_of_a_quadratic_critic_is_known_at_the_interpolates(shape):
         losses.interpolate(real, fake, epsilon),
     )
     np.testing.assert_allclose(norms, expected, rtol=1e-4)
-    penalty = losses.gradient_penalty(norms, target=0.7)
+    penalty = gradient_penalty(norms, target=0.7)
     np.testing.assert_allclose(penalty, np.square(expected - 0.7).mean(), rtol=1e-4)
 
 
 def test_penalty_is_the_mean_of_squares_around_its_target():
     norms = jnp.array([0.0, 0.5, 1.0, 4.0])
-    assert losses.gradient_penalty(norms) == (1 + 0.25 + 0 + 9) / 4
-    assert losses.gradient_penalty(norms, target=0.5) == (0.25 + 0 + 0.25 + 12.25) / 4
-    assert losses.gradient_penalty(norms, target=0.0) == (0.25 + 1 + 16) / 4
+    assert gradient_penalty(norms) == (1 + 0.25 + 0 + 9) / 4
+    assert gradient_penalty(norms, target=0.5) == (0.25 + 0 + 0.25 + 12.25) / 4
+    assert gradient_penalty(norms, target=0.0) == (0.25 + 1 + 16) / 4
 
 
 def test_one_sided_penalty_spares_small_gradients():
     norms = jnp.array([0.0, 0.5, 1.0, 4.0])
-    assert losses.gradient_penalty(norms, one_sided=True) == 9 / 4
-    assert losses.gradient_penalty(norms, 0.5, one_sided=True) == (0.25 + 12.25) / 4
+    assert gradient_penalty(norms, one_sided=True) == 9 / 4
+    assert gradient_penalty(norms, 0.5, one_sided=True) == (0.25 + 12.25) / 4
 
 
 def penalty_of_weights(w, x):
-    return losses.gradient_penalty(losses.gradient_norms(lambda x: x @ w, x))
+    return gradient_penalty(losses.gradient_norms(lambda x: x @ w, x))
 
 
 def test_penalty_and_its_gradient_are_finite_where_the_critic_is_flat():
@@ -120,6 +123,6 @@ def test_clip_bounds_every_leaf_and_leaves_the_inside():
         "a": jnp.array([-3.0, 0.005, 3.0]),
         "b": {"c": jnp.array([[0.02, -0.01]])},
     }
-    clipped = losses.clip_weights(params, 0.01)
+    clipped = clip_weights(params, 0.01)
     np.testing.assert_allclose(clipped["a"], [-0.01, 0.005, 0.01])
     np.testing.assert_allclose(clipped["b"]["c"], [[0.01, -0.01]])

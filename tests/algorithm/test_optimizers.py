@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wgan_jax.algorithm.state import make_optimizer
+from wgan_jax.algorithm.optimizers import make_optimizer
 from wgan_jax.config import Optimizer
 
 # Large, tiny and changing signs: an epsilon in another place shows at the tiny ones.

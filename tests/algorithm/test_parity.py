@@ -20,7 +20,8 @@ import torch_nets as nets
 from helpers import ROOT
 from torch_nets import torch
 
-from wgan_jax.algorithm.state import init_state, make_optimizer, make_spec
+from wgan_jax.algorithm.optimizers import make_optimizer
+from wgan_jax.algorithm.state import init_state, make_spec
 from wgan_jax.algorithm.steps import split_key, train_step
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer, load
 from wgan_jax.validation import validate

@@ -403,7 +403,7 @@ def test_no_two_draws_of_a_run_share_a_key(monkeypatch, batches):
         return samples[index]
 
     spec = replace(
-        spy_spec(CLIP),
+        spy_spec(PENALTY),
         generator=spy_init(GENERATOR),
         critic=spy_init(CRITIC),
         get_batch=draw,
@@ -634,7 +634,7 @@ def test_heldout_estimate_is_the_mean_over_whole_batches():
     )
     state = init_state(jax.random.key(0), spec)
     heldout = np.random.default_rng(2).normal(size=(11, 2)).astype(np.float32)
-    got = heldout_estimate(state, heldout, jax.random.key(1), spec=spec)
+    got = heldout_estimate(state, jnp.asarray(heldout), jax.random.key(1), spec=spec)
     variances = [heldout[i : i + BATCH].var(0) for i in (0, 4)]
     expected = np.mean(variances, 0) @ np.asarray(state.critic.params["v"])
     np.testing.assert_allclose(got, expected, rtol=1e-5)

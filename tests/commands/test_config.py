@@ -179,7 +179,7 @@ def test_load_of_a_missing_file_lists_the_others(tmp_path):
     with pytest.raises(UserError) as error:
         config.load(tmp_path / "c.py")
     assert str(error.value) == (
-        f"--config {tmp_path / 'c.py'} is no file; {tmp_path} has a.py, b.py"
+        f"--config {tmp_path / 'c.py'} is not a file; {tmp_path} has a.py, b.py"
     )
 
 
@@ -187,7 +187,7 @@ def test_load_of_a_missing_file_in_a_missing_folder(tmp_path):
     path = tmp_path / "no" / "c.py"
     with pytest.raises(UserError) as error:
         config.load(path)
-    assert str(error.value) == f"--config {path} is no file"
+    assert str(error.value) == f"--config {path} is not a file"
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,8 @@ def test_json_keeps_every_field_and_all_types():
     )
     text = config.to_json(made)
     assert config.from_json(text) == made
-    assert set(json.loads(text)) == {f.name for f in dataclasses.fields(Config)}
+    sections = {field.name for field in dataclasses.fields(Config)}
+    assert set(json.loads(text)) == {"format"} | sections
 
 
 @pytest.mark.parametrize(
@@ -271,7 +272,7 @@ def test_json_keeps_every_field_and_all_types():
     ids=["empty", "half", "list", "no sections", "unknown field"],
 )
 def test_from_json_refuses_what_is_no_config(text):
-    with pytest.raises(UserError, match="start a new run, or install the version in"):
+    with pytest.raises(UserError, match="train the run again, or read it with the"):
         config.from_json(text)
 
 
@@ -426,7 +427,7 @@ def test_what_is_allowed_passes(changes):
         ),
         (
             {**RESNET, "model.classes": 10, "model.generator_norm": "none"},
-            ["model.classes=10 reaches", "take model.generator_norm=batch"],
+            ["model.classes=10 conditions", "take model.generator_norm=batch"],
         ),
         (
             {**RESNET, "model.kernel": 4},
@@ -443,7 +444,10 @@ def test_what_is_allowed_passes(changes):
         ),
         (
             {**RESNET, "data.image_size": 12},
-            ["data.image_size=12 cannot be made by", "halves the image"],
+            [
+                "data.image_size=12 does not suit model.generator_widths",
+                "halves the image",
+            ],
         ),
         (
             {"model.norm_groups": 3},
@@ -495,16 +499,16 @@ def test_what_is_allowed_passes(changes):
         ),
         (
             {"data.image_size": 28},
-            ["data.image_size=28", "model.generator_widths=(4, 2, 1)", "8 times 2"],
+            ["data.image_size=28", "model.generator_widths=(4, 2, 1)", "at least 16"],
         ),
         (
             # 8 = 8 * 1: the innermost map would be a single pixel.
             {"data.image_size": 8},
-            ["data.image_size=8", "model.generator_widths=(4, 2, 1)", "8 times 2"],
+            ["data.image_size=8", "model.generator_widths=(4, 2, 1)", "at least 16"],
         ),
         (
             {"data.image_size": 16, "model.critic_widths": (1, 2, 3, 4)},
-            ["data.image_size=16", "model.critic_widths=(1, 2, 3, 4)", "16 times 2"],
+            ["data.image_size=16", "model.critic_widths=(1, 2, 3, 4)", "at least 32"],
         ),
     ],
     ids=str,
@@ -531,7 +535,7 @@ def test_a_toy_critic_with_instance_norm_is_refused():
     [
         ("data.source", "cifar", "data.source='cifar' must be one of digits, tfds, "),
         ("model.kind", "cnn", "model.kind='cnn' must be one of mlp, dcgan"),
-        ("optimizer.kind", 1, "optimizer.kind=1 must be one of rmsprop, rmsprop_tf1"),
+        ("optimizer.kind", 1, "optimizer.kind=1 must be of type str"),
         ("data.batch_size", 64.0, "data.batch_size=64.0 must be of type int"),
         ("data.batch_size", "64", "data.batch_size='64' must be of type int"),
         ("data.batch_size", True, "data.batch_size=True must be of type int"),

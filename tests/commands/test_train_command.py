@@ -271,7 +271,7 @@ def test_help_names_every_field_with_its_docstring(capsys):
         (["--data.source", "npz", "--data.dir", "/no.npz"], ["/no.npz", ".npz"]),
         (
             ["--config", "configs/digit.py"],
-            ["configs/digit.py is no file", "digits.py"],
+            ["configs/digit.py is not a file", "digits.py"],
         ),
         (["--out", "/dev/null/run"], ["/dev/null"]),
     ],

@@ -75,7 +75,7 @@ def test_fields_of_the_same_name_are_told_apart():
         (["optimizer.critic_lr=fast"], "critic_lr=fast must be a number"),
         (["model.features=1.5"], "model.features=1.5 must be a whole number"),
         (["objective.one_sided=yes"], "must be true or false"),
-        (["objective.kind=wgan,hinge"], "kind=hinge must be one of wgan, gan, lsgan"),
+        (["objective.kind=wgan,hinge"], "objective.kind=hinge is not known: take wgan"),
         (["model.critic_widths=1,2"], "a field of several values cannot be varied"),
         (["objective.clip=1,1.0"], "objective.clip has 1.0 twice"),
         (["objective.clip=1", "objective.clip=2"], "objective.clip is given twice"),

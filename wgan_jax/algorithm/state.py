@@ -1,14 +1,16 @@
-"""What training carries from step to step, what stays fixed, and how both are born."""
+"""Training state, static run specification, and their initialisation."""
 
 import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
-import optax
 
-from wgan_jax.algorithm import losses
+from wgan_jax.algorithm.constraints import Constraint, make_constraint
+from wgan_jax.algorithm.objectives import Losses, make_losses
+from wgan_jax.algorithm.optimizers import make_optimizer
 from wgan_jax.config import Config, Objective, Optimizer
 from wgan_jax.distributed.sharding import ONE_DEVICE, BatchSharding
 from wgan_jax.nn.models import build
@@ -18,7 +20,7 @@ from wgan_jax.nn.network import Network
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetState:
-    """The numbers of one network."""
+    """State of one network."""
 
     params: Any
     stats: Any
@@ -29,7 +31,7 @@ class NetState:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ema:
-    """The averaged generator: its parameters and running statistics."""
+    """Exponential moving average of the generator's parameters and statistics."""
 
     params: Any
     stats: Any
@@ -38,7 +40,7 @@ class Ema:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainState:
-    """All that training needs to go on: what a checkpoint holds."""
+    """Everything that a step changes: the content of a checkpoint."""
 
     step: Any
     """int32 scalar: generator updates done."""
@@ -47,11 +49,16 @@ class TrainState:
     generator: NetState
     critic: NetState
     ema: Ema | None
+    """None without optimizer.ema_decay."""
+
+
+def _no_batches(samples, key, index):
+    raise ValueError("this Spec has no source of batches: give make_spec a get_batch")
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """All that stays fixed through a run, bound once to the step functions."""
+    """Everything that is fixed throughout a run, bound once to the step functions."""
 
     generator: Network
     critic: Network
@@ -62,37 +69,50 @@ class Spec:
     """Generated samples in a generator update."""
     z_dim: int
     classes: int
-    """Labels that the networks are told and tell; 0 uses none."""
+    """Number of labels: the generator is conditioned on them and the critic predicts
+    them; 0 without labels."""
     steps: int
     """Generator updates of the whole run, for the decay of the learning rates."""
-    get_batch: Callable
-    """draw(samples, key, index) -> the real batch number `index`, [batch, ...], or with
-    classes the pair of it and its labels."""
+    get_batch: Callable = _no_batches
+    """get_batch(samples, key, index) -> real batch number `index`, float [batch, ...];
+    with classes the pair of it and its labels, int32 [batch]."""
     sharding: BatchSharding = ONE_DEVICE
-    """How devices share a batch."""
+    """Distribution of a batch over devices."""
 
-    def with_hyperparameters(self, numbers: dict) -> "Spec":
-        """The same with other numbers, which may be traced.
+    @property
+    def losses(self) -> Losses:
+        """The losses of objective.kind."""
+        return make_losses(self.objective)
 
-        numbers: by field, {"objective.clip": 0.01}, of objective or optimizer.
+    @property
+    def constraint(self) -> Constraint:
+        """The Lipschitz constraint of objective.constraint."""
+        return make_constraint(self.objective)
+
+    def with_hyperparameters(self, values: dict[str, chex.Numeric]) -> "Spec":
+        """A copy with other hyperparameters, which may be traced.
+
+        values: by field of objective or optimizer, as in {"objective.clip": 0.01}.
         """
         sections = {"objective": self.objective, "optimizer": self.optimizer}
-        for name, value in numbers.items():
+        for name, value in values.items():
             section, field = name.split(".")
             sections[section] = dataclasses.replace(sections[section], **{field: value})
         return dataclasses.replace(self, **sections)
 
-    def learning_rate(self, base, step):
-        """The learning rate at a generator step; both nets decay by that clock."""
+    def learning_rate(self, base: chex.Numeric, step: chex.Numeric) -> chex.Numeric:
+        """The learning rate at a generator step, for both networks."""
         if self.optimizer.decay == "linear":
             return base * jnp.maximum(0.0, 1.0 - step / self.steps)
         return base
 
 
 def make_spec(
-    config: Config, get_batch: Callable, sharding: BatchSharding = ONE_DEVICE
+    config: Config,
+    get_batch: Callable | None = None,
+    sharding: BatchSharding = ONE_DEVICE,
 ) -> Spec:
-    """The fixed part of a run with this configuration and this source of batches."""
+    """The specification of a run; without get_batch it cannot train."""
     generator, critic = build(config.model, config.data.sample_shape)
     return Spec(
         generator=generator,
@@ -104,45 +124,31 @@ def make_spec(
         classes=config.model.classes,
         z_dim=config.model.z_dim,
         steps=config.run.steps,
-        get_batch=get_batch,
+        get_batch=get_batch or _no_batches,
         sharding=sharding,
     )
 
 
-def make_optimizer(optimizer: Optimizer) -> optax.GradientTransformation:
-    """Gradient to ascent direction, without the learning rate, which steps apply.
-
-    rmsprop: PyTorch's defaults, epsilon outside the root. rmsprop_tf1: TensorFlow 1's,
-    epsilon inside, mean square starting at one. optax's own defaults are a third
-    algorithm, under which a clipped critic with its tiny gradients hardly moves.
-    """
-    if optimizer.kind == "rmsprop":
-        return optax.scale_by_rms(decay=0.99, eps=1e-8, eps_in_sqrt=False)
-    if optimizer.kind == "rmsprop_tf1":
-        return optax.scale_by_rms(decay=0.9, eps=1e-10, initial_scale=1.0)
-    return optax.scale_by_adam(b1=optimizer.beta1, b2=optimizer.beta2)
-
-
-def init_state(key, spec: Spec) -> TrainState:
-    """The state before the first step. key: typed PRNG key, all of the run's chance."""
+def init_state(key: chex.PRNGKey, spec: Spec) -> TrainState:
+    """The state before the first step. key: typed, the source of all randomness."""
     key_generator, key_critic, key = jax.random.split(key, 3)
     generator = _init_net(spec.generator, key_generator, spec)
     critic = _init_net(spec.critic, key_critic, spec)
-    if spec.objective.constraint == "clip":
-        # Algorithm 1 clips after each update, which leaves the first one unbounded.
-        clipped = losses.clip_weights(critic.params, spec.objective.clip)
-        critic = dataclasses.replace(critic, params=clipped)
-    average = None
+    if spec.constraint.project:
+        # Algorithm 1 projects after each update only, which leaves the first unbounded.
+        projected = spec.constraint.project(critic.params)
+        critic = dataclasses.replace(critic, params=projected)
+    ema = None
     if spec.optimizer.ema_decay:
-        # A copy: the donated state may not hold one buffer twice.
-        copy = jax.tree.map(jnp.array, (generator.params, generator.stats))
-        average = Ema(params=copy[0], stats=copy[1])
+        # A copy, since the donated state may not hold one buffer twice.
+        params, stats = jax.tree.map(jnp.array, (generator.params, generator.stats))
+        ema = Ema(params=params, stats=stats)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         key=key,
         generator=generator,
         critic=critic,
-        ema=average,
+        ema=ema,
     )
 
 

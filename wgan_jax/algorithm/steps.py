@@ -1,37 +1,54 @@
 """Algorithm 1 of both papers as pure functions from state to state.
 
-Read `train_step` beside the papers: n_critic critic updates, each on a fresh real batch
-and fresh noise, then one generator update on fresh noise.
+Read `train_step` next to the papers: n_critic critic updates, each on a fresh real
+batch and fresh noise, then one generator update on fresh noise.
+
+Arrays: real and fake samples are float [batch, ...], scores [batch], noise z
+[batch, z_dim], labels int32 [batch], None without classes. Metrics are {name: scalar}.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float, Int
 
 from wgan_jax.algorithm import losses
-from wgan_jax.algorithm.state import Ema, NetState, Spec, TrainState, make_optimizer
+from wgan_jax.algorithm.optimizers import make_optimizer
+from wgan_jax.algorithm.state import Ema, NetState, Spec, TrainState
+from wgan_jax.config import Objective
+
+Metrics = dict[str, Float[Array, ""]]
+Step = Int[Array, ""] | int
 
 
 def metric_names(spec: Spec) -> tuple[str, ...]:
-    """What a step tells under this objective."""
-    slopes = ("gradient_penalty", "gradient_norm")
+    """Names of the metrics of a step."""
     classes = ("class_loss", "class_accuracy", "generator_class_loss")
     return (
-        losses.ESTIMATES[spec.objective.kind],
-        *(slopes if spec.objective.constraint == "penalty" else ()),
+        spec.losses.metric,
+        *spec.constraint.metrics,
         *(classes if spec.classes else ()),
         "critic_loss",
         "generator_loss",
     )
 
 
-def critic_step(state: TrainState, real, key, *, spec: Spec, labels=None):
-    """One critic update on the batch `real` [batch, ...]; returns (state, metrics).
+def critic_step(
+    state: TrainState,
+    real: Float[Array, "batch ..."],
+    key: chex.PRNGKey,
+    *,
+    spec: Spec,
+    labels: Int[Array, " batch"] | None = None,
+) -> tuple[TrainState, Metrics]:
+    """One critic update on a real batch.
 
-    labels: int32 [batch], with classes. The generator stays, but for the running
-    statistics that its forward pass moves.
+    Of the generator, only the running statistics change, by its forward pass.
     """
     gradient, stats, generator_stats, metrics = critic_gradient(
         state, real, key, spec=spec, labels=labels
@@ -39,32 +56,32 @@ def critic_step(state: TrainState, real, key, *, spec: Spec, labels=None):
     critic = _update(
         state.critic, gradient, stats, spec.optimizer.critic_lr, state.step, spec
     )
-    if spec.objective.constraint == "clip":
-        critic = replace(
-            critic, params=losses.clip_weights(critic.params, spec.objective.clip)
-        )
+    if spec.constraint.project:
+        critic = replace(critic, params=spec.constraint.project(critic.params))
     generator = replace(state.generator, stats=generator_stats)
     return replace(state, critic=critic, generator=generator), metrics
 
 
-def critic_gradient(state: TrainState, real, key, *, spec: Spec, labels=None):
-    """What a critic update is made of, before the optimizer.
+def critic_gradient(
+    state: TrainState,
+    real: Float[Array, "batch ..."],
+    key: chex.PRNGKey,
+    *,
+    spec: Spec,
+    labels: Int[Array, " batch"] | None = None,
+) -> tuple[Any, Any, Any, Metrics]:
+    """(gradient, critic statistics, generator statistics, metrics) of a critic update.
 
     Generated samples have the labels of the real ones, and only the real ones train the
-    auxiliary classifier (as in the code of Gulrajani et al.). Returns the gradient of
-    the critic's loss, the statistics of critic and generator after the forward passes,
-    and the metrics.
+    auxiliary classifier (as in the code of Gulrajani et al.).
     """
-    objective = spec.objective
-    key_z, key_epsilon = jax.random.split(key)
+    key_z, key_penalty = jax.random.split(key)
     real, labels = spec.sharding.shard((real, labels))
     z = _noise(key_z, len(real), spec, real.dtype)
     fake, generator_stats = generate(
         spec, state.generator.params, state.generator.stats, z, labels
     )
-    epsilon = spec.sharding.shard(
-        jax.random.uniform(key_epsilon, (len(real),), real.dtype)
-    )
+    chex.assert_equal_shape([real, fake])
 
     def loss(params):
         # Two passes, not one over both: BatchNorm would mix real and fake.
@@ -72,38 +89,35 @@ def critic_gradient(state: TrainState, real, key, *, spec: Spec, labels=None):
             spec, params, state.critic.stats, real
         )
         score_fake, stats = spec.critic.apply(params, stats, fake, True)
-        value = losses.critic_loss(score_real, score_fake, objective.kind)
-        estimate = losses.estimate(value, objective.kind)
-        metrics = {losses.ESTIMATES[objective.kind]: estimate}
-        if objective.constraint == "penalty":
+        value = spec.losses.critic(score_real, score_fake)
+        metrics = {spec.losses.metric: spec.losses.estimate(value)}
+        if spec.constraint.penalty:
 
             def score(x):
                 return spec.critic.apply(params, stats, x, True)[0]
 
-            x = losses.interpolate(real, fake, epsilon)
-            norms = losses.gradient_norms(score, x)
-            penalty = losses.gradient_penalty(
-                norms, objective.gp_target, objective.one_sided
-            )
-            value += objective.gp_weight * penalty
-            metrics |= {"gradient_penalty": penalty, "gradient_norm": norms.mean()}
-        if logits is not None:
+            penalty, measured = spec.constraint.penalty(score, real, fake, key_penalty)
+            value += penalty
+            metrics |= measured
+        if logits is not None and labels is not None:
             class_loss = losses.class_loss(logits, labels)
-            value += objective.critic_class_weight * class_loss
-            right = jnp.mean(logits.argmax(1) == labels, dtype=logits.dtype)
-            metrics |= {"class_loss": class_loss, "class_accuracy": right}
+            value += spec.objective.critic_class_weight * class_loss
+            accuracy = jnp.mean(logits.argmax(1) == labels, dtype=logits.dtype)
+            metrics |= {"class_loss": class_loss, "class_accuracy": accuracy}
         return value, (stats, metrics | {"critic_loss": value})
 
     gradient, (stats, metrics) = jax.grad(loss, has_aux=True)(state.critic.params)
     return gradient, stats, generator_stats, metrics
 
 
-def generator_step(state: TrainState, key, *, spec: Spec):
-    """One generator update, which ends a step; returns (state, metrics).
+def generator_step(
+    state: TrainState, key: chex.PRNGKey, *, spec: Spec
+) -> tuple[TrainState, Metrics]:
+    """One generator update, which completes a step.
 
-    With classes, on labels of its own, each class as likely as the others.
+    With classes, it draws new labels from the uniform distribution over the classes.
     """
-    objective, labels = spec.objective, None
+    labels = None
     if spec.classes:
         key, key_labels = jax.random.split(key)
         labels = random_labels(key_labels, spec.generator_batch, spec)
@@ -115,10 +129,10 @@ def generator_step(state: TrainState, key, *, spec: Spec):
         score, logits, critic_stats = critic_forward(
             spec, state.critic.params, state.critic.stats, fake
         )
-        value, metrics = losses.generator_loss(score, objective.kind), {}
-        if logits is not None:
+        value, metrics = spec.losses.generator(score), {}
+        if logits is not None and labels is not None:
             class_loss = losses.class_loss(logits, labels)
-            value += objective.generator_class_weight * class_loss
+            value += spec.objective.generator_class_weight * class_loss
             metrics = {"generator_class_loss": class_loss}
         return value, (stats, critic_stats, metrics | {"generator_loss": value})
 
@@ -128,22 +142,24 @@ def generator_step(state: TrainState, key, *, spec: Spec):
     generator = _update(
         state.generator, gradient, stats, spec.optimizer.generator_lr, state.step, spec
     )
-    average = state.ema
-    if average is not None:
-        new = Ema(params=generator.params, stats=generator.stats)
-        average = optax.incremental_update(new, average, 1 - spec.optimizer.ema_decay)
+    ema: Any = state.ema
+    if ema is not None:
+        new: Any = Ema(params=generator.params, stats=generator.stats)
+        ema = optax.incremental_update(new, ema, 1 - spec.optimizer.ema_decay)
     critic = replace(state.critic, stats=critic_stats)
     state = replace(
-        state, step=state.step + 1, generator=generator, critic=critic, ema=average
+        state, step=state.step + 1, generator=generator, critic=critic, ema=ema
     )
     return state, metrics
 
 
-def train_step(state: TrainState, real, *, spec: Spec):
-    """One generator update and the critic updates before it; returns (state, metrics).
+def train_step(
+    state: TrainState, real_batch: Callable, *, spec: Spec
+) -> tuple[TrainState, Metrics]:
+    """The critic updates of one step, then its generator update.
 
-    real(i): the real batch of the critic update number i of this step, as `Spec.draw`
-    gives it. Metrics of the critic are those of its last update.
+    real_batch(i): the real batch of critic update i of this step, in the form of
+    `Spec.get_batch`. The critic's metrics are those of its last update.
     """
     key_train, _ = split_key(state)
     key_critic, key_generator = jax.random.split(
@@ -152,9 +168,9 @@ def train_step(state: TrainState, real, *, spec: Spec):
 
     def body(i, carry):
         state, _ = carry
-        batch, labels = real(i) if spec.classes else (real(i), None)
+        real, labels = real_batch(i) if spec.classes else (real_batch(i), None)
         key = jax.random.fold_in(key_critic, i)
-        state, metrics = critic_step(state, batch, key, spec=spec, labels=labels)
+        state, metrics = critic_step(state, real, key, spec=spec, labels=labels)
         return state, _zeros(spec) | metrics
 
     updates = critic_updates(state.step, spec.objective)
@@ -163,11 +179,13 @@ def train_step(state: TrainState, real, *, spec: Spec):
     return state, metrics | generator_metrics
 
 
-def train_chunk(state: TrainState, samples, steps, *, spec: Spec):
-    """Many steps in one program; returns (state, mean of the metrics over the steps).
+def train_chunk(
+    state: TrainState, samples: Any, steps: chex.Numeric, *, spec: Spec
+) -> tuple[TrainState, Metrics]:
+    """Several steps in one program; the metrics are means over the steps.
 
-    samples: what spec.draw takes batches from; steps: how many, a traced number, so
-    that chunks of every length run the same program and give the same bits.
+    samples: the first argument of spec.get_batch. steps: traced, so that chunks of
+    every length run the same program and give the same bits.
     """
     _, key_data = split_key(state)
 
@@ -183,42 +201,51 @@ def train_chunk(state: TrainState, samples, steps, *, spec: Spec):
     return state, jax.tree.map(lambda t: t / steps, total)
 
 
-def generate(spec: Spec, params, stats, z, labels=None, train=True):
-    """(samples, statistics) of the generator, told labels int32 [n] with classes."""
-    told = {"labels": labels} if spec.classes else {}
-    return spec.generator.apply(params, stats, z, train=train, **told)
+def generate(
+    spec: Spec,
+    params: Any,
+    stats: Any,
+    z: Float[Array, "batch z_dim"],
+    labels: Int[Array, " batch"] | None = None,
+    train: bool = True,
+) -> tuple[Float[Array, "batch ..."], Any]:
+    """(samples, statistics) of the generator, conditioned on labels with classes."""
+    condition = {"labels": labels} if spec.classes else {}
+    return spec.generator.apply(params, stats, z, train=train, **condition)
 
 
-def critic_forward(spec: Spec, params, stats, x):
+def critic_forward(
+    spec: Spec, params: Any, stats: Any, x: Float[Array, "batch ..."]
+) -> tuple[Float[Array, " batch"], Float[Array, "batch classes"] | None, Any]:
     """(scores, logits or None, statistics) of the critic in training."""
-    if spec.classes:
+    if spec.critic.classify:
         (scores, logits), stats = spec.critic.classify(params, stats, x, True)
         return scores, logits, stats
     scores, stats = spec.critic.apply(params, stats, x, True)
     return scores, None, stats
 
 
-def random_labels(key, count: int, spec: Spec):
-    """Labels int32 [count], each class as likely."""
+def random_labels(key: chex.PRNGKey, count: int, spec: Spec) -> Int[Array, " count"]:
+    """Labels from the uniform distribution over the classes, int32."""
     return jax.random.randint(key, (count,), 0, spec.classes, jnp.int32)
 
 
-def split_key(state: TrainState):
-    """The roots of the two kinds of chance: (noise of the steps, order of the data).
+def split_key(state: TrainState) -> chex.PRNGKey:
+    """Split the state's key into (training noise, data order).
 
-    Always split before fold_in: of one key, fold_in(key, 1) is split(key)[1].
+    Always split before fold_in: fold_in(key, 1) equals split(key)[1].
     """
     return jax.random.split(state.key)
 
 
-def critic_updates(step, objective):
+def critic_updates(step: Step, objective: Objective) -> Step:
     """Critic updates before generator update number `step`, counted from 0."""
     if not objective.warmup:
         return objective.n_critic
     return jnp.where((step < 25) | (step % 500 == 0), 100, objective.n_critic)
 
 
-def critic_updates_before(step, objective):
+def critic_updates_before(step: Step, objective: Objective) -> Step:
     """Critic updates in all steps before `step`: the sum of `critic_updates`."""
     if not objective.warmup:
         return step * objective.n_critic
@@ -226,37 +253,42 @@ def critic_updates_before(step, objective):
     return long * 100 + (step - long) * objective.n_critic
 
 
-def heldout_estimate(state: TrainState, heldout, key, *, spec: Spec):
-    """The critic's estimate of the distance on samples never trained on, all [n, ...].
+def heldout_estimate(
+    state: TrainState,
+    heldout: Float[Array, "n ..."],
+    key: chex.PRNGKey,
+    *,
+    spec: Spec,
+) -> Float[Array, ""]:
+    """The critic's estimate of the distance on held-out samples (`Losses.estimate`).
 
-    In whole batches, what remains left out, with each batch's own statistics in its
-    norms as in training. See `losses.estimate` for what a critic estimates.
+    The mean over whole batches, without the remainder; norms use the statistics of each
+    batch, as in training.
     """
-    kind = spec.objective.kind
     size = min(spec.batch_size, len(heldout))
     whole = heldout[: len(heldout) // size * size]
     batches = whole.reshape(-1, size, *heldout.shape[1:])
 
-    def score(batch_and_key):
+    def estimate(batch_and_key):
         real, key = batch_and_key
         real, labels = spec.sharding.shard(real), None
         if spec.classes:
             key, key_labels = jax.random.split(key)
             labels = random_labels(key_labels, len(real), spec)
         z = _noise(key, len(real), spec)
-        generator = state.generator
+        generator, critic = state.generator, state.critic
         fake, _ = generate(spec, generator.params, generator.stats, z, labels)
-        net = state.critic
         scores = [
-            spec.critic.apply(net.params, net.stats, x, True)[0] for x in (real, fake)
+            spec.critic.apply(critic.params, critic.stats, x, True)[0]
+            for x in (real, fake)
         ]
-        return losses.estimate(losses.critic_loss(*scores, kind), kind)
+        return spec.losses.estimate(spec.losses.critic(*scores))
 
     keys = jax.random.split(key, len(batches))
-    return jax.lax.map(score, (batches, keys)).mean()
+    return jax.lax.map(estimate, (batches, keys)).mean()
 
 
-def _noise(key, count, spec, dtype=float):
+def _noise(key, count, spec, dtype: Any = float):
     return spec.sharding.shard(jax.random.normal(key, (count, spec.z_dim), dtype))
 
 

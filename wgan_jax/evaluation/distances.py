@@ -12,6 +12,7 @@ from jax.tree_util import Partial
 from rich.progress import Progress
 
 from wgan_jax.algorithm import steps
+from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.data import stream
 from wgan_jax.data.batches import to_float
 from wgan_jax.data.toys import toy_sample
@@ -229,7 +230,7 @@ def _modes(name, pairs):
 
 def _has_critic(config):
     # Other critics estimate other divergences, which have no slope to calibrate by.
-    return config.objective.kind == "wgan"
+    return make_losses(config.objective).metric == "wasserstein"
 
 
 def _critic_measures(spec, state, pairs, seed, advance):

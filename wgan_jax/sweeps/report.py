@@ -5,7 +5,7 @@ import math
 import statistics
 from pathlib import Path
 
-from wgan_jax.algorithm import losses
+from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.sweeps.members import Member
 
 
@@ -19,7 +19,8 @@ def write_report(out: Path, members: list[Member], diverged) -> None:
         settings.setdefault(member.setting, []).append(member)
     rows = [_row(setting, runs, diverged) for setting, runs in settings.items()]
     (out / "summary.json").write_text(json.dumps(rows, indent=2) + "\n")
-    table = _table(rows)
+    estimates = {make_losses(m.cfg.objective).metric: None for m in members}
+    table = _table(rows, [*estimates])
     (out / "summary.md").write_text(table)
     print(table, end="")
     told = f"{out / 'summary.md'}, {out / 'summary.json'}"
@@ -59,17 +60,18 @@ def _row(setting, runs, diverged):
     }
 
 
-def _shown(metrics):
+def _shown(metrics, estimates):
     """The metrics of the table: estimates of distances, and the generator's loss."""
-    first = [*losses.ESTIMATES.values()]
-    names = [*first, *(f"heldout_{name}" for name in first), "generator_loss"]
+    heldout = [f"heldout_{name}" for name in estimates]
+    names = [*estimates, *heldout, "generator_loss"]
     names += [name for name in metrics if "frechet" in name or name == "fid"]
     return [name for name in names if name in metrics]
 
 
-def _table(rows) -> str:
+def _table(rows, estimates) -> str:
     """Markdown: a line for each setting, mean +- standard deviation over the seeds."""
-    names = next((_shown(row["metrics"]) for row in rows if row["metrics"]), [])
+    shown = (_shown(r["metrics"], estimates) for r in rows if r["metrics"])
+    names = next(shown, [])
     head = ["setting", "seeds", "diverged", "steps", *names]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for row in rows:
@@ -98,7 +100,7 @@ def _plot(path, settings):
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
     for setting, runs in settings.items():
-        kind = losses.ESTIMATES[runs[0].cfg.objective.kind]
+        kind = make_losses(runs[0].cfg.objective).metric
         name, by_step = kind, {}
         for record in (record for run in runs for record in records(run)):
             name = f"heldout_{kind}" if f"heldout_{kind}" in record else kind

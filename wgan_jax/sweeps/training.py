@@ -9,7 +9,8 @@ import time
 import jax
 import jax.numpy as jnp
 
-from wgan_jax.algorithm import losses, steps
+from wgan_jax.algorithm import steps
+from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.algorithm.state import TrainState, init_state
 from wgan_jax.distributed.sharding import memory_limit
 from wgan_jax.errors import UserError
@@ -245,7 +246,7 @@ def _run_together(runs, many, samples, stop):
 
 
 def _together_line(cfg, runs, step, rate):
-    estimate = losses.ESTIMATES[cfg.objective.kind]
+    estimate = make_losses(cfg.objective).metric
     values = [run.log.last[1][estimate] for run in runs if run.log.last[0] == step]
     spread = f" +- {statistics.stdev(values):.2g}" if len(values) > 1 else ""
     return "  ".join(

@@ -11,7 +11,7 @@ from functools import partial
 import jax.numpy as jnp
 
 from wgan_jax import config
-from wgan_jax.algorithm import losses
+from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.errors import UserError
 from wgan_jax.runs.log import duration
 
@@ -100,7 +100,7 @@ def _record(clock, cfg, log, line, step, metrics, saved, judge=None):
     values |= judged | stalled
     values |= {"cycles_per_second": rate, "seconds": clock.elapsed()}
     log.write(step, values)
-    estimate = losses.ESTIMATES[cfg.objective.kind]
+    estimate = make_losses(cfg.objective).metric
     images_per_second = rate * cfg.objective.n_critic * cfg.data.batch_size
     text = [
         f"step {step}/{cfg.run.steps}",

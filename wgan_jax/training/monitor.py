@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from wgan_jax import pictures
-from wgan_jax.algorithm import diagnostics, losses, steps
+from wgan_jax.algorithm import diagnostics, steps
+from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.data.batches import to_float
 from wgan_jax.runs.sampling import make_sampler, picture, weights
 from wgan_jax.training.best import keep_best
@@ -90,7 +91,7 @@ class Monitor:
             jax.random.fold_in(self.key_heldout, step), 3
         )
         if len(self.heldout_float):
-            name = f"heldout_{losses.ESTIMATES[self.cfg.objective.kind]}"
+            name = f"heldout_{make_losses(self.cfg.objective).metric}"
             metrics[name] = self.programs.estimate(state, self.heldout_float, key)
         if self.cfg.run.diagnostics:
             metrics |= self.programs.diagnose(
