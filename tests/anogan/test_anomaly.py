@@ -31,7 +31,7 @@ def curved():
     return generate, Partial(lambda c, x: jnp.tanh(x @ c), c), rng.normal(size=(6, 12))
 
 
-def found(nets, x, key, images=None, restarts=1, weight=0.1, steps=60, lr=0.1):
+def searched(nets, x, key, images=None, restarts=1, weight=0.1, steps=60, lr=0.1):
     """(latent points, scores) of a search."""
     numbers = np.arange(len(x)) if images is None else np.array(images)
     starts = scoring.starting_points(key, numbers, restarts, 3)
@@ -54,7 +54,7 @@ def test_distances_are_means_over_pixels_and_over_features(power, new_key):
     np.testing.assert_allclose(parts.feature, 2**power * off.mean(1), rtol=1e-5)
 
 
-def test_scores_weigh_the_two_parts_as_the_papers_do():
+def test_scores_weight_the_two_parts_as_in_the_papers():
     parts = scoring.Parts(np.array([1.0, 2.0]), np.array([10.0, 0.0]))
     assert scoring.anogan_score(parts, 0.1).tolist() == pytest.approx([1.9, 1.8])
     assert scoring.f_anogan_score(parts, 0.5).tolist() == [6.0, 2.0]
@@ -63,12 +63,12 @@ def test_scores_weigh_the_two_parts_as_the_papers_do():
 # ------------------------------------------------------------------------------ search
 
 
-def test_search_finds_what_can_be_made_and_leaves_the_rest(new_key):
+def test_search_finds_the_nearest_image_of_the_generator(new_key):
     rest = np.array([[0.0, 0.0], [0.0, 0.8], [-0.4, 1.2]])
     x = np.concatenate([[[0.3, -1.5]] * 3, rest], 1).reshape(3, 4, 1, 1)
     starts = scoring.starting_points(new_key(), np.arange(3), 2, 2)
     z = scoring.search(pad, double, x.astype("f4"), starts, 400, 0.1, 0.1)
-    # The rate falls to 0, and with it the steps of the sign of an L1 distance.
+    # Steps along the sign of an L1 distance vanish with the learning rate.
     np.testing.assert_allclose(z, [[0.3, -1.5]] * 3, atol=1e-3)
     parts = scoring.distances(pad, double, x, z, 1)
     nearest = np.abs(rest).sum(1) / 4
@@ -79,7 +79,7 @@ def test_search_finds_what_can_be_made_and_leaves_the_rest(new_key):
 
 
 @pytest.mark.parametrize(("weight", "nearest"), [(0.0, 1.0), (0.3, 1.0), (1.0, 1.5)])
-def test_weight_decides_between_pixels_and_features(weight, nearest, new_key):
+def test_the_weight_trades_pixels_against_features(weight, nearest, new_key):
     # Pixels (z, 0) come nearest to (1, 1/2) at z = 1, their sum at z = 3/2; the pixels
     # win as long as (1 - weight) / 2 > weight.
     generate = Partial(lambda z: jnp.pad(z, ((0, 0), (0, 1))))
@@ -90,23 +90,23 @@ def test_weight_decides_between_pixels_and_features(weight, nearest, new_key):
     np.testing.assert_allclose(z, [[nearest]], atol=1e-3)
 
 
-def test_a_search_does_not_feel_the_others(curved, x64, new_key):
+def test_searches_are_independent(curved, x64, new_key):
     *nets, x = curved
     key = new_key()
-    z, _ = found(nets, x, key)
+    z, _ = searched(nets, x, key)
     for i in (0, 4):
-        alone, _ = found(nets, x[i : i + 1], key, images=[i])
+        alone, _ = searched(nets, x[i : i + 1], key, images=[i])
         np.testing.assert_allclose(alone[0], z[i], rtol=1e-9)
-    mixed, _ = found(nets, x[[4, 1]], key, images=[4, 1])
+    mixed, _ = searched(nets, x[[4, 1]], key, images=[4, 1])
     np.testing.assert_allclose(mixed, z[[4, 1]], rtol=1e-9)
-    other, _ = found(nets, x, new_key())
+    other, _ = searched(nets, x, new_key())
     assert np.abs(other - z).max() > 0.1
 
 
-def test_more_restarts_keep_the_best(curved, x64, new_key):
+def test_more_restarts_return_the_best(curved, x64, new_key):
     *nets, x = curved
     key = new_key()
-    scores = [found(nets, x, key, restarts=n)[1] for n in (1, 2, 4)]
+    scores = [searched(nets, x, key, restarts=n)[1] for n in (1, 2, 4)]
     assert (np.diff(scores, axis=0) <= 1e-12).all()
     assert (scores[-1] < scores[0] - 1e-3).any()
 
@@ -138,7 +138,7 @@ def encode(w, x):
     return x @ w
 
 
-def test_encoder_step_descends_the_loss_izi_f(x64):
+def test_an_encoder_step_is_gradient_descent_on_the_loss_izi_f(x64):
     rng = np.random.default_rng(1)
     a, b, generate, features = linear_nets(rng)
     x, w, kappa, rate = rng.normal(size=(7, 5)), rng.normal(size=(5, 2)), 0.7, 0.1
@@ -153,7 +153,7 @@ def test_encoder_step_descends_the_loss_izi_f(x64):
     np.testing.assert_allclose(new, w - rate * slope, rtol=1e-9)
 
 
-def test_encoder_inverts_a_linear_generator(x64):
+def test_the_encoder_inverts_a_linear_generator(x64):
     rng = np.random.default_rng(2)
     a, _, generate, features = linear_nets(rng)
     adam = optax.adam(optax.linear_schedule(0.05, 0.0, 400))
@@ -177,20 +177,20 @@ def test_encoder_inverts_a_linear_generator(x64):
 # ------------------------------------------------------------------- curves, pictures
 
 
-def test_separation_of_four_scores_by_hand():
-    told = scoring.detection_curves(
+def test_detection_curves_of_four_scores_by_hand():
+    curves = scoring.detection_curves(
         np.array([0.1, 0.4, 0.35, 0.8]), np.array([0, 0, 1, 1])
     )
     # Three of four pairs are in order; the anomalous rank first and third.
-    assert told.auroc == pytest.approx(3 / 4)
-    assert told.average_precision == pytest.approx((1 + 2 / 3) / 2)
-    x, y = told.roc
-    assert np.trapezoid(y, x) == pytest.approx(told.auroc)
-    recall, precision = told.precision_recall
+    assert curves.auroc == pytest.approx(3 / 4)
+    assert curves.average_precision == pytest.approx((1 + 2 / 3) / 2)
+    x, y = curves.roc
+    assert np.trapezoid(y, x) == pytest.approx(curves.auroc)
+    recall, precision = curves.precision_recall
     assert precision[recall == 1].max() == pytest.approx(2 / 3)
 
 
-def test_heat_goes_from_black_to_white():
+def test_heat_maps_range_from_black_to_white():
     colours = pictures.heat(np.array([[0.0, 1 / 3, 2 / 3, 1.0]]))
     red, yellow = (255, 0, 0), (255, 255, 0)
     assert colours[0].tolist() == [[0] * 3, list(red), list(yellow), [255] * 3]
@@ -199,6 +199,6 @@ def test_heat_goes_from_black_to_white():
 def test_curve_passes_through_its_points():
     picture = pictures.curve([0, 0.5, 1], [0, 0.75, 1], "title", "across", "up")
     assert picture.shape == (512, 512, 3)
-    # The unit square lies from (55, 460) to (455, 60).
+    # The unit square is from (55, 460) to (455, 60).
     for x, y, red in ((255, 160, True), (155, 310, True), (255, 300, False)):
         assert (picture[y, x].tolist() == [200, 30, 30]) is red

@@ -1,4 +1,4 @@
-"""`python -m wgan_jax.anomaly` as users run it."""
+"""The command `python -m wgan_jax.anomaly`."""
 
 import csv
 import dataclasses
@@ -14,8 +14,8 @@ from PIL import Image
 from wgan_jax import anomaly
 from wgan_jax.algorithm.state import init_state, make_spec
 from wgan_jax.anogan import encoder
-from wgan_jax.anogan import images as anomaly_data
-from wgan_jax.anogan.images import load
+from wgan_jax.anogan import images as anogan_images
+from wgan_jax.anogan.images import load_images
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer
 from wgan_jax.data.dataset import load_dataset
 from wgan_jax.errors import UserError
@@ -38,7 +38,7 @@ CONFIG = Config(
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run on the digit 1, as it is born: compiling its training would take long."""
+    """An untrained run on the digit 1: compiling its training takes long."""
     out = tmp_path_factory.mktemp("run") / "run"
     out.mkdir()
     directory.initialise(out, CONFIG)
@@ -52,19 +52,19 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(run, tmp_path_factory):
-    """Six images that the generator makes, labelled 3, before six of noise, 7."""
+    """Six generated images with label 3, then six of noise with label 7."""
     path = tmp_path_factory.mktemp("made") / "made.npz"
     config, spec, state = restore.restore_run(run)
     z = sampling.noise(5, 6, spec.z_dim)
-    own = sampling.make_sampler(config, spec)(*sampling.weights(state), z)
-    noise = np.random.default_rng(0).integers(0, 256, own.shape, np.uint8)
-    np.savez(path, images=np.concatenate([own, noise]), labels=np.repeat([3, 7], 6))
+    fake = sampling.make_sampler(config, spec)(*sampling.weights(state), z)
+    noise = np.random.default_rng(0).integers(0, 256, fake.shape, np.uint8)
+    np.savez(path, images=np.concatenate([fake, noise]), labels=np.repeat([3, 7], 6))
     return path
 
 
 @pytest.fixture(scope="module")
 def folder(made, tmp_path_factory):
-    """The same images as files, in two folders, noise first."""
+    """The same images as files in two folders, noise first."""
     out = tmp_path_factory.mktemp("folder")
     with np.load(made) as file:
         for i, image in enumerate(file["images"][..., 0]):
@@ -74,7 +74,7 @@ def folder(made, tmp_path_factory):
     return out
 
 
-def told(run, out, *more):
+def scored(run, out, *more):
     """(anomaly.json, the rows of scores.csv) of a command."""
     code, error = in_process(anomaly, run, "--out", out, *more)
     assert code == 0, error
@@ -89,7 +89,7 @@ def numbers(rows, column="score"):
 
 
 def refused(*arguments):
-    """The one sentence of a command that must fail."""
+    """The one-sentence error of a command that must fail."""
     code, error = in_process(anomaly, *arguments)
     assert code == 2
     assert error.startswith("error: ")
@@ -101,91 +101,91 @@ def refused(*arguments):
 
 
 @pytest.mark.slow
-def test_anogan_separates_what_the_generator_makes_from_noise(run, made, tmp_path):
+def test_anogan_separates_generated_images_from_noise(run, made, tmp_path):
     source = ("--images", made, "--normal-class", "3")
-    facts, rows = told(run, tmp_path / "a", *ANOGAN, *source)
+    facts, rows = scored(run, tmp_path / "a", *ANOGAN, *source)
     assert facts["auroc"] == facts["average_precision"] == 1.0
     assert (facts["normal"], facts["anomalous"], facts["images"]) == (6, 6, 12)
     assert (facts["step"], facts["steps"], facts["method"]) == (5, 20, "anogan")
     assert (facts["normal_class"], facts["labels"]) == ([3], None)
-    assert facts["seconds_an_image"] > 0
+    assert facts["seconds_per_image"] > 0
     header = ["index", "score", "residual", "feature", "label", "anomalous"]
     assert list(rows[0]) == header
     assert [row["index"] for row in rows] == [str(i) for i in range(12)]
     assert [row["label"] + row["anomalous"] for row in rows] == ["30"] * 6 + ["71"] * 6
     parts = 0.9 * numbers(rows, "residual") + 0.1 * numbers(rows, "feature")
     np.testing.assert_allclose(numbers(rows), parts, rtol=1e-5)
-    # Noise is about half of the range away from any smooth image.
+    # Noise differs from any smooth image by about half of the range.
     assert numbers(rows, "residual")[:6].max() < 0.1 < 0.4
     assert numbers(rows, "residual")[6:].min() > 0.4
 
-    # Other classes normal turn the curve round; the same scores in another folder.
-    turned, again = told(
+    # With the other class normal the curve is reversed; the scores are the same.
+    turned, again = scored(
         run, tmp_path / "b", *ANOGAN, "--images", made, "--normal-class", "7"
     )
     assert turned["auroc"] == 0.0
     assert [row["score"] for row in again] == [row["score"] for row in rows]
     assert {p.name for p in (tmp_path / "a").iterdir()} == {
-        *("scores.csv", "anomaly.json", "sheet.png"),
+        *("scores.csv", "anomaly.json", "grid.png"),
         *("roc.png", "precision_recall.png"),
     }
 
-    # Of a draw, each image keeps its number and, to rounding, its score.
-    few, some = told(run, tmp_path / "a", *ANOGAN, *source, "--num", "5")
+    # In a random draw each image has the same index and, to rounding, the same score.
+    few, some = scored(run, tmp_path / "a", *ANOGAN, *source, "--num", "5")
     assert few["images"] == 5
-    places = [int(row["index"]) for row in some]
-    assert places == sorted(set(places))
-    np.testing.assert_allclose(numbers(some), numbers(rows)[places], rtol=1e-3)
+    indices = [int(row["index"]) for row in some]
+    assert indices == sorted(set(indices))
+    np.testing.assert_allclose(numbers(some), numbers(rows)[indices], rtol=1e-3)
 
 
-def test_batches_and_their_filling_change_no_score(run, made, tmp_path):
-    whole = told(run, tmp_path / "a", *ANOGAN, "--images", made)[1]
-    parts = told(run, tmp_path / "b", *ANOGAN, "--images", made, "--batch", "5")[1]
+def test_batch_size_and_padding_do_not_affect_scores(run, made, tmp_path):
+    whole = scored(run, tmp_path / "a", *ANOGAN, "--images", made)[1]
+    parts = scored(run, tmp_path / "b", *ANOGAN, "--images", made, "--batch", "5")[1]
     np.testing.assert_allclose(numbers(parts), numbers(whole), rtol=1e-3)
 
 
 @pytest.mark.slow
 def test_encoder_is_trained_once_for_the_same_options(run, tmp_path, capsys):
-    first, rows = told(run, tmp_path, *ENCODER)
-    # The digits 1 that were held out, and all of the other classes.
+    first, rows = scored(run, tmp_path, *ENCODER)
+    # The held-out digits 1, and all images of the other classes.
     assert (first["normal"], first["anomalous"]) == (32, 1797 - 182)
     assert [row["anomalous"] for row in rows] == ["0"] * 32 + ["1"] * 1615
     total = numbers(rows, "residual") + numbers(rows, "feature")
     np.testing.assert_allclose(numbers(rows), total, rtol=1e-5)
 
-    kept = (tmp_path / "encoder.npz").read_bytes()
+    saved = (tmp_path / "encoder.npz").read_bytes()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoder, "_train", None)
-        again = told(run, tmp_path, *ENCODER)[1]
+        again = scored(run, tmp_path, *ENCODER)[1]
     assert [row["score"] for row in again] == [row["score"] for row in rows]
-    assert (tmp_path / "encoder.npz").read_bytes() == kept
+    assert (tmp_path / "encoder.npz").read_bytes() == saved
 
     capsys.readouterr()
-    longer = told(run, tmp_path, "--encoder-steps", "100")[1]
+    longer = scored(run, tmp_path, "--encoder-steps", "100")[1]
     assert "of another run or other options" in capsys.readouterr().out
-    assert (tmp_path / "encoder.npz").read_bytes() != kept
+    assert (tmp_path / "encoder.npz").read_bytes() != saved
     assert numbers(longer)[:32].mean() < numbers(rows)[:32].mean()
 
-    (tmp_path / "encoder.npz").write_bytes(kept[:1000])
-    restored = told(run, tmp_path, *ENCODER)[1]
+    (tmp_path / "encoder.npz").write_bytes(saved[:1000])
+    restored = scored(run, tmp_path, *ENCODER)[1]
     assert "cannot be read" in capsys.readouterr().out
     assert [row["score"] for row in restored] == [row["score"] for row in rows]
 
 
-def test_files_have_names_and_their_own_labels(run, folder, tmp_path):
+def test_images_of_a_folder_have_names_and_a_file_of_labels(run, folder, tmp_path):
     names = [f"a_noise/{i}.png" for i in (10, 11, 6, 7, 8, 9)]
     names += [f"b_own/{i}.png" for i in range(6)]
     labels = tmp_path / "labels.csv"
     lines = [f"{name},{int(name[0] == 'a')}\n" for name in reversed(names)]
     labels.write_text("name,anomalous\n" + "".join(lines))
     source = ("--images", folder)
-    facts, rows = told(run, tmp_path / "out", *ANOGAN, *source, "--labels", labels)
+    facts, rows = scored(run, tmp_path / "out", *ANOGAN, *source, "--labels", labels)
     assert [row["name"] for row in rows] == names
     assert {row["label"] for row in rows} == {""}
     assert [row["anomalous"] for row in rows] == ["1"] * 6 + ["0"] * 6
     assert facts["auroc"] == 1.0
-    # Without labels there are scores alone, and no curve of earlier ones stays.
-    facts, bare = told(run, tmp_path / "out", *ANOGAN, *source)
+    # Without labels there are scores only, and earlier curves are removed.
+    facts, bare = scored(run, tmp_path / "out", *ANOGAN, *source)
     assert [row["score"] for row in bare] == [row["score"] for row in rows]
     assert {row["anomalous"] for row in bare} == {""}
     assert (facts["auroc"], facts["normal"]) == (None, None)
@@ -193,35 +193,33 @@ def test_files_have_names_and_their_own_labels(run, folder, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
-def test_an_array_of_labels_stands_over_those_of_the_images(
-    run, made, tmp_path, suffix
-):
+def test_an_array_of_labels_overrides_those_of_the_images(run, made, tmp_path, suffix):
     path, values = tmp_path / f"truth{suffix}", np.arange(12) >= 6
     np.save(path, values) if suffix == ".npy" else np.savez(path, values.astype(int))
     more = ("--images", made, "--labels", path)
-    assert told(run, tmp_path / "out", *ANOGAN, *more)[0]["auroc"] == 1.0
+    assert scored(run, tmp_path / "out", *ANOGAN, *more)[0]["auroc"] == 1.0
 
 
-def test_one_kind_of_image_has_no_curve_but_scores(run, made, tmp_path, capsys):
+def test_images_of_one_kind_have_scores_and_no_curve(run, made, tmp_path, capsys):
     more = ("--images", made, "--normal-class", "3", "7")
-    facts, rows = told(run, tmp_path / "out", *ANOGAN, *more)
+    facts, rows = scored(run, tmp_path / "out", *ANOGAN, *more)
     assert facts["auroc"] is None
     assert len(rows) == 12
     assert "no AUROC: all images are normal" in capsys.readouterr().out
 
 
-def test_the_sheet_shows_the_extremes_beside_their_reconstructions(run, made, tmp_path):
-    rows = told(run, tmp_path, *ANOGAN, "--images", made)[1]
+def test_the_grid_shows_the_extremes_and_their_reconstructions(run, made, tmp_path):
+    rows = scored(run, tmp_path, *ANOGAN, "--images", made)[1]
     order = np.argsort(-numbers(rows), kind="stable")
-    with np.load(made) as file, Image.open(tmp_path / "sheet.png") as opened:
-        real, sheet = file["images"][..., 0], np.asarray(opened)
+    with np.load(made) as file, Image.open(tmp_path / "grid.png") as opened:
+        real, grid = file["images"][..., 0], np.asarray(opened)
     side = 16 * 6 + 2
     height = 3 * side + 2
-    assert sheet.shape == (2 * height + 8, 8 * side + 2, 3)
+    assert grid.shape == (2 * height + 8, 8 * side + 2, 3)
 
     def cell(block, row, column):
         top, left = block * (height + 8) + row * side + 2, column * side + 2
-        return sheet[top : top + 96 : 6, left : left + 96 : 6]
+        return grid[top : top + 96 : 6, left : left + 96 : 6]
 
     for block, which in ((0, order[:8]), (1, order[::-1][:8])):
         for column, i in enumerate(which):
@@ -237,62 +235,62 @@ def test_the_sheet_shows_the_extremes_beside_their_reconstructions(run, made, tm
 # ------------------------------------------------------------ images and their labels
 
 
-def test_no_image_scored_was_trained_on(run):
-    settings = restore.restore_run(run)[0].data
-    shown = load(settings, "", (), "")
-    trained = {image.tobytes() for image in load_dataset(settings).train}
+def test_no_scored_image_is_a_training_image(run):
+    data_config = restore.restore_run(run)[0].data
+    shown = load_images(data_config, "", (), "")
+    trained = {image.tobytes() for image in load_dataset(data_config).train}
     assert not trained & {image.tobytes() for image in shown.samples}
     assert set(shown.labels[shown.anomalous]) == {0, *range(2, 10)}
     assert set(shown.labels[~shown.anomalous]) == {1}
 
 
-def test_a_run_on_all_classes_has_its_held_out_images_and_no_normal_ones():
-    shown = load(Data(image_size=8, heldout=50), "", (), "")
+def test_a_run_on_all_classes_scores_held_out_images_without_truth():
+    shown = load_images(Data(image_size=8, heldout=50), "", (), "")
     assert len(shown.samples) == 50
     assert shown.anomalous is None
-    shown = load(Data(image_size=8, heldout=50), "", (0, 4), "")
+    shown = load_images(Data(image_size=8, heldout=50), "", (0, 4), "")
     assert np.array_equal(shown.anomalous, ~np.isin(shown.labels, (0, 4)))
 
 
-def test_a_test_split_is_scored_whole_and_a_named_split_as_the_run_has_it(monkeypatch):
-    asked = []
+def test_a_test_split_or_a_named_split_is_scored_whole(monkeypatch):
+    splits = []
 
-    def load(settings, report):
-        asked.append((settings.name, settings.split, settings.test_split))
-        part = anomaly_data.Samples(np.zeros((4, 8, 8, 1), np.uint8), np.arange(4))
-        return part, part.rows([0, 1, 3]) if settings.test_split else None
+    def load(data_config, report):
+        splits.append((data_config.name, data_config.split, data_config.test_split))
+        part = anogan_images.Samples(np.zeros((4, 8, 8, 1), np.uint8), np.arange(4))
+        return part, part.rows([0, 1, 3]) if data_config.test_split else None
 
-    monkeypatch.setitem(anomaly_data.sources.LOADERS, "tfds", load)
-    settings = Data(source="tfds", name="mnist", test_split="test", heldout=1)
-    settings = dataclasses.replace(settings, classes=(1,), batch_size=1)
-    shown = anomaly_data.load(settings, "", (), "")
+    monkeypatch.setitem(anogan_images.sources.LOADERS, "tfds", load)
+    data_config = Data(source="tfds", name="mnist", test_split="test", heldout=1)
+    data_config = dataclasses.replace(data_config, classes=(1,), batch_size=1)
+    shown = load_images(data_config, "", (), "")
     assert shown.labels.tolist() == [0, 1, 3]
     assert shown.anomalous.tolist() == [True, False, True]
-    shown = anomaly_data.load(settings, "other:valid", (2, 3), "")
+    shown = load_images(data_config, "other:valid", (2, 3), "")
     assert shown.anomalous.tolist() == [True, True, False, False]
-    assert asked == [("mnist", "train", "test"), ("other", "valid", "")]
+    assert splits == [("mnist", "train", "test"), ("other", "valid", "")]
 
 
-def test_an_unlabelled_source_has_no_truth_and_an_empty_one_is_refused(folder):
-    settings = Data(image_size=8, classes=(1,), heldout=8)
-    assert load(settings, str(folder), (), "").anomalous is None
-    with pytest.raises(UserError, match=r"--normal-class 1 needs labels, which --im"):
-        load(settings, str(folder), (1,), "")
-    with pytest.raises(UserError, match=r"held out .* has no images to score"):
-        load(Data(image_size=8, heldout=0), "", (), "")
+def test_a_source_may_lack_labels_but_not_images(folder):
+    data_config = Data(image_size=8, classes=(1,), heldout=8)
+    assert load_images(data_config, str(folder), (), "").anomalous is None
+    with pytest.raises(UserError, match=r"--normal-class 1 needs labels and --im"):
+        load_images(data_config, str(folder), (1,), "")
+    with pytest.raises(UserError, match=r"held-out set .* has no images to score"):
+        load_images(Data(image_size=8, heldout=0), "", (), "")
 
 
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("", "must begin with the line name,anomalous; it has no line"),
-        ("name,label\na.png,1\n", "it has name,label"),
+        ("", "must start with the line name,anomalous; it starts with no line"),
+        ("name,label\na.png,1\n", "it starts with name,label"),
         ("name,anomalous\na.png,1\n", "has no line for the image b.png"),
         ("name,anomalous\na.png,1\nb.png,2\n", "has '2' for the image b.png"),
         ("name,anomalous\na.png,1\nb.png,0\nc.png,0\n", "has a line for c.png"),
     ],
 )
-def test_labels_that_do_not_fit_a_folder_are_refused(tmp_path, text, part):
+def test_labels_that_do_not_match_a_folder_are_refused(tmp_path, text, part):
     images = tmp_path / "images"
     images.mkdir()
     for name in "ab":
@@ -300,7 +298,7 @@ def test_labels_that_do_not_fit_a_folder_are_refused(tmp_path, text, part):
     path = tmp_path / "labels.csv"
     path.write_text(text)
     with pytest.raises(UserError) as error:
-        load(Data(image_size=8), str(images), (), str(path))
+        load_images(Data(image_size=8), str(images), (), str(path))
     assert part in str(error.value)
 
 
@@ -312,11 +310,11 @@ def test_labels_that_do_not_fit_a_folder_are_refused(tmp_path, text, part):
         (np.full(12, 2), "has 2: it must be 0"),
     ],
 )
-def test_labels_that_do_not_fit_an_array_are_refused(made, tmp_path, values, part):
+def test_labels_that_do_not_match_an_array_are_refused(made, tmp_path, values, part):
     path = tmp_path / "truth.npy"
     np.save(path, values)
     with pytest.raises(UserError) as error:
-        load(Data(image_size=16), str(made), (), str(path))
+        load_images(Data(image_size=16), str(made), (), str(path))
     assert part in str(error.value)
 
 
@@ -333,14 +331,14 @@ def test_labels_that_do_not_fit_an_array_are_refused(made, tmp_path, values, par
         (["--feature-weight", "2"], "--feature-weight 2.0 must be from 0 to 1"),
         (["--kappa", "-1"], "--kappa -1.0 must be a finite number of 0 or more"),
         (["--method", "ganomaly"], "--method"),
-        (["--restarts", "5"], "--restarts 5 is of --method anogan, not of f-anogan"),
-        ([*ANOGAN, "--kappa", "2"], "--kappa 2.0 is of --method f-anogan"),
-        (["--normal-class", "1", "--labels", "x.npy"], "exclude each other"),
-        (["--normal-class", "1", "12"], "has 12, a label that no image has"),
-        (["--images", "nowhere"], "--images nowhere is no folder and no .npz file"),
+        (["--restarts", "5"], "--restarts 5 applies to --method anogan only"),
+        ([*ANOGAN, "--kappa", "2"], "--kappa 2.0 applies to --method f-anogan only"),
+        (["--normal-class", "1", "--labels", "x.npy"], "cannot be combined"),
+        (["--normal-class", "1", "12"], "includes 12, which is not the label of any"),
+        (["--images", "nowhere"], "--images nowhere is neither a folder nor an"),
         (["--labels", "x.csv"], "must end in .npy or .npz"),
-        (["--labels", "x.npy"], "--labels x.npy is no file"),
-        (["--labels", "README.npz"], "--labels README.npz is no file"),
+        (["--labels", "x.npy"], "--labels x.npy is not a file"),
+        (["--labels", "README.npz"], "--labels README.npz is not a file"),
         (["--checkpoint", "7"], "--checkpoint 7 is not saved"),
     ],
 )
@@ -349,7 +347,7 @@ def test_a_mistake_gets_one_sentence_and_exit_2(run, tmp_path, arguments, part):
     assert not (tmp_path / "out").exists()
 
 
-def test_images_that_cannot_be_read_are_told_by_the_name_of_the_option(run, tmp_path):
+def test_errors_of_images_name_the_option(run, tmp_path):
     (tmp_path / "bad.png").write_text("no image")
     error = refused(run, "--images", tmp_path)
     assert f"--images {tmp_path}: 1 of 1 image files cannot be read" in error
@@ -361,7 +359,7 @@ def test_images_that_cannot_be_read_are_told_by_the_name_of_the_option(run, tmp_
     assert "it must hold one array" in refused(run, *labels)
 
 
-def test_a_folder_that_holds_something_else_is_left_alone(run, tmp_path):
+def test_a_folder_with_other_content_is_not_overwritten(run, tmp_path):
     (tmp_path / "thesis.tex").write_text("")
     error = refused(run, "--out", tmp_path)
     assert f"--out {tmp_path} is not empty and holds no anomaly scores" in error
@@ -387,13 +385,13 @@ def test_a_diverged_run_is_refused(run):
         assert "has diverged: its weights of step 5" in refused(run)
 
 
-def test_without_out_all_is_written_into_the_run(run, made):
+def test_without_out_the_results_are_written_to_the_run(run, made):
     code, error = in_process(anomaly, run, *ANOGAN, "--images", made)
     assert code == 0, error
     assert (run / "anomaly" / "anogan" / "anomaly.json").exists()
 
 
-def test_what_is_no_run_is_refused_by_the_real_command(tmp_path):
+def test_a_folder_without_a_run_is_refused_by_the_real_command(tmp_path):
     done = python_m("anomaly", tmp_path)
     assert done.returncode == 2
     assert (

@@ -243,4 +243,4 @@ def test_a_run_of_classes_is_evaluated_and_scores_no_anomalies(told_run):
     assert code == 0, error
     code, error = in_process(anomaly, told_run)
     assert code == 2
-    assert "is told classes (model.classes=10)" in error
+    assert "is conditioned on labels (model.classes=10)" in error

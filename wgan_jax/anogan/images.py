@@ -1,4 +1,4 @@
-"""What anomaly detection looks at: images, their names, and which are anomalous."""
+"""Images to score for anomalies: their pixels, names and labels."""
 
 import csv
 import dataclasses
@@ -15,95 +15,101 @@ from wgan_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """Images to score and what is known of them."""
+    """Images to score, with their names and labels where these are known."""
 
     samples: np.ndarray
     """uint8 [n, height, width, channels]."""
-    places: np.ndarray
-    """int [n]: each image's place in its source."""
+    indices: np.ndarray
+    """int [n]: the index of each image in its source."""
     names: list[str] | None = None
-    """File names relative to the folder, where they come from one."""
+    """File names relative to the folder, for images of a folder."""
     labels: np.ndarray | None = None
     """int32 [n], where the source has labels."""
     anomalous: np.ndarray | None = None
     """bool [n], where it is known."""
 
     def rows(self, which) -> "Images":
-        """The images at these places, in this order."""
+        """The images at the positions `which`, in that order."""
 
         def take(values):
             return None if values is None else values[which]
 
-        names = self.names and [self.names[i] for i in which]
-        arrays = (self.samples, self.places, self.labels, self.anomalous)
-        samples, places, labels, anomalous = map(take, arrays)
-        return Images(samples, places, names, labels, anomalous)
+        return Images(
+            samples=self.samples[which],
+            indices=self.indices[which],
+            names=self.names and [self.names[i] for i in which],
+            labels=take(self.labels),
+            anomalous=take(self.anomalous),
+        )
 
 
-def load(settings: Data, source: str, normal: tuple[int, ...], labels: str) -> Images:
-    """The images of `source`, decoded as those of a run with these settings.
+def load_images(
+    data_config: Data, source: str, normal_class: tuple[int, ...], labels: str
+) -> Images:
+    """The images of `source`, decoded as the samples of a run with this data_config.
 
-    source: a folder, an .npz file, or NAME:SPLIT of a TFDS data set; empty takes what
-    the run never trained on, of all classes. normal: labels that count as normal;
-    empty takes the run's own classes. labels: file that says which are anomalous.
-    Raises UserError where something is missing or does not fit.
+    source: a folder, an .npz file, or NAME:SPLIT of a TFDS data set; empty takes images
+    that the run was not trained on, of all classes. normal_class: labels of normal
+    images; empty takes the run's classes. labels: file with the anomalous images.
+    Raises UserError where something is missing or does not match.
     """
-    names = None
-    if not source:
-        part = _own(settings)
+    if source:
+        part, names = _load_source(data_config, source)
     else:
-        part, names = _given(settings, source)
+        part, names = _load_untrained(data_config), None
     count = len(part.samples)
     if not count:
-        raise UserError(f"{_what(source)} has no images to score: give other --images")
+        raise UserError(
+            f"{_describe(source)} has no images to score: give other --images"
+        )
     if labels:
         anomalous = _read_labels(Path(labels), names, count)
     else:
-        anomalous = _by_class(settings, source, part, normal)
+        anomalous = _by_class(data_config, source, part, normal_class)
     return Images(part.samples, np.arange(count), names, part.labels, anomalous)
 
 
 # ------------------------------------------------------------------------------ images
 
 
-def _own(settings):
-    whole, test = sources.LOADERS[settings.source](settings, print)
+def _load_untrained(data_config):
+    """Images that the run was not trained on."""
+    whole, test = sources.LOADERS[data_config.source](data_config, print)
     if test is not None:
         return test
-    held = load_dataset(settings)
-    part = Samples(held.heldout, held.heldout_labels)
-    if not settings.classes:
-        return part
-    # What was held out of the run's classes, and every image of another class: no image
-    # here was trained on.
-    other = whole.rows(~np.isin(whole.labels, settings.classes))
+    dataset = load_dataset(data_config)
+    heldout = Samples(dataset.heldout, dataset.heldout_labels)
+    if not data_config.classes:
+        return heldout
+    # Held-out images of the run's classes, and all images of the other classes.
+    other = whole.rows(~np.isin(whole.labels, data_config.classes))
     return Samples(
-        np.concatenate([part.samples, other.samples]),
-        np.concatenate([part.labels, other.labels]),
+        np.concatenate([heldout.samples, other.samples]),
+        np.concatenate([heldout.labels, other.labels]),
     )
 
 
-def _given(settings, source):
-    """The images of --images, and their names where they are files."""
+def _load_source(data_config, source):
+    """The images of --images, and their names if they are files."""
     path = Path(source)
     name, colon, split = source.rpartition(":")
-    more = {"classes": (), "array": "", "skip_corrupt": False}
+    fields = {"classes": (), "array": "", "skip_corrupt": False}
     if path.is_dir():
-        kind, more = "folder", more | {"dir": source}
+        kind, fields = "folder", fields | {"dir": source}
     elif path.is_file() and path.suffix == ".npz":
-        kind, more = "npz", more | {"dir": source}
+        kind, fields = "npz", fields | {"dir": source}
     elif colon and name and split and not path.exists():
-        kind, more = "tfds", more | {"name": name, "split": split, "test_split": ""}
+        kind, fields = "tfds", fields | {"name": name, "split": split, "test_split": ""}
     else:
         raise UserError(
-            f"--images {source} is no folder and no .npz file: give one of them, or "
-            "NAME:SPLIT of a TFDS data set, such as mnist:test"
+            f"--images {source} is neither a folder nor an .npz file: give one of "
+            "these, or NAME:SPLIT of a TFDS data set, such as mnist:test"
         )
-    settings = dataclasses.replace(settings, source=kind, **more)
+    data_config = dataclasses.replace(data_config, source=kind, **fields)
     try:
-        part, _ = sources.LOADERS[kind](settings, print)
+        part, _ = sources.LOADERS[kind](data_config, print)
     except UserError as error:
-        # Nothing is trained on here.
+        # The remedy for training does not apply here.
         reason = str(error).partition(", or train without")[0]
         raise UserError(f"--images {source}: {reason}") from error
     if kind != "folder":
@@ -113,46 +119,43 @@ def _given(settings, source):
     return part, [p.relative_to(path).as_posix() for p in files]
 
 
-def _what(source):
-    return f"--images {source}" if source else "what the run held out (data.heldout)"
+def _describe(source):
+    return f"--images {source}" if source else "the run's held-out set (data.heldout)"
 
 
 # ------------------------------------------------------------------------------ labels
 
 
-def _by_class(settings, source, part, normal):
+def _by_class(data_config, source, part, normal_class):
+    words = " ".join(map(str, normal_class))
     if part.labels is None:
-        if normal:
+        if normal_class:
             raise UserError(
-                f"--normal-class {_words(normal)} needs labels, which {_what(source)} "
-                "does not have: leave it out, or give --labels"
+                f"--normal-class {words} needs labels and {_describe(source)} has "
+                "none: remove it, or give --labels"
             )
         return None
-    missing = sorted(set(normal) - set(part.labels.tolist()))
+    missing = sorted(set(normal_class) - set(part.labels.tolist()))
     if missing:
         raise UserError(
-            f"--normal-class {_words(normal)} has {missing[0]}, a label that no image "
-            f"has: the labels go from {part.labels.min()} to {part.labels.max()}"
+            f"--normal-class {words} includes {missing[0]}, which is not the label of "
+            f"any image: labels are from {part.labels.min()} to {part.labels.max()}"
         )
-    normal = normal or settings.classes
-    return ~np.isin(part.labels, normal) if normal else None
-
-
-def _words(numbers):
-    return " ".join(map(str, numbers))
+    normal_class = normal_class or data_config.classes
+    return ~np.isin(part.labels, normal_class) if normal_class else None
 
 
 def _read_labels(path, names, count):
-    """Which images are anomalous, by the file of --labels: bool [count]."""
+    """Whether each image is anomalous, by the file of --labels: bool [count]."""
     suffixes = (".npy", ".npz") if names is None else (".csv",)
     if path.suffix not in suffixes:
-        what = "an array" if names is None else "a folder"
+        kind = "an array" if names is None else "a folder"
         raise UserError(
-            f"--labels {path} must end in {' or '.join(suffixes)}, for the images are "
-            f"those of {what}"
+            f"--labels {path} must end in {' or '.join(suffixes)} for the images of "
+            f"{kind}"
         )
     if not path.is_file():
-        raise UserError(f"--labels {path} is no file")
+        raise UserError(f"--labels {path} is not a file")
     values = _read_array(path) if names is None else _read_csv(path, names)
     if values.shape != (count,) or values.dtype.kind not in "biu":
         raise UserError(
@@ -186,21 +189,21 @@ def _read_csv(path, names):
         rows = csv.DictReader(opened)
         if not {"name", "anomalous"} <= set(rows.fieldnames or ()):
             raise UserError(
-                f"--labels {path} must begin with the line name,anomalous; it has "
-                f"{','.join(rows.fieldnames or ()) or 'no line'}"
+                f"--labels {path} must start with the line name,anomalous; it starts "
+                f"with {','.join(rows.fieldnames or ()) or 'no line'}"
             )
-        told = {row["name"]: (row["anomalous"] or "").strip() for row in rows}
+        labels = {row["name"]: (row["anomalous"] or "").strip() for row in rows}
     for name in names:
-        if told.get(name) not in ("0", "1"):
-            there = f"{told[name]!r}" if name in told else "no line"
+        if labels.get(name) not in ("0", "1"):
+            value = f"{labels[name]!r}" if name in labels else "no line"
             raise UserError(
-                f"--labels {path} has {there} for the image {name}: it must have 0 "
+                f"--labels {path} has {value} for the image {name}: it must have 0 "
                 "(normal) or 1 (anomalous) for each image"
             )
-    unknown = sorted(told.keys() - set(names))
+    unknown = sorted(labels.keys() - set(names))
     if unknown:
         raise UserError(
-            f"--labels {path} has a line for {unknown[0]}, which is no image of the "
-            "folder: names are paths within it"
+            f"--labels {path} has a line for {unknown[0]}, which is not an image of "
+            "the folder: names are relative paths"
         )
-    return np.array([int(told[name]) for name in names])
+    return np.array([int(labels[name]) for name in names])

@@ -1,44 +1,98 @@
-"""What anomaly detection leaves: scores.csv, anomaly.json, curves and a sheet."""
+"""Output of anomaly detection: scores.csv, anomaly.json, curves and a grid."""
 
 import csv
-import json
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 
 from wgan_jax import pictures
+from wgan_jax.anogan import encoder
+from wgan_jax.anogan.images import Images
+from wgan_jax.anogan.scoring import DetectionCurves, Result, detection_curves
+from wgan_jax.config import Data
+from wgan_jax.errors import UserError
+from wgan_jax.files import write_json
 
-PICTURES = ("sheet.png", "roc.png", "precision_recall.png")
+PICTURES = ("grid.png", "roc.png", "precision_recall.png")
 
 
-def write_report(out, settings, generate, shown, result, curves, facts) -> None:
-    """Writes all that there is into the folder `out`.
+def check_out(out: Path) -> None:
+    """Raises UserError where `out` is a file or holds anything but anomaly scores."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file: give a folder")
+    names = {p.name for p in out.iterdir()} if out.exists() else set()
+    if names and not names & {"anomaly.json", encoder.FILE}:
+        raise UserError(
+            f"--out {out} is not empty and holds no anomaly scores (no anomaly.json): "
+            "give another --out"
+        )
 
-    settings: the run's `Data`; shown: `anomaly_data.Images`; result: `anomaly.Result`;
-    curves: `metrics.anomaly.Separation`, or None where there is none.
+
+def write_report(
+    out: Path, data_config: Data, generate, shown: Images, result: Result, facts: dict
+) -> dict:
+    """Writes all files into the folder `out`; returns the content of anomaly.json.
+
+    generate: see `scoring`. facts: run and options, the first entries of anomaly.json.
     """
     for name in PICTURES:
-        # Those of other images must not stay beside these scores.
+        # Pictures of other images must not remain next to these scores.
         (out / name).unlink(missing_ok=True)
+    known = shown.anomalous
+    curves = None
+    if known is not None and known.any() and not known.all():
+        curves = detection_curves(result.scores, known)
+        _write_curves(out, curves)
     _write_scores(out / "scores.csv", shown, result)
-    pictures.save_png(out / "sheet.png", _sheet(settings, generate, shown, result))
-    if curves:
-        area = f"AUROC {curves.auroc:.4f}"
-        labels = "normal images above the threshold", "anomalous images above it"
-        pictures.save_png(out / "roc.png", pictures.curve(*curves.roc, area, *labels))
-        area = f"average precision {curves.average_precision:.4f}"
-        labels = "recall", "precision"
-        picture = pictures.curve(*curves.precision_recall, area, *labels)
-        pictures.save_png(out / "precision_recall.png", picture)
-    # Last, and whole: its presence says that the others are there.
-    temporary = out / "anomaly.json.tmp"
-    temporary.write_text(json.dumps(facts, indent=2) + "\n")
-    temporary.replace(out / "anomaly.json")
+    pictures.save_png(out / "grid.png", _extremes(data_config, generate, shown, result))
+    facts = facts | {
+        "images": len(shown.samples),
+        "normal": None if known is None else int((~known).sum()),
+        "anomalous": None if known is None else int(known.sum()),
+        "auroc": curves and curves.auroc,
+        "average_precision": curves and curves.average_precision,
+        "seconds_per_image": result.seconds,
+    }
+    # Last: its presence means that the other files are complete.
+    write_json(out / "anomaly.json", facts)
+    return facts
+
+
+def summary(facts: dict) -> list[str]:
+    """The report for the terminal, from the content of anomaly.json."""
+    lines = [
+        f"{facts['run']}, step {facts['step']}, {facts['weights']} weights",
+        f"{facts['images']} images, {1000 * facts['seconds_per_image']:.3g} ms each",
+    ]
+    if facts["auroc"] is not None:
+        counts = f"{facts['anomalous']} anomalous and {facts['normal']} normal images"
+        return [
+            *lines,
+            f"AUROC {facts['auroc']:.4f} of {counts}",
+            f"average precision {facts['average_precision']:.4f}",
+        ]
+    if facts["anomalous"] is None:
+        return [
+            *lines,
+            "no AUROC: --normal-class or --labels specifies the anomalous images",
+        ]
+    kind = "anomalous" if facts["anomalous"] else "normal"
+    return [*lines, f"no AUROC: all images are {kind}"]
+
+
+def _write_curves(out, curves: DetectionCurves):
+    title = f"AUROC {curves.auroc:.4f}"
+    labels = "normal images above the threshold", "anomalous images above it"
+    pictures.save_png(out / "roc.png", pictures.curve(*curves.roc, title, *labels))
+    title = f"average precision {curves.average_precision:.4f}"
+    picture = pictures.curve(*curves.precision_recall, title, "recall", "precision")
+    pictures.save_png(out / "precision_recall.png", picture)
 
 
 def _write_scores(path, shown, result):
     unknown = [""] * len(shown.samples)
-    name, names = ("name", shown.names) if shown.names else ("index", shown.places)
+    name, names = ("name", shown.names) if shown.names else ("index", shown.indices)
     labels = unknown if shown.labels is None else shown.labels
     known = shown.anomalous
     anomalous = unknown if known is None else known.astype(int)
@@ -51,18 +105,22 @@ def _write_scores(path, shown, result):
         writer.writerows(zip(names, *columns, labels, anomalous, strict=True))
 
 
-def _sheet(settings, generate, shown, result, columns=8):
-    """Image, reconstruction and residual of the most and of the least anomalous."""
+def _extremes(data_config, generate, shown, result, columns=8):
+    """A grid of the images with the highest and the lowest scores.
+
+    Rows: images, reconstructions, residuals; the highest scores come first.
+    """
     order = np.argsort(-result.scores, kind="stable")
     columns = min(columns, len(order))
     rows = []
     for which in (order[:columns], order[::-1][:columns]):
         real = shown.samples[which]
-        fake = pictures.to_uint8(generate(jnp.asarray(result.z[which])), settings.scale)
+        fake = generate(jnp.asarray(result.z[which]))
+        fake = pictures.to_uint8(fake, data_config.scale)
         rows.append((real, fake, np.abs(real.astype(float) - fake).mean(-1)))
-    # One scale for both, so that their colours compare.
+    # One colour scale for both, so that they are comparable.
     top = max(residual.max() for _, _, residual in rows) or 1.0
-    repeat = max(1, 96 // settings.image_size)
+    repeat = max(1, 96 // data_config.image_size)
     blocks = []
     for real, fake, residual in rows:
         grey = [np.broadcast_to(v, (*v.shape[:3], 3)) for v in (real, fake)]

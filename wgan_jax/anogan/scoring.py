@@ -1,10 +1,15 @@
-"""How badly a trained WGAN explains an image: AnoGAN and f-AnoGAN.
+"""Anomaly scores of images by a trained WGAN: AnoGAN and f-AnoGAN.
 
-Everywhere here generate(z) maps latent points [n, d] to images [n, ...] and
-features(x) images to the critic's hidden features [n, k], both one sample at a time. As
-jax.tree_util.Partial over their weights they are compiled once for all batches.
+Throughout, generate(z) maps latent points [n, d] to images [n, ...], and features(x)
+maps images to the critic's hidden features [n, k]; `nets` is the pair of both. They
+treat samples independently. As jax.tree_util.Partial over their weights they are
+compiled once for all batches.
 """
 
+import dataclasses
+import functools
+import time
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -12,24 +17,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.tree_util import Partial
+from rich.progress import Progress, TimeElapsedColumn
 from sklearn import metrics
+
+from wgan_jax.config import Data
+from wgan_jax.data.batches import to_float
+from wgan_jax.runs import sampling
 
 
 class Parts(NamedTuple):
-    """What a score is made of, [n] each."""
+    """The two parts of a score, [n] each."""
 
     residual: jax.Array
-    """Distance of the image and its reconstruction, a mean over pixels and channels."""
+    """Distance of an image from its reconstruction, mean over pixels and channels."""
     feature: jax.Array
-    """Distance of their hidden features, a mean over features."""
+    """Distance of their hidden features, mean over features."""
 
 
 @partial(jax.jit, static_argnames="power")
 def distances(generate, features, x, z, power: int) -> Parts:
     """Mean |x - G(z)|^power over pixels, and mean |f(x) - f(G(z))|^power over features.
 
-    x: images [n, ...]; z: latent points [n, d]. Means rather than the papers' sums keep
-    the meaning of a weight between the two for every size of image and net.
+    x: images [n, ...]; z: latent points [n, d]. The papers take sums. With means, a
+    weight between the two parts has the same meaning for every image size and network.
     """
     return _distances(generate, features, (x, features(x)), z, power)
 
@@ -51,10 +62,11 @@ def anogan_score(parts: Parts, weight: float):
 
 
 def starting_points(key, images, restarts: int, z_dim: int):
-    """Latent points [restarts, n, z_dim] from which the searches for n images begin.
+    """Latent points [restarts, n, z_dim] at which the searches for n images start.
 
-    images: int [n], a number for each. A point is a function of the key, its image's
-    number and its own number alone: not of the batch, nor of how many restarts follow.
+    images: int [n], the number of each image. A point depends on the key, the number of
+    its image and the number of its restart only, not on the batch or on the number of
+    restarts.
     """
 
     def point(restart, image):
@@ -67,11 +79,11 @@ def starting_points(key, images, restarts: int, z_dim: int):
 
 @jax.jit
 def search(generate, features, x, starts, steps, lr, weight):
-    """Latent points [n, d] whose images come near x [n, ...], by gradient descent.
+    """Latent points [n, d] whose images approximate x [n, ...], by gradient descent.
 
-    Adam on `anogan_score` of L1 distances, its rate falling linearly from lr to 0. For
-    each image the best of the searches from starts [restarts, n, d] is kept. steps: a
-    traced number, so that searches of every length run one program.
+    Adam on `anogan_score` of L1 distances; the learning rate falls linearly from lr to
+    0. Returns the best search of each image from starts [restarts, n, d]. steps: a
+    traced number, so that searches of every length run the same program.
     """
     target = x, features(x)
     adam = optax.scale_by_adam()
@@ -81,7 +93,7 @@ def search(generate, features, x, starts, steps, lr, weight):
         return anogan_score(parts, weight)
 
     def loss(starts):
-        # A sum, in which no search feels another.
+        # The gradient of a sum keeps the searches independent.
         return jax.lax.map(scores, starts).sum()
 
     def body(i, carry):
@@ -100,7 +112,7 @@ def search(generate, features, x, starts, steps, lr, weight):
 def f_anogan_score(parts: Parts, kappa: float):
     """residual + kappa feature, of squares: A(x) of Schlegl et al. 2019, f-AnoGAN.
 
-    Its mean is the loss izi_f, by which the encoder is trained.
+    Its mean is the loss izi_f of the encoder.
     """
     return parts.residual + kappa * parts.feature
 
@@ -108,8 +120,8 @@ def f_anogan_score(parts: Parts, kappa: float):
 def encoder_step(encode, params, state, optimizer, generate, features, x, kappa):
     """One update of the encoder on the batch x [n, ...]: (params, state, loss).
 
-    encode(params, x) -> latent points [n, d]. optimizer: an optax transformation, with
-    its state. Generator and critic stay as they are.
+    encode(params, x) -> latent points [n, d]. optimizer: an optax transformation;
+    state: its state. Generator and critic do not change.
     """
 
     def loss(params):
@@ -121,25 +133,123 @@ def encoder_step(encode, params, state, optimizer, generate, features, x, kappa)
     return optax.apply_updates(params, updates), state, value
 
 
+# ----------------------------------------------------------------- all images of a set
+
+
+class Result(NamedTuple):
+    """Scores of images, in their order."""
+
+    scores: np.ndarray
+    parts: Parts
+    z: np.ndarray
+    """Latent points of the reconstructions, [n, z_dim]."""
+    seconds: float
+    """Mean time per image; excludes the first batch, which compiles, if there are
+    more."""
+
+
+def make_nets(spec, state, raw: bool):
+    """(generate, features) of a run, both by running statistics.
+
+    raw: of the last step's weights even where the run has averaged ones.
+    """
+    generate = _by_running_statistics(spec.generator.apply)
+    critic = state.critic
+    return (
+        Partial(generate, *sampling.weights(state, raw)),
+        Partial(spec.critic.hidden, critic.params, critic.stats),
+    )
+
+
+@functools.cache
+def _by_running_statistics(apply):
+    # One function per network: a new one for each call would be compiled again.
+    return lambda params, stats, z: apply(params, stats, z, train=False)[0]
+
+
+def make_search(
+    nets,
+    z_dim: int,
+    *,
+    seed: int,
+    restarts: int,
+    steps: int,
+    lr: float,
+    weight: float,
+):
+    """infer_latents(x, indices) -> z of AnoGAN, by a separate search for each image."""
+    key = jax.random.key(seed)
+
+    def infer_latents(x, indices):
+        starts = starting_points(key, indices, restarts, z_dim)
+        return search(*nets, x, starts, steps, lr, weight)
+
+    return infer_latents
+
+
+def make_score(nets, combine: Callable, power: int):
+    """score(x, z) -> (scores [n], parts), of `distances` with this power.
+
+    combine: `anogan_score` or `f_anogan_score` with its weight bound.
+    """
+
+    def score(x, z):
+        parts = distances(*nets, x, z, power)
+        return combine(parts), parts
+
+    return score
+
+
+def score_images(
+    infer_latents, score, samples, indices, data_config: Data, batch: int
+) -> Result:
+    """Scores uint8 `samples` [n, h, w, c] in batches.
+
+    infer_latents(x, indices) -> latent points; score(x, z) -> (scores, parts). indices:
+    int [n], the index of each image in its source.
+    """
+    data_config = dataclasses.replace(data_config, dequantize=False)
+    count, size, rows = len(samples), min(batch, len(samples)), []
+    started = time.perf_counter()
+    columns = (*Progress.get_default_columns(), TimeElapsedColumn())
+    with Progress(*columns, transient=True) as progress:
+        task = progress.add_task(f"scoring {count} images", total=count)
+        for start in range(0, count, size):
+            # The last batch is padded and cut: one shape is compiled once.
+            which = np.arange(start, start + size) % count
+            length = min(size, count - start)
+            x = to_float(samples[which], data_config, None)
+            z = infer_latents(x, indices[which])
+            row = (*score(x, z), z)
+            rows.append(jax.tree.map(lambda a, n=length: np.asarray(a)[:n], row))
+            progress.advance(task, length)
+            if start == 0 and size < count:
+                started = time.perf_counter()
+    seconds = time.perf_counter() - started
+    timed = count - size or size
+    scores, parts, z = jax.tree.map(lambda *a: np.concatenate(a), *rows)
+    return Result(scores, parts, z, seconds / timed)
+
+
 # ------------------------------------------------------------------------------ curves
 
 
 class DetectionCurves(NamedTuple):
-    """How well scores tell anomalous images from normal ones, at every threshold."""
+    """Separation of anomalous from normal images at every threshold of the score."""
 
     auroc: float
-    """Area under the ROC curve: the chance that an anomalous image scores higher than
-    a normal one."""
+    """Area under the ROC curve: the probability that an anomalous image has a higher
+    score than a normal one."""
     average_precision: float
     """Mean precision over the anomalous images, from the highest score down."""
     roc: tuple[np.ndarray, np.ndarray]
     """Shares of normal and of anomalous images above each threshold."""
     precision_recall: tuple[np.ndarray, np.ndarray]
-    """Recall, and precision at it."""
+    """Recall, and the precision at it."""
 
 
 def detection_curves(scores, anomalous) -> DetectionCurves:
-    """Curves and areas of scores [n] against the truth, bool [n], which needs both."""
+    """Curves and areas of scores [n] against labels, bool [n] with both values."""
     false_rate, true_rate, _ = metrics.roc_curve(anomalous, scores)
     precision, recall, _ = metrics.precision_recall_curve(anomalous, scores)
     return DetectionCurves(
