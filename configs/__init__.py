@@ -1,1 +1,1 @@
-"""One experiment a file: `get_config()` returns what differs from the defaults."""
+"""Configurations, one experiment per file: `get_config()` sets only what differs."""

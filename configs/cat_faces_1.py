@@ -2,17 +2,17 @@
 
 python -m wgan_jax.train --config configs/cat_faces_1.py --data.dir FOLDER_OF_IMAGES
 
-622 GFLOP a step: 5.8 seconds on two cores of an AMD EPYC, 12 hours in all; with
---model.features 16, one step a second on one core. Expect an
-estimate that falls from about 20, eyes and ears after 1,000 steps, faces after 2,000.
+622 GFLOP per step: 5.8 seconds on two cores of an AMD EPYC, 12 hours in total; with
+--model.features 16, one step per second on one core. Expect an estimate that falls from
+about 20, eyes and ears after 1,000 steps, and faces after 2,000.
 
-The seed updates the generator once a batch: 15 epochs of 493 batches of 32 (15,747
-images) are 7,395 updates. Differences: each of the five critic updates sees a fresh
-real batch and the generator fresh noise, where the seed uses one batch for all five and
-the last of their fakes for the generator; BatchNorm scales start around 1, where its
-author draws them around 0, which silences every layer at the start.
+The seed updates the generator once per batch: 15 epochs of 493 batches of 32 (15,747
+images) are 7,395 updates. Differences: each of the five critic updates uses a new real
+batch and the generator new noise, where the seed uses one batch for all five, and the
+last of their generated samples for the generator. BatchNorm scales are initialised
+around 1; the seed initialises them around 0, which silences every layer at the start.
 
-At 128x128 its author has one more layer on each side:
+At 128x128 the seed has one more layer on each side:
 --data.image-size 128
 --model.generator-widths 32 16 8 4 2
 --model.critic-widths 1 2 4 8 16

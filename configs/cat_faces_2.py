@@ -2,8 +2,8 @@
 
 python -m wgan_jax.train --config configs/cat_faces_2.py --data.dir FOLDER_OF_IMAGES
 
-Time and expectation as cat_faces_1.py, whose docstring says where the seed differs; the
-report finds the shapes less accurate at this rate than at 1e-4.
+Time and differences are those of cat_faces_1.py. The seed's report finds the shapes
+less accurate at this learning rate than at 1e-4.
 """
 
 import dataclasses

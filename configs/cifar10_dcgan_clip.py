@@ -2,8 +2,8 @@
 
 python -m wgan_jax.train --config configs/cifar10_dcgan_clip.py
 
-The curve "Weight clipping" of that figure, the lowest: the critic has BatchNorm, which
-the code adds for everything but the penalty.
+The curve "Weight clipping" of that figure, the lowest one. The critic has BatchNorm,
+which the paper's code uses with every method except the penalty.
 """
 
 from dataclasses import replace

@@ -2,8 +2,8 @@
 
 python -m wgan_jax.train --config configs/cifar10_dcgan_gan.py
 
-The curve "DCGAN" of that figure, about as high as WGAN-GP with Adam: BatchNorm in both
-networks and one update of each.
+The curve "DCGAN" of that figure, about as high as WGAN-GP with Adam. Both networks have
+BatchNorm, and each step is one update of each.
 """
 
 from dataclasses import replace

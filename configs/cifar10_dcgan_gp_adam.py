@@ -3,12 +3,13 @@
 python -m wgan_jax.train --config configs/cifar10_dcgan_gp_adam.py
 
 The curve "WGAN-GP (Adam)" of that figure: 200,000 generator updates to an Inception
-score of about 6, meant for a GPU. On a CPU take --model.features 32 and fewer steps.
-The other three curves are the configurations beside this one.
+score of about 6, meant for a GPU. On a CPU use --model.features 32 and fewer steps. The
+other three curves are the other cifar10_dcgan configurations.
 
-As the code has it: a dense layer with a norm for each unit, 5x5 kernels padded as
-TensorFlow's SAME, tflib's uniform draws. Differences: the generator is updated behind
-its critic updates, not before them; critic samples are new for each update.
+As in the paper's code: a dense first layer with a norm per unit, 5x5 kernels padded as
+TensorFlow's SAME, tflib's uniform initialisation. Differences: the generator is updated
+after its critic updates, not before them; generated samples are new in each critic
+update.
 """
 
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer, Run

@@ -2,8 +2,9 @@
 
 python -m wgan_jax.train --config configs/cifar10_dcgan_gp_rmsprop.py
 
-The curve "WGAN-GP (RMSProp)" of that figure: optimizer and rate of weight clipping,
-under the penalty. It lies below that of Adam and above that of clipping.
+The curve "WGAN-GP (RMSProp)" of that figure: the penalty with the optimizer and
+learning rate of weight clipping. It is below the curve of Adam and above that of
+clipping.
 """
 
 from dataclasses import replace

@@ -3,14 +3,14 @@
 python -m wgan_jax.train --config configs/cifar10_resnet.py
 
 Meant for a GPU: 100,000 generator updates to an Inception score of 7.86 +- 0.07 in the
-paper, by `python -m wgan_jax.evaluate RUN --metrics is --batch-stats`. On a CPU take
---model.features 16 and fewer steps.
+paper, measured by `python -m wgan_jax.evaluate RUN --metrics is --batch-stats`. On a
+CPU use --model.features 16 and fewer steps.
 
-As the code has it: 128 generated samples in a generator update, dequantised images,
-rates falling linearly to zero, tflib's uniform draws, BatchNorm over halves of a batch
-as on its two GPUs. Differences: the generator is updated behind its critic updates, not
-before them; a 1x1 shortcut and a change of size stand in the cheaper order, which gives
-the same sums.
+As in the paper's code: 128 generated samples per generator update, dequantised images,
+learning rates that fall linearly to zero, tflib's uniform initialisation, BatchNorm
+over halves of a batch as on its two GPUs. Differences: the generator is updated after
+its critic updates, not before them; a 1x1 shortcut and its change of size are computed
+in the cheaper order, with equal results.
 """
 
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer, Run

@@ -2,8 +2,8 @@
 
 python -m wgan_jax.train --config configs/cifar10_resnet_best.py
 
-Not the paper's experiment, which is cifar10_resnet: training images are mirrored at
-random, the generator has 256 channels, samples come from its running average.
+Differs from the paper's experiment, cifar10_resnet: training images are mirrored at
+random, the generator has 256 channels, and samples come from its moving average.
 """
 
 from dataclasses import replace

@@ -3,8 +3,8 @@
 python -m wgan_jax.train --config configs/digits.py
 
 1,797 scans of 8x8 pixels, upsampled to 32x32. 2.2 minutes on two cores of an AMD EPYC,
-9.2 steps a second. Expect the held-out estimate to rise to about 30 in 25 steps, while
-the critic learns, then to fall to about 1, and digits that can be read.
+9.2 steps per second. Expect the held-out estimate to rise to about 30 in 25 steps,
+while the critic learns, then to fall to about 1, and legible digits.
 """
 
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer, Run

@@ -1,16 +1,16 @@
-"""Weight clipping with fully connected nets on Fashion-MNIST (seed 000).
+"""Weight clipping with fully connected networks on Fashion-MNIST (seed 000).
 
 python -m wgan_jax.train --config configs/fashion_mnist_mlp.py
 
-About 20 minutes on two cores of an AMD EPYC, 160 critic updates a second. Expect the
-held-out estimate to fall from 1.2 to below 0.05, and shirts, trousers, shoes and bags
-that can be told apart, blurred as fully connected nets have them.
+About 20 minutes on two cores of an AMD EPYC, 160 critic updates per second. Expect the
+held-out estimate to fall from 1.2 to below 0.05, and recognisable shirts, trousers,
+shoes and bags, as blurred as fully connected networks make them.
 
 The seed trains 200 epochs of 938 batches and updates the generator at every 25th, from
-the first: 38 updates an epoch, 7,600 in all, with 190,000 critic updates. Differences:
-noise and real batch are fresh for every update, and all 25 critic updates come before
-the first generator update. BatchNorm has epsilon 0.8, which the seed sets in the place
-where Keras has its momentum. 28x28 images are resized to 32x32 as there.
+the first: 38 updates per epoch, 7,600 in total, with 190,000 critic updates.
+Differences: noise and real batch are new in every update, and all 25 critic updates
+come before the first generator update. As in the seed, BatchNorm has epsilon 0.8, the
+value of Keras's momentum in the wrong argument, and 28x28 images are resized to 32x32.
 """
 
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer, Run

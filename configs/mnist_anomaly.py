@@ -1,10 +1,10 @@
-"""WGAN-GP on the MNIST digits that count as normal, for scoring those that do not.
+"""WGAN-GP on the MNIST digits of the normal class, for anomaly detection.
 
 python -m wgan_jax.train --config configs/mnist_anomaly.py --data.classes 1
 python -m wgan_jax.anomaly runs/mnist_anomaly --normal-class 1
 
-The nets and rates of the quick start at 32x32, sized for a CPU. Expect digits that can
-be told apart from step 1,000 on.
+The networks and learning rates of the quick start at 32x32, sized for a CPU. Expect
+recognisable digits from step 1,000 on.
 """
 
 from dataclasses import replace

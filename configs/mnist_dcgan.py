@@ -1,14 +1,14 @@
-"""Weight clipping with convolutional nets and BatchNorm on MNIST (seed 001).
+"""Weight clipping with convolutional networks and BatchNorm on MNIST (seed 001).
 
 python -m wgan_jax.train --config configs/mnist_dcgan.py
 
-2,770 GFLOP a step, meant for a GPU: 20 seconds on two cores of an AMD EPYC, 16 hours in
-all, so take --model.features 64 on a CPU, for a tenth of that. Expect a falling
-estimate, which clipping makes small.
+2,770 GFLOP per step, meant for a GPU: 20 seconds on two cores of an AMD EPYC, 16 hours
+in total; on a CPU use --model.features 64, a tenth of that. Expect a falling estimate,
+which clipping makes small.
 
 The seed trains 30 epochs of 469 batches of 128 and updates the generator at every 5th,
-from the first: 94 updates an epoch, 2,820 in all. Differences: noise and real batch are
-fresh for every update, and the five critic updates come before the generator's.
+from the first: 94 updates per epoch, 2,820 in total. Differences: noise and real batch
+are new in every update, and the five critic updates come before the generator's.
 """
 
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer, Run
@@ -34,6 +34,7 @@ def get_config():
         ),
         objective=Objective(constraint="clip", clip=0.005, n_critic=5),
         optimizer=Optimizer(kind="rmsprop", critic_lr=5e-5, generator_lr=5e-5),
-        run=Run(steps=2820, chunk=10, log_every=10, sample_every=100,
-                checkpoint_every=100),
-    )  # fmt: skip
+        run=Run(
+            steps=2820, chunk=10, log_every=10, sample_every=100, checkpoint_every=100
+        ),
+    )

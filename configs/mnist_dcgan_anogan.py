@@ -1,13 +1,13 @@
-"""The WGAN under AnoGAN: weight clipping, a DCGAN pair on 28x28 MNIST (seed 003).
+"""The WGAN of AnoGAN: weight clipping, a DCGAN pair on 28x28 MNIST (seed 003).
 
 python -m wgan_jax.train --config configs/mnist_dcgan_anogan.py
 
-35 GFLOP a step: 2.7 steps a second on two cores of an AMD EPYC, two hours in all.
+35 GFLOP per step: 2.7 steps per second on two cores of an AMD EPYC, two hours in total.
 Expect a falling estimate.
 
-The seed shows its nets as pictures and gives no widths or learning rates, only that
-both have BatchNorm: taken here are the DCGAN pyramid from 7x7 at base width 64, and
-clip, optimizer and rhythm of the WGAN paper.
+The seed shows its networks as pictures, without widths or learning rates, and states
+that both have BatchNorm. Chosen here: the DCGAN pyramid from 7x7 at base width 64, and
+clip, optimizer and number of critic updates of the WGAN paper.
 """
 
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer, Run

@@ -1,15 +1,15 @@
-"""WGAN-GP on 28x28 MNIST with noise of 128 dimensions (seed 004).
+"""WGAN-GP on 28x28 MNIST with 128-dimensional noise (seed 004).
 
 python -m wgan_jax.train --config configs/mnist_wgan_gp.py
 
-145 GFLOP a step: 0.66 steps a second on two cores of an AMD EPYC, 4 hours in all; with
---model.features 32, a step a second on one core. Expect the held-out estimate to rise
-above 15 in 150 steps, while the critic learns, then to fall, and strokes that begin to
-be digits at step 1,000.
+145 GFLOP per step: 0.66 steps per second on two cores of an AMD EPYC, 4 hours in total;
+with --model.features 32, one step per second on one core. Expect the held-out estimate
+to rise above 15 in 150 steps, while the critic learns, then to fall, and strokes that
+begin to form digits at step 1,000.
 
-The seed trains 100 epochs at batch 128, 46,800 batches; at five critic updates for one
-of the generator that is 9,360 generator updates. It does not show its nets or rates:
-taken here are the DCGAN pyramid from 7x7 and Algorithm 1 of the WGAN-GP paper.
+The seed trains 100 epochs at batch 128, 46,800 batches, which are 9,360 generator
+updates at five critic updates each. It does not give its networks or learning rates.
+Chosen here: the DCGAN pyramid from 7x7 and Algorithm 1 of the WGAN-GP paper.
 """
 
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer, Run

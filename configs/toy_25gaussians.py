@@ -2,9 +2,10 @@
 
 python -m wgan_jax.train --config configs/toy_25gaussians.py
 
-Time as toy_8gaussians.py. Expect points on all 25 modes after 3,000 steps, and at the
-end an exact W1 to the truth of 1.2 times the sampling floor (3 seeds, 2,000 points) and
-94 % of the points within three deviations of a mode. Otherwise the same.
+Time and networks are those of toy_8gaussians.py. Expect points on all 25 modes after
+3,000 steps, and at the end an exact W1 to the truth of 1.2 times the sampling floor
+(3 seeds, 2,000 points) and 94 % of the points within three standard deviations of a
+mode.
 """
 
 import dataclasses

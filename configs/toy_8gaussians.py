@@ -2,15 +2,15 @@
 
 python -m wgan_jax.train --config configs/toy_8gaussians.py
 
-7 to 9 minutes on two cores of an AMD EPYC beside other work, 46 steps a second at best.
-Expect points on all eight modes after 2,000 steps and hardly any between them at the
-end: an exact W1 to the truth that is the sampling floor's.
+7 to 9 minutes on two cores of an AMD EPYC under other load, at most 46 steps per
+second. Expect points on all eight modes after 2,000 steps and at the end hardly any
+between them: an exact W1 to the truth at the sampling floor.
 
-Three hidden layers of 128 ReLUs on each side, batch 256, lambda 0.1 as in the paper's
-gan_toy.py: in the plane the distances soon fall far below 2 lambda = 20, and with the
-10 of the paper's text the critic hardly climbs more than its unit slope, so the last
-filaments between the modes take several times as long. Points are drawn afresh for
-every batch. gan_toy.py has 512 units, a constant rate of 1e-4 and 100,000 steps:
+Three hidden layers of 128 ReLUs in each network, batch 256, lambda 0.1 as in the
+paper's gan_toy.py. With lambda 10, as in the paper's text, the distances soon fall far
+below 2 lambda = 20, the critic's slope is hardly more than 1, and the last filaments
+between the modes take several times as long. Each batch has new points. gan_toy.py has
+512 units, a constant learning rate of 1e-4 and 100,000 steps:
 --model.features 512 --optimizer.critic-lr 1e-4 --optimizer.generator-lr 1e-4
 --optimizer.decay constant --optimizer.ema-decay 0 --run.steps 100000.
 """

@@ -2,7 +2,7 @@
 
 python -m wgan_jax.train --config configs/toy_swiss_roll.py
 
-Time as toy_8gaussians.py, with points along the whole roll. Otherwise the same.
+Time and networks are those of toy_8gaussians.py. Expect points along the whole roll.
 """
 
 import dataclasses
