@@ -46,10 +46,13 @@ class TrainState:
     """int32 scalar: generator updates done."""
     key: Any
     """Typed PRNG key, never advanced: all randomness is a function of (key, step)."""
-    generator: NetState
-    critic: NetState
-    ema: Ema | None
-    """None without optimizer.ema_decay."""
+    # Any: the axes of `jax.vmap` are a state of integers.
+    generator: Any
+    """A `NetState`."""
+    critic: Any
+    """A `NetState`."""
+    ema: Any
+    """An `Ema`, or None without optimizer.ema_decay."""
 
 
 def _no_batches(samples, key, index):
