@@ -1,27 +1,24 @@
-"""Figures of both papers, made anew: python scripts/reproduce.py NAME.
+"""Figures of both papers: python scripts/reproduce.py NAME.
 
-Each writes NAME.png and NAME.json (every number in the picture) into docs/figures, and
-its line in docs/results.md. The quick form takes minutes on two CPU cores; --full has
-the papers' lengths and sizes.
+Each figure writes NAME.png and NAME.json (every number in the picture) to docs/figures,
+and a line to the table in docs/results.md. The quick form takes minutes on two CPU
+cores; --full uses the lengths and sizes of the papers.
 """
 
 import argparse
-import datetime
 import importlib
 import json
-import os
 import platform
 import sys
 import time
 from pathlib import Path
 
-import jax
 from PIL import Image
 
+from provenance import provenance
 from wgan_jax import cli
-from wgan_jax.config import Config
 from wgan_jax.errors import UserError
-from wgan_jax.runs import directory
+from wgan_jax.files import write_text
 from wgan_jax.runs.log import duration
 
 ROOT = Path(__file__).parents[1]
@@ -40,24 +37,47 @@ BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
 
 def parse(argv):
-    names = "; ".join(f"{name}: {what}" for name, what in FIGURES.items())
+    names = "; ".join(f"{name}: {title}" for name, title in FIGURES.items())
     parser = argparse.ArgumentParser(description=__doc__, epilog=names)
     add = parser.add_argument
     add("name", choices=FIGURES, metavar="NAME", help=", ".join(FIGURES))
-    add("--full", action="store_true", help="the papers' length and size")
-    add("--tiny", action="store_true", help="the whole path in seconds: a test")
-    add("--seed", type=int, default=0, help="seed of all chance (default 0)")
-    add("--out", type=Path, default=ROOT / "docs" / "figures", metavar="FOLDER",
-        help="where NAME.png and NAME.json go")  # fmt: skip
-    add("--results", type=Path, default=ROOT / "docs" / "results.md", metavar="FILE",
-        help="file whose table of figures gets a line")  # fmt: skip
-    add("--tfds-dir", default="", metavar="FOLDER",
-        help="prepared TFDS data sets (all figures of images)")  # fmt: skip
-    add("--npz", type=Path, metavar="FILE",
-        help="CIFAR-10 as train_images, train_labels, test_images, test_labels "
-        "instead of TFDS (cifar-*)")  # fmt: skip
-    add("--runs", type=Path, default=ROOT / "runs", metavar="FOLDER",
-        help="run directories that are gone on with (cifar-*)")  # fmt: skip
+    add("--full", action="store_true", help="lengths and sizes of the papers")
+    add("--tiny", action="store_true", help="every part in seconds, to test")
+    add("--seed", type=int, default=0, help="seed of all random numbers (default 0)")
+    add(
+        "--out",
+        type=Path,
+        default=ROOT / "docs" / "figures",
+        metavar="FOLDER",
+        help="folder of NAME.png and NAME.json (default docs/figures)",
+    )
+    add(
+        "--results",
+        type=Path,
+        default=ROOT / "docs" / "results.md",
+        metavar="FILE",
+        help="file with the table of figures (default docs/results.md)",
+    )
+    add(
+        "--tfds-dir",
+        default="",
+        metavar="FOLDER",
+        help="prepared TFDS data sets (figures of images)",
+    )
+    add(
+        "--npz",
+        type=Path,
+        metavar="FILE",
+        help="CIFAR-10 as train_images, train_labels, test_images and test_labels "
+        "instead of TFDS (cifar-curves, cifar-resnet)",
+    )
+    add(
+        "--runs",
+        type=Path,
+        default=ROOT / "runs",
+        metavar="FOLDER",
+        help="run directories, which are resumed (cifar-curves, cifar-resnet)",
+    )
     options = parser.parse_args(argv)
     if options.full and options.tiny:
         parser.error("--full and --tiny exclude each other: give one of them")
@@ -67,6 +87,29 @@ def parse(argv):
 def main(argv=None) -> int:
     """Computes, draws and records one figure."""
     options = parse(sys.argv[1:] if argv is None else argv)
+    figure = load(options.name)
+    size = "full" if options.full else "tiny" if options.tiny else "quick"
+    options.out.mkdir(parents=True, exist_ok=True)
+    # Before the training: a commit made during it does not affect the numbers.
+    facts = describe(options)
+    start = time.perf_counter()
+    numbers = figure.compute(size, options.seed, options)
+    facts["seconds"] = round(time.perf_counter() - start, 1)
+    picture = options.out / f"{options.name}.png"
+    draw(figure, numbers, picture)
+    text = json.dumps(
+        facts | {"numbers": numbers}, allow_nan=False, separators=(",", ":")
+    )
+    write_text(options.out / f"{options.name}.json", text + "\n")
+    finding = figure.finding(numbers)
+    print(finding)
+    record(options.results, options.name, facts, finding)
+    print(f"{options.name} in {duration(facts['seconds'])}: {picture}")
+    return 0
+
+
+def load(name):
+    """The module of a figure. Raises UserError where matplotlib is missing."""
     try:
         import matplotlib as mpl
     except ImportError as error:
@@ -74,66 +117,54 @@ def main(argv=None) -> int:
             "figures need matplotlib: pip install matplotlib, or wgan-jax[figures]"
         ) from error
     mpl.use("Agg")
-    size = "full" if options.full else "tiny" if options.tiny else "quick"
-    options.out.mkdir(parents=True, exist_ok=True)
-    figure = importlib.import_module(f"figures.{options.name.replace('-', '_')}")
-    # Before the training: a commit made during it has no part in the numbers.
-    facts = provenance(options)
-    start = time.perf_counter()
-    numbers = figure.compute(size, options.seed, options)
-    facts["seconds"] = round(time.perf_counter() - start, 1)
-    picture = options.out / f"{options.name}.png"
+    return importlib.import_module(f"figures.{name.replace('-', '_')}")
+
+
+def draw(figure, numbers, picture: Path) -> None:
+    """Writes the PNG file of a figure."""
     figure.draw(numbers).savefig(picture, dpi=120)
     # 256 colours are enough for plots, at a third of the size.
     Image.open(picture).convert("RGB").quantize(256).save(picture, optimize=True)
-    whole = facts | {"numbers": numbers}
-    text = json.dumps(whole, allow_nan=False, separators=(",", ":")) + "\n"
-    (options.out / f"{options.name}.json").write_text(text)
-    sentence = figure.finding(numbers)
-    print(sentence)
-    record(options.results, options.name, facts, sentence)
-    print(f"{options.name} in {duration(facts['seconds'])}: {picture}")
-    return 0
 
 
-def provenance(options) -> dict:
-    """What stands beside every number: command, commit, machine, date."""
-    environment = directory.environment(Config())
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count()
+def describe(options) -> dict:
+    """Provenance of a figure: command, commit, machine, date."""
+    facts = provenance()
     command = f"python scripts/reproduce.py {options.name}"
     for flag in ("full", "tiny"):
         command += f" --{flag}" if getattr(options, flag) else ""
+    cores = f"{facts['cores']} core{'s' if facts['cores'] > 1 else ''}"
     return {
         "command": command + (f" --seed {options.seed}" if options.seed else ""),
-        "commit": environment["git_commit"],
-        "device": environment["device"],
-        "machine": f"{platform.machine()}, {cores} core{'s' if cores > 1 else ''}",
-        "jax": jax.__version__,
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "commit": facts["commit"],
+        "device": facts["device"],
+        "machine": f"{platform.machine()}, {cores}",
+        "jax": facts["versions"]["jax"],
+        "date": facts["date"].partition("T")[0],
     }
 
 
-def record(results: Path, name, facts, sentence) -> None:
-    """Puts a figure's line into the table between the markers, over its old one."""
+def record(results: Path, name, facts, finding) -> None:
+    """Writes a figure's line to the table between the markers, replacing an old one."""
     text = results.read_text() if results.exists() else ""
     if BEGIN not in text:
         text += (
-            f"\n## Figures of the papers\n\n{BEGIN}\n| figure | what came out | "
+            f"\n## Figures of the papers\n\n{BEGIN}\n| figure | result | "
             f"command, commit, machine, time, date |\n|---|---|---|\n{END}\n"
         )
     head, rest = text.split(BEGIN)
     table, tail = rest.split(END)
-    old = [line for line in table.strip().splitlines() if f"[{name}]" not in line]
-    where = (
+    header, rule, *lines = table.strip().splitlines()
+    origin = (
         f"`{facts['command']}`, {facts['commit']}, {facts['device']} "
         f"({facts['machine']}), jax {facts['jax']}, {duration(facts['seconds'])}, "
         f"{facts['date']}"
     )
     link = f"[{name}](figures/{name}.png): {FIGURES[name]}"
-    rows = sorted([*old[2:], f"| {link} | {sentence} | {where} |"])
-    table = "\n".join([*old[:2], *rows])
-    results.write_text(f"{head}{BEGIN}\n{table}\n{END}{tail}")
+    lines = [line for line in lines if f"[{name}]" not in line]
+    lines = sorted([*lines, f"| {link} | {finding} | {origin} |"])
+    table = "\n".join([header, rule, *lines])
+    write_text(results, f"{head}{BEGIN}\n{table}\n{END}{tail}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One module a figure: compute(size, seed, options), draw(numbers), finding(numbers).
+"""One module per figure: compute(size, seed, options), draw(numbers), finding(numbers).
 
-size: tiny, quick or full. compute returns what JSON can hold.
+size: tiny, quick or full. compute returns JSON values, and finding returns a sentence.
 """

@@ -1,14 +1,13 @@
-"""Runs of the CIFAR-10 configurations, measured as the WGAN-GP code measures them.
+"""Runs of the CIFAR-10 configurations, measured as in the code of WGAN-GP.
 
-Each is a run directory under --runs, trained by the public command and gone on with
-where it was left. Samples are drawn in batches of 100 by each batch's own statistics;
-their score and Frechet distance are of Inception features where its weights can be had
-(full form), else of a classifier trained on CIFAR-10's own labels, and called so.
+Each run has a directory under --runs, is trained by the train command, and is resumed
+where it stopped. Samples are drawn in batches of 100 with the statistics of each batch.
+Their score and Frechet distance are those of Inception features if its weights are
+available (full form), otherwise those of a classifier trained on CIFAR-10's labels, and
+are named accordingly.
 """
 
 from pathlib import Path
-
-import numpy as np
 
 from figures import training
 from wgan_jax import pictures, train
@@ -28,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def data_fields(size, options) -> list[str]:
-    """Command line of the images: TFDS, an .npz file, or digits in the tiny form."""
+    """Options of the images: TFDS, an .npz file, or digits in the tiny form."""
     if size == "tiny":
         digits = ["--data.source", "digits", "--data.channels", "1"]
         return [*digits, "--data.heldout", "100", "--data.batch-size", "16"]
@@ -38,10 +37,10 @@ def data_fields(size, options) -> list[str]:
     return ["--data.tfds-dir", options.tfds_dir] if options.tfds_dir else []
 
 
-def trained(name, form, seed, size, options) -> Path:
-    """The run directory of a configuration, trained to the end of the form."""
+def train_run(name, form, seed, size, options) -> Path:
+    """Directory of a run of a configuration, trained for the steps of the form."""
     run = options.runs / f"{name}-{size}-{seed}"
-    every = form["steps"] // form["looks"]
+    every = form["steps"] // form["evaluations"]
     chunk = min(every, form["chunk"])
     fields = {
         "run.seed": seed,
@@ -63,9 +62,9 @@ def trained(name, form, seed, size, options) -> Path:
 
 
 def sizes(quick, full):
-    """The three forms of a figure; features 0 is the configuration's own width."""
+    """The three forms of a figure; features 0 stands for the configuration's width."""
     common = {"seeds": 1, "seed": 0}
-    tiny = {"steps": 4, "looks": 2, "chunk": 2, "features": 2, "count": 100}
+    tiny = {"steps": 4, "evaluations": 2, "chunk": 2, "features": 2, "count": 100}
     quick = {"features": 16, "count": 5000} | quick
     full = {"chunk": 100, "features": 0, "count": 50_000, "seeds": 3} | full
     forms = {"tiny": tiny, "quick": quick, "full": full}
@@ -73,54 +72,54 @@ def sizes(quick, full):
 
 
 def compute(names_of_runs, form, size, options) -> dict:
-    """Trains or goes on with each configuration and seed, then measures checkpoints.
+    """Trains or resumes each configuration and seed, then measures the checkpoints.
 
-    Returns the form, the numbers of real images, and {configuration: curves by seed}.
+    Returns the form, measures of real images, and {configuration: curves by seed}.
     """
     seeds = range(form["seed"], form["seed"] + form["seeds"])
     runs = {
-        name: [trained(name, form, seed, size, options) for seed in seeds]
+        name: [train_run(name, form, seed, size, options) for seed in seeds]
         for name in names_of_runs
     }
     config, _, _ = restore.restore_run(runs[names_of_runs[0]][0])
     dataset = load_dataset(config.data)
     extractor = _extractor(config, dataset, size)
     reference = extract_array(extractor, dataset.train).moments
-    held = extract_array(extractor, dataset.heldout[: form["count"]])
+    heldout = extract_array(extractor, dataset.heldout[: form["count"]])
     real = {
         "score_is": extractor.metric_key(inception_score.SCORE),
         "frechet_is": extractor.metric_key(frechet.DISTANCE),
-        "heldout": held.count,
-        "score": held.score[0],
-        "frechet": frechet.frechet_distance(held.moments, reference),
+        "heldout": heldout.count,
+        "score": heldout.score[0],
+        "frechet": frechet.frechet_distance(heldout.moments, reference),
     }
     curves = {
-        name: [measured(run, extractor, reference, form) for run in of_name]
-        for name, of_name in runs.items()
+        name: [measure(run, extractor, reference, form) for run in directories]
+        for name, directories in runs.items()
     }
     return {"form": form, "real": real, "curves": curves}
 
 
-def measured(run, extractor, reference, form) -> dict:
-    """Steps of a run's checkpoints, score, its deviation over splits, Frechet distance,
-    and a sheet of the last samples."""
+def measure(run, extractor, reference, form) -> dict:
+    """Score and Frechet distance of a run's checkpoints, and a grid of last samples."""
     curve = {"steps": [], "score": [], "score_deviation": [], "frechet": []}
     for step in restore.checkpoint_steps(run):
         config, spec, state = restore.restore_run(run, step)
         stream = make_generated_batches(config, spec, batch_stats=True)
-        drawn = stream(sampling.weights(state), form["seed"], form["count"])
-        found = extract(extractor, drawn, form["count"])
+        batches = stream(sampling.weights(state), form["seed"], form["count"])
+        features = extract(extractor, batches, form["count"])
+        score, deviation = features.score
+        distance = frechet.frechet_distance(features.moments, reference)
         curve["steps"].append(step)
-        curve["score"].append(found.score[0])
-        curve["score_deviation"].append(found.score[1])
-        distance = frechet.frechet_distance(found.moments, reference)
+        curve["score"].append(score)
+        curve["score_deviation"].append(deviation)
         curve["frechet"].append(distance)
-        print(f"{run.name}, step {step}: score {found.score[0]:.3f}, Frechet distance "
-              f"{distance:.4g}", flush=True)  # fmt: skip
+        text = f"score {score:.3f}, Frechet distance {distance:.4g}"
+        print(f"{run.name}, step {step}: {text}", flush=True)
     z = sampling.noise(form["seed"], 40, spec.z_dim)
     sampler = sampling.make_sampler(config, spec)
-    sheet = pictures.grid(sampler(*sampling.weights(state), z), 10)
-    return curve | {"sheet": training.to_text(sheet)}
+    grid = pictures.grid(sampler(*sampling.weights(state), z), 10)
+    return curve | {"grid": training.to_text(grid)}
 
 
 def _extractor(config, dataset, size):
@@ -128,19 +127,24 @@ def _extractor(config, dataset, size):
         try:
             return inception_extractor()
         except UserError as error:
-            print(f"{error}; measuring by a classifier instead")
-    typed = "scripts/reproduce.py"
-    return make_extractor(config, dataset, "classifier", typed)
+            print(f"{error}; measuring with a classifier instead")
+    return make_extractor(config, dataset, "classifier", "scripts/reproduce.py")
 
 
-def mean_over(curves, name):
-    """Mean and deviation over seeds of the last value; deviation None of one."""
-    last = np.array([curve[name][-1] for curve in curves])
-    return last.mean(), last.std(ddof=1) if len(last) > 1 else None
+def last(curves, name) -> list:
+    """Last values of the curves of all seeds."""
+    return [curve[name][-1] for curve in curves]
 
 
-def told(curves, name, digits=2) -> str:
-    """`3.21 +- 0.05` of the last values over seeds."""
-    mean, deviation = mean_over(curves, name)
-    text = f"{mean:.{digits}f}"
-    return text if deviation is None else f"{text} +- {deviation:.{digits}f}"
+def summary(curves, name, digits=2) -> str:
+    """`3.21 +- 0.05` of the last values over the seeds."""
+    return training.mean_std_text(last(curves, name), digits)
+
+
+def protocol(form) -> str:
+    """Training length, width, number of samples and seeds of a form, as text."""
+    width = f"base width {form['features']}, " if form["features"] else ""
+    return (
+        f"after {form['steps']:,} generator updates, {width}{form['count']:,} samples, "
+        f"{form['seeds']} seed(s)"
+    )

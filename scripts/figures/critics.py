@@ -1,4 +1,4 @@
-"""Critics of points, trained alone or with their generators: what toy figures share."""
+"""Critics of points, trained alone or with their generators: shared by toy figures."""
 
 import dataclasses
 import math
@@ -8,17 +8,28 @@ import jax.numpy as jnp
 
 from wgan_jax.algorithm.state import init_state, make_spec
 from wgan_jax.algorithm.steps import critic_step
-from wgan_jax.config import Config, Data, Model, Optimizer
+from wgan_jax.config import Config, Data, Model, Objective, Optimizer
 from wgan_jax.data.batches import make_get_batch
 from wgan_jax.metrics.mixtures import MIXTURES, centres, deviation
 from wgan_jax.nn.network import Network
 
 PENALTY = Optimizer(kind="adam", critic_lr=1e-4, beta1=0.5, beta2=0.9)
 CLIP = Optimizer(kind="rmsprop_tf1", critic_lr=5e-5)
+# Constraints of critics on one-dimensional problems.
+ON_A_LINE = {
+    "penalty": (
+        Objective(gp_weight=10.0),
+        dataclasses.replace(PENALTY, critic_lr=1e-3),
+    ),
+    "clip": (
+        Objective(constraint="clip", clip=0.1),
+        dataclasses.replace(CLIP, critic_lr=1e-3),
+    ),
+}
 
 
 def points_config(objective, optimizer, widths, features=64, batch_size=256, z_dim=2):
-    """A configuration for points of the plane with a ReLU critic of these widths."""
+    """Configuration for points of the plane with a ReLU critic of the given widths."""
     return Config(
         data=Data(source="8gaussians", batch_size=batch_size, heldout=0),
         model=Model(
@@ -38,7 +49,7 @@ def points_config(objective, optimizer, widths, features=64, batch_size=256, z_d
 
 
 def fixed_generator(points) -> Network:
-    """A generator without weights, points(z) of standard normal noise z [n, z_dim]."""
+    """Generator without weights: points(z) of standard normal noise z [n, z_dim]."""
 
     def apply(params, stats, z, train):
         return points(z), stats
@@ -47,9 +58,9 @@ def fixed_generator(points) -> Network:
 
 
 def train_critic(spec, real, key, steps):
-    """The state after `steps` critic updates, each on real(key) [batch, d]. Traceable.
+    """State after `steps` critic updates, each on real(key) [batch, d]. Traceable.
 
-    The generator of `spec` stays as it is.
+    The generator is not trained.
     """
     key_init, key_steps = jax.random.split(key)
     state = init_state(key_init, spec)
@@ -62,15 +73,15 @@ def train_critic(spec, real, key, steps):
 
 
 def uniform(z):
-    """Standard normal numbers to uniform ones in [0, 1]."""
+    """Maps standard normal numbers to uniform numbers in [0, 1]."""
     return jax.scipy.stats.norm.cdf(z)
 
 
 def he(network) -> Network:
-    """The ReLU network with weights U(-b, b), b = sqrt(6 / fan in), and no biases yet.
+    """The ReLU network with initial weights U(-b, b), b = sqrt(6 / fan in), biases 0.
 
-    He et al. 2015, uniform as in WGAN-GP's gan_toy.py. PyTorch's default has b smaller
-    by sqrt(6), so that each layer halves what passes, and twelve let nothing through.
+    He et al. 2015, uniform as in WGAN-GP's gan_toy.py. PyTorch's default b is smaller
+    by sqrt(6): each layer shrinks its input, and twelve layers shrink it to nothing.
     """
 
     def init(key):
@@ -84,8 +95,9 @@ def he(network) -> Network:
 
 
 def toy_spec(source, objective, optimizer, features, depth, batch_size=256):
-    """A run on a toy: generator and critic of `depth` hidden layers of `features` ReLUs
-    each, with the initial weights of `he`.
+    """Specification of a run on a toy with the initial weights of `he`.
+
+    Generator and critic have `depth` hidden layers of `features` ReLUs each.
     """
     widths = (1,) * depth
     config = points_config(objective, optimizer, widths, features, batch_size)
@@ -99,21 +111,19 @@ def toy_spec(source, objective, optimizer, features, depth, batch_size=256):
 
 
 def toy_from_noise(name, z):
-    """Points [n, 2] distributed as those of `toy_sample`, of standard normal noise z
-    [n, 3].
-    """
-    place, noise = uniform(z[:, 0]), z[:, 1:]
+    """Points [n, 2] distributed as in `toy_sample`, from standard normal z [n, 3]."""
+    position, noise = uniform(z[:, 0]), z[:, 1:]
     if name in MIXTURES:
         modes = jnp.asarray(centres(name), jnp.float32)
-        # Rounding may give the uniform number 1.
-        mode = jnp.minimum((len(modes) * place).astype(int), len(modes) - 1)
+        # Rounding can make the uniform number equal to 1.
+        mode = jnp.minimum((len(modes) * position).astype(int), len(modes) - 1)
         return modes[mode] + deviation(name) * noise
-    t = 1.5 * jnp.pi * (1 + 2 * place)
+    t = 1.5 * jnp.pi * (1 + 2 * position)
     return (jnp.stack([t * jnp.cos(t), t * jnp.sin(t)], 1) + 0.25 * noise) / 7.5
 
 
 def scorer(spec):
-    """score(critic, x) -> [n] of a `Net` of the spec's critic."""
+    """score(critic, x) -> [n] for a `NetState` of the critic of `spec`."""
 
     def score(critic, x):
         return spec.critic.apply(critic.params, critic.stats, x, True)[0]
@@ -122,5 +132,5 @@ def scorer(spec):
 
 
 def nth(tree, i):
-    """The tree number i of a stack of them."""
+    """Tree number i of a stack of trees."""
     return jax.tree.map(lambda a: a[i], tree)

@@ -1,16 +1,16 @@
-"""Estimates during training beside sample quality, WGAN and GAN (WGAN, Figs. 3 and 4).
+"""Estimates during training and sample quality, WGAN and GAN (WGAN, Figs. 3 and 4).
 
-The paper: the estimate of a WGAN falls as its samples get better, and stays where
-training fails; the Jensen-Shannon estimate of a GAN does not follow its samples. Nets
-in both: an MLP and a DCGAN generator before a DCGAN critic, and MLPs on both sides,
-which the WGAN trains at a rate 100 times its own, the paper's failure.
+Claim of the paper: the estimate of a WGAN falls as its samples improve, and stays where
+training fails; the Jensen-Shannon estimate of a GAN does not follow its samples.
+Networks in both: an MLP and a DCGAN generator with a DCGAN critic, and MLPs on both
+sides, which the WGAN trains at 100 times its normal rate, the paper's failure.
 
-Left open there, or chosen: Fashion-MNIST at 32x32 in place of LSUN at 64x64. quick:
-base width 16, MLPs of 4x256, RMSprop at 5e-4, ten times the paper's rate, for its 5e-5
-goes nowhere in so few updates; full: 64, 4x512, 5e-5 and 600,000 generator updates as
-in Fig. 3. The GAN's rates are not in the paper: Adam as DCGAN has it (2e-4, 0.5), one
-critic update a step. The median filter spans a twentieth of the curve. Quality is the
-Frechet distance of `training.make_quality`, the paper's being the reader's eye.
+Choices of this figure: Fashion-MNIST at 32x32 instead of LSUN at 64x64. quick: base
+width 16, MLPs of 4x256, RMSprop at 5e-4, ten times the paper's rate, because 5e-5 has
+no effect in so few updates; full: 64, 4x512, 5e-5 and 600,000 generator updates as in
+Fig. 3. The paper does not give the GAN's rates: Adam as in DCGAN (2e-4, 0.5), one
+critic update per step. The median filter spans a twentieth of the curve. Quality is the
+Frechet distance of `training.make_quality`; the paper judges by eye.
 """
 
 from functools import partial
@@ -28,38 +28,32 @@ from wgan_jax.algorithm.steps import heldout_estimate
 from wgan_jax.data.batches import to_float
 from wgan_jax.runs.sampling import make_sampler, noise, weights
 
-SIZES = {
-    "tiny": {
-        "seeds": 2, "steps": 8, "records": 8, "looks": 4, "count": 32, "image_size": 8,
-        "features": 4, "units": 8, "batch_size": 16, "rate": 5e-4, "failing_rate": 5e-3,
-    },
-    "quick": {
-        "seeds": 3, "steps": 480, "records": 160, "looks": 16, "count": 1000,
-        "image_size": 32, "features": 16, "units": 256, "batch_size": 64,
-        "rate": 5e-4, "failing_rate": 5e-3,
-    },
-    "full": {
-        "seeds": 3, "steps": 600_000, "records": 2000, "looks": 40, "count": 5000,
-        "image_size": 32, "features": 64, "units": 512, "batch_size": 64,
-        "rate": 5e-5, "failing_rate": 5e-3,
-    },
-}  # fmt: skip
-# Generator, critic, and whether the WGAN gets the rate at which it fails.
+SIZES = training.sizes(
+    tiny={"steps": 8, "records": 8, "evaluations": 4, "count": 32}
+    | {"rate": 5e-4, "failing_rate": 5e-3},
+    quick={"steps": 480, "records": 160, "evaluations": 16, "count": 1000}
+    | {"rate": 5e-4, "failing_rate": 5e-3},
+    full={"steps": 600_000, "records": 2000, "evaluations": 40, "count": 5000}
+    | {"image_size": 32, "rate": 5e-5, "failing_rate": 5e-3},
+)
+# (generator, critic, True if the WGAN is trained at the rate at which it fails).
 NETS = {
     "MLP generator, DCGAN critic": ("mlp", "dcgan", False),
     "DCGAN generator, DCGAN critic": ("dcgan", "dcgan", False),
     "MLP generator, MLP critic": ("mlp", "mlp", True),
 }
 OBJECTIVES = {"wgan": "Wasserstein", "gan": "Jensen-Shannon"}
-SHEETS, SIDE = 4, 4
+GRIDS, SIDE = 4, 4
 
 
 def compute(size, seed, options):
-    """Estimates, measures of quality and samples of each objective, nets and seed."""
+    """Estimates, quality and samples by objective, networks and seed."""
     form = SIZES[size]
-    source, dataset = training.load("fashion_mnist", size, options, form, form["count"])
+    data_config, dataset = training.load(
+        "fashion_mnist", size, options, form, form["count"]
+    )
     quality, real = training.make_quality(dataset, form["count"])
-    *keys, key_look = training.seed_keys(seed, form["seeds"])
+    *keys, key_measure = training.seed_keys(seed, form["seeds"])
     runs = []
     for kind in OBJECTIVES:
         for nets, (generator, critic, fails) in NETS.items():
@@ -68,75 +62,76 @@ def compute(size, seed, options):
             model = training.image_model(
                 generator, critic, form["features"], form["units"], form["image_size"]
             )
-            config = training.image_config(kind, source, model, rate)
-            followed = follow(config, dataset, quality, keys, key_look, form, seed)
-            runs.append(
-                {
-                    "objective": kind,
-                    "nets": nets,
-                    "failure": fails,
-                    "learning_rate": config.optimizer.critic_lr,
-                }
-                | followed
-            )
+            config = training.image_config(kind, data_config, model, rate)
+            run = {
+                "objective": kind,
+                "nets": nets,
+                "failure": fails,
+                "learning_rate": config.optimizer.critic_lr,
+            }
+            run |= measure(config, dataset, quality, keys, key_measure, form, seed)
+            runs.append(run)
     return {"form": form, "real": real, "runs": runs}
 
 
-def follow(config, dataset, quality, keys, key_look, form, seed):
-    """Curves of one configuration over its seeds, and sheets of the first of them."""
+def measure(config, dataset, quality, keys, key_measure, form, seed):
+    """Curves of one configuration by seed, and grids of samples of the first seed."""
     spec, train = training.make_trainer(config, dataset.train)
     sampler = make_sampler(config, spec)
     estimate = jax.jit(partial(heldout_estimate, spec=spec))
-    key_noise, key_estimate = jax.random.split(key_look)
+    key_noise, key_estimate = jax.random.split(key_measure)
     heldout = to_float(jax.device_put(dataset.heldout), config.data, key_noise)
     z = noise(seed, form["count"], spec.z_dim)
-    every, monitor = (form["steps"] // form[name] for name in ("records", "looks"))
-    shown = np.linspace(monitor, form["steps"], SHEETS) // monitor * monitor
+    every = form["steps"] // form["records"]
+    interval = form["steps"] // form["evaluations"]
+    shown = np.linspace(interval, form["steps"], GRIDS) // interval * interval
     name = {"wgan": "wasserstein", "gan": "jensen_shannon"}[config.objective.kind]
     label = f"{config.objective.kind} {config.model.kind}/{config.model.critic_is}"
-    sheets, seeds = [], []
+    grids, seeds = [], []
     for i, key in enumerate(keys):
         curves = {"training": [], "heldout": [], "frechet": [], "sliced": []}
         for step, state, metrics in train(key, form["steps"], every, f"{label} {i}"):
             curves["training"].append(metrics[name])
-            if step % monitor:
+            if step % interval:
                 continue
             samples = sampler(*weights(state), z)
-            found = quality(samples)
+            measures = quality(samples)
             curves["heldout"].append(float(estimate(state, heldout, key_estimate)))
-            for measure in ("frechet", "sliced"):
-                curves[measure].append(found[measure])
+            for which in ("frechet", "sliced"):
+                curves[which].append(measures[which])
             if i == 0 and step in shown:
-                sheet = pictures.grid(samples[: SIDE * SIDE], SIDE)
-                sheets.append({"step": step, "png": training.to_text(sheet)})
+                grid = pictures.grid(samples[: SIDE * SIDE], SIDE)
+                grids.append({"step": step, "png": training.to_text(grid)})
         filtered = smooth(curves["training"])
         curves["filtered"] = filtered.tolist()
-        at_looks = filtered[monitor // every - 1 :: monitor // every]
+        stride = interval // every
+        at_evaluations = filtered[stride - 1 :: stride]
+        series = ("training", at_evaluations), ("heldout", curves["heldout"])
         for against in ("frechet", "sliced"):
-            for which, values in (("training", at_looks), ("heldout", None)):
-                values = curves["heldout"] if values is None else values
+            for which, values in series:
                 rank = rank_correlation(values, curves[against])
                 curves[f"rank_{which}_{against}"] = rank
         seeds.append(curves)
-    return {"every": every, "look": monitor, "seeds": seeds, "sheets": sheets}
+    intervals = {"every": every, "evaluate_every": interval}
+    return intervals | {"seeds": seeds, "grids": grids}
 
 
 def smooth(values) -> np.ndarray:
-    """Median filter over a twentieth of the curve, its ends repeated beyond it."""
+    """Median filter over a twentieth of the curve, which is extended by its ends."""
     width = len(values) // 40
     padded = np.pad(np.asarray(values, float), width, mode="edge")
     return medfilt(padded, 2 * width + 1)[width : width + len(values)]
 
 
 def rank_correlation(x, y):
-    """Spearman's rank correlation, None where one of the curves is constant."""
+    """Spearman's rank correlation; None if a curve is constant."""
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
     return float(spearmanr(x, y).statistic)
 
 
 def draw(numbers):
-    """A row an objective, a column a choice of nets: curves above, samples below."""
+    """One row per objective, one column per pair of networks: curves above samples."""
     figure = plt.figure(figsize=(15, 11.5), layout="constrained")
     rows = figure.subfigures(len(OBJECTIVES), 1, hspace=0.03)
     for row, kind in zip(rows, OBJECTIVES):
@@ -153,30 +148,39 @@ def draw(numbers):
 
 def draw_run(panel, run, numbers):
     """Estimate, Frechet distance and samples of one configuration."""
-    grid = panel.add_gridspec(3, SHEETS, height_ratios=(3, 1.6, 1.9))
+    grid = panel.add_gridspec(3, GRIDS, height_ratios=(3, 1.6, 1.9))
     top = panel.add_subplot(grid[0, :])
     middle = panel.add_subplot(grid[1, :], sharex=top)
     records = run["every"] * (1 + np.arange(len(run["seeds"][0]["training"])))
-    looks = run["look"] * (1 + np.arange(len(run["seeds"][0]["heldout"])))
+    evaluations = run["evaluate_every"] * (
+        1 + np.arange(len(run["seeds"][0]["heldout"]))
+    )
     for i, curves in enumerate(run["seeds"]):
         first = i == 0
-        more = {"alpha": 1.0 if first else 0.3, "lw": 1.6 if first else 1.0}
+        style = {"alpha": 1.0 if first else 0.3, "lw": 1.6 if first else 1.0}
         names = ("training images", "held-out images") if first else (None, None)
-        top.plot(records, curves["filtered"], "C0-", label=names[0], **more)
-        top.plot(looks, curves["heldout"], "C1o--", ms=3, label=names[1], **more)
-        middle.plot(looks, curves["frechet"], "C2s-", ms=3, **more)
+        top.plot(records, curves["filtered"], "C0-", label=names[0], **style)
+        top.plot(evaluations, curves["heldout"], "C1o--", ms=3, label=names[1], **style)
+        middle.plot(evaluations, curves["frechet"], "C2s-", ms=3, **style)
     middle.axhline(numbers["real"]["frechet"], color="0.5", lw=0.9, ls=":")
     if run["objective"] == "gan":
         top.axhline(np.log(2), color="0.5", lw=0.9, ls=":")
-        top.annotate(
-            "log 2", (1, np.log(2)), (-4, -3), xycoords=("axes fraction", "data"),
-            textcoords="offset points", ha="right", va="top", fontsize=8, color="0.4",
-        )  # fmt: skip
+        position = top.get_yaxis_transform()
+        top.text(
+            0.99,
+            np.log(2),
+            "log 2",
+            transform=position,
+            ha="right",
+            va="top",
+            fontsize=8,
+            color="0.4",
+        )
     rate = f", rate {run['learning_rate']:g}" if run["failure"] else ""
     ranks = [curves["rank_training_frechet"] for curves in run["seeds"]]
     top.set_title(
         f"{run['nets']}{rate}\nrank correlation with Frechet distance "
-        f"{training.mean_and_deviation(ranks)}",
+        f"{training.mean_std_text(ranks)}",
         fontsize=10,
     )
     top.set_ylabel("estimate")
@@ -187,24 +191,24 @@ def draw_run(panel, run, numbers):
     middle.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     middle.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     middle.yaxis.set_minor_formatter(NullFormatter())
-    for i, sheet in enumerate(run["sheets"]):
+    for i, samples in enumerate(run["grids"]):
         axes = panel.add_subplot(grid[2, i])
-        training.show(axes, sheet["png"])
-        axes.set_title(f"update {sheet['step']:,}", fontsize=8)
+        training.show(axes, samples["png"])
+        axes.set_title(f"update {samples['step']:,}", fontsize=8)
 
 
 def finding(numbers):
-    """One line for the table."""
+    """Sentence for the table."""
     parts = {kind: [] for kind in OBJECTIVES}
     for run in numbers["runs"]:
         ranks = [curves["rank_training_frechet"] for curves in run["seeds"]]
         generator, critic, _ = NETS[run["nets"]]
         failure = f" at rate {run['learning_rate']:g}" if run["failure"] else ""
         parts[run["objective"]].append(
-            f"{training.mean_and_deviation(ranks)} ({generator}/{critic}{failure})"
+            f"{training.mean_std_text(ranks)} ({generator}/{critic}{failure})"
         )
     return (
         "rank correlation of training estimate and Frechet distance over "
-        f"{numbers['form']['looks']} checkpoints, {numbers['form']['seeds']} seeds: "
-        f"WGAN {', '.join(parts['wgan'])}; GAN {', '.join(parts['gan'])}"
+        f"{numbers['form']['evaluations']} checkpoints, {numbers['form']['seeds']} "
+        f"seeds: WGAN {', '.join(parts['wgan'])}; GAN {', '.join(parts['gan'])}"
     )

@@ -1,12 +1,12 @@
-"""Two Gaussians on the line: the best discriminator against critics (WGAN, Fig. 2).
+"""Two Gaussians on a line: the best discriminator against critics (WGAN, Fig. 2).
 
-The statement: trained to the end, a discriminator saturates and gives the generator no
-gradient, while a critic converges to a nearly linear function. The paper leaves all
-else open; here real is N(-2, 1) and fake N(2, 1), the nets have two hidden layers of 64
-ReLUs, batches 256, and learning rates are 1e-3: Adam's for the discriminator and the
-penalty (lambda 10), RMSprop's for clipping (at 0.1). What saturates are D and log(1 -
-D), the loss of the minimax game: for equal deviations the log odds are linear, so log D
-keeps its slope where the fakes are, and loses it where the generator is right.
+Claim of the paper: a discriminator trained to the optimum saturates and gives the
+generator no gradient, while a critic converges to a nearly linear function. The paper
+gives no other details. Here real is N(-2, 1) and fake is N(2, 1), the networks have two
+hidden layers of 64 ReLUs, batches are 256, and learning rates are 1e-3: Adam for the
+discriminator and the penalty (lambda 10), RMSprop for clipping (at 0.1). D and log(1 -
+D), the loss of the minimax game, saturate. For equal deviations the log odds are
+linear: log D keeps its slope at the fakes and loses it where the generator is right.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from figures.critics import (
-    CLIP,
+    ON_A_LINE,
     PENALTY,
     fixed_generator,
     nth,
@@ -39,27 +39,20 @@ from wgan_jax.metrics.transport import mean_std
 from wgan_jax.nn.models import build
 
 REAL, FAKE = Gaussian(-2.0, 1.0), Gaussian(2.0, 1.0)
-# Seeds and critic updates.
+# (seeds, critic updates).
 SIZES = {"tiny": (2, 20), "quick": (5, 3000), "full": (10, 20000)}
 TRAINED = {
     "discriminator": (
         Objective(kind="gan", constraint="none"),
         dataclasses.replace(PENALTY, critic_lr=1e-3),
     ),
-    "penalty": (
-        Objective(gp_weight=10.0),
-        dataclasses.replace(PENALTY, critic_lr=1e-3),
-    ),
-    "clip": (
-        Objective(constraint="clip", clip=0.1),
-        dataclasses.replace(CLIP, critic_lr=1e-3),
-    ),
+    **ON_A_LINE,
 }
-SEEN = {"D": "D", "log_D": "log D", "log_1_D": "log(1 - D)"}
+FUNCTIONS = {"D": "D", "log_D": "log D", "log_1_D": "log(1 - D)"}
 
 
 def compute(size, seed, options):
-    """Curves of the first seed on a grid, and what every seed says of the distance."""
+    """Curves of the first seed on a grid, and estimates by all seeds."""
     seeds, updates = SIZES[size]
     x = np.linspace(-8, 8, 161)
     odds, slope = log_odds(REAL, FAKE, x)
@@ -72,17 +65,17 @@ def compute(size, seed, options):
         "wasserstein": abs(REAL.mean - FAKE.mean),
         "jensen_shannon": gaussian_jensen_shannon(REAL, FAKE),
         "optimal": curves(odds, slope),
-        "optimal_at_fake": seen_at_fake(),
+        "optimal_at_fake": slopes_at_fake(),
     }
     keys = jax.random.split(jax.random.key(seed), seeds)
     for name, (objective, optimizer) in track(TRAINED.items(), description="training"):
         spec = line_spec(objective, optimizer)
         critics = jax.jit(jax.vmap(lambda key, s=spec: train(s, key, updates)))(keys)
         score = scorer(spec)
-        found = [judge(score, nth(critics, i), objective.kind) for i in range(seeds)]
+        rows = [estimates(score, nth(critics, i), objective.kind) for i in range(seeds)]
         numbers[name] = {
-            what: dataclasses.asdict(mean_std([row[what] for row in found]))
-            for what in found[0]
+            field: dataclasses.asdict(mean_std([row[field] for row in rows]))
+            for field in rows[0]
         }
         points = jnp.asarray(x[:, None], jnp.float32)
         first = nth(critics, 0)
@@ -97,7 +90,7 @@ def compute(size, seed, options):
 
 
 def line_spec(objective, optimizer):
-    """The spec of a critic of numbers [n, 1] against FAKE."""
+    """Specification of a critic of numbers [n, 1] against FAKE."""
     config = points_config(objective, optimizer, (1, 1), z_dim=1)
     return dataclasses.replace(
         make_spec(config, get_batch=None),
@@ -107,7 +100,7 @@ def line_spec(objective, optimizer):
 
 
 def train(spec, key, updates):
-    """The critic after its updates."""
+    """The critic after `updates` updates."""
 
     def real(key):
         return REAL.mean + REAL.std * jax.random.normal(key, (spec.batch_size, 1))
@@ -116,7 +109,7 @@ def train(spec, key, updates):
 
 
 def profile(score, critic, points):
-    """The critic's values and slopes at points [n, 1]."""
+    """Values and slopes of the critic at points [n, 1]."""
 
     @jax.jit
     def both(critic):
@@ -126,8 +119,8 @@ def profile(score, critic, points):
     return both(critic)
 
 
-def judge(score, critic, kind) -> dict:
-    """The estimate at 4,096 evenly spaced quantiles: expectations without chance."""
+def estimates(score, critic, kind) -> dict:
+    """Estimates at 4,096 evenly spaced quantiles, free of sampling noise."""
     levels = (np.arange(4096) + 0.5) / 4096
     real, fake = (
         jnp.asarray(norm.ppf(levels, g.mean, g.std), jnp.float32)[:, None]
@@ -138,23 +131,23 @@ def judge(score, critic, kind) -> dict:
         return {"bound": float(gan.estimate(loss))}
     # Paired as in training, at random.
     fake = fake[np.random.default_rng(0).permutation(len(fake))]
-    found = measure(Partial(score, critic), real, fake, size=4096)
+    estimate = measure(Partial(score, critic), real, fake, size=4096)
     return {
-        "estimate": found.estimate,
-        "calibrated": found.calibrated,
-        "mean_slope": found.mean_norm,
-        "largest_slope": found.largest_norm,
+        "estimate": estimate.estimate,
+        "calibrated": estimate.calibrated,
+        "mean_slope": estimate.mean_norm,
+        "largest_slope": estimate.largest_norm,
     }
 
 
 def log_odds(p, q, x):
-    """log p(x) / q(x) of two Gaussians, the best discriminator's, and its slope."""
+    """(log p(x) / q(x), its slope): log odds of the best discriminator."""
     slope = (x - q.mean) / q.std**2 - (x - p.mean) / p.std**2
     return p.log_density(x) - q.log_density(x), slope
 
 
 def curves(odds, slope) -> dict:
-    """D and sizes of the slopes of what a generator may be taught by, from log odds.
+    """D, and absolute slopes of D, log D and log(1 - D), from log odds.
 
     With D the sigmoid of the odds, of slope s: D' = D (1 - D) s, (log D)' = (1 - D) s
     and (log(1 - D))' = -D s.
@@ -166,10 +159,10 @@ def curves(odds, slope) -> dict:
     }
 
 
-def seen_at_fake() -> dict:
-    """Slopes that the best discriminator has at the mean of the fakes."""
-    found = curves(*log_odds(REAL, FAKE, np.array([FAKE.mean])))
-    return {name: found[f"slope_{name}"][0] for name in SEEN}
+def slopes_at_fake() -> dict:
+    """Slopes of the best discriminator at the mean of the fake distribution."""
+    slopes = curves(*log_odds(REAL, FAKE, np.array([FAKE.mean])))
+    return {name: slopes[f"slope_{name}"][0] for name in FUNCTIONS}
 
 
 def draw(numbers):
@@ -183,10 +176,10 @@ def draw(numbers):
             density = np.exp(Gaussian(**numbers[name]).log_density(x))
             label = f"density of {name}" if panel is left else None
             base = 0 if panel is left else -9
+            top = base + scale * density
             panel.fill_between(
-                x, base, base + scale * density, color=colour, alpha=0.25, lw=0,
-                label=label,
-            )  # fmt: skip
+                x, base, top, color=colour, alpha=0.25, lw=0, label=label
+            )
     left.plot(x, best["probability"], "k-", lw=3, alpha=0.3, label="D = p / (p + q)")
     left.plot(x, trained["probability"], "C3--", label="D, trained")
     left.set(title="Discriminator", xlabel="x", ylim=(0, 1.05))
@@ -195,21 +188,21 @@ def draw(numbers):
     middle.plot(x, centre - x, "k-", lw=3, alpha=0.3, label="optimal potential, -x")
     slopes = {}
     for name, colour in (("penalty", "C1"), ("clip", "C4")):
-        score, found = np.array(numbers[name]["score"]), numbers[name]
-        slopes[name] = np.abs(found["slope"])
-        mean = found["mean_slope"]["mean"]
+        score = np.array(numbers[name]["score"])
+        slopes[name] = np.abs(numbers[name]["slope"])
+        mean = numbers[name]["mean_slope"]["mean"]
         score = (score - np.interp(centre, x, score)) / mean
-        middle.plot(x, score, colour, label=f"{name} / {mean:.2g}, its mean slope")
+        middle.plot(x, score, colour, label=f"{name}, divided by {mean:.2g}")
         right.plot(x, slopes[name], colour, label=f"critic, {name}")
-    middle.set(title="Critics, scaled and shifted", xlabel="x", ylim=(-9, 9))
+    middle.set(title="Critics, scaled to mean slope 1", xlabel="x", ylim=(-9, 9))
     middle.legend(fontsize=8, loc="upper right")
-    for (name, label), colour in zip(SEEN.items(), ("C3", "C5", "C7"), strict=True):
+    for (name, label), colour in zip(
+        FUNCTIONS.items(), ("C3", "C5", "C7"), strict=True
+    ):
         right.plot(x, best[f"slope_{name}"], colour, lw=3, alpha=0.35)
         right.plot(x, trained[f"slope_{name}"], f"{colour}--", label=label)
-    right.set(
-        title="Size of the slope (wide: of the best D)", xlabel="x", yscale="log",
-        ylim=(1e-6, 1e4),
-    )  # fmt: skip
+    right.set(title="Absolute slope (wide lines: best D)", xlabel="x")
+    right.set(yscale="log", ylim=(1e-6, 1e4))
     right.legend(fontsize=8, loc="upper center", ncols=2)
     for panel in axes:
         panel.set_xlim(-8, 8)
@@ -217,10 +210,10 @@ def draw(numbers):
 
 
 def finding(numbers):
-    """One line for the table."""
+    """Sentence for the table."""
     calibrated = [
         f"{numbers[name]['calibrated']['mean']:.3f} +- "
-        f"{numbers[name]['calibrated']['deviation']:.3f} ({name})"
+        f"{numbers[name]['calibrated']['std']:.3f} ({name})"
         for name in ("penalty", "clip")
     ]
     bound, at_fake = numbers["discriminator"]["bound"], numbers["optimal_at_fake"]
@@ -228,7 +221,8 @@ def finding(numbers):
         f"W1 = {numbers['wasserstein']:.4g}, calibrated estimates "
         f"{' and '.join(calibrated)} over {numbers['seeds']} seeds; JS = "
         f"{numbers['jensen_shannon']:.4f}, the discriminator's bound "
-        f"{bound['mean']:.4f} +- {bound['deviation']:.4f}; at the mean of the fakes "
-        f"log(1 - D) has slope {at_fake['log_1_D']:.1e}, where the critic under the "
-        f"penalty has {numbers['penalty']['mean_slope']['mean']:.2f} on average"
+        f"{bound['mean']:.4f} +- {bound['std']:.4f}; at the mean of the "
+        f"fake distribution log(1 - D) has slope {at_fake['log_1_D']:.1e}; the mean "
+        f"slope of the critic with penalty is "
+        f"{numbers['penalty']['mean_slope']['mean']:.2f}"
     )

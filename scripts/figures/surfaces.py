@@ -1,20 +1,19 @@
 """Value surfaces of toy critics, clipped and penalised (WGAN-GP, Fig. 1a).
 
-The statement: with the generator held at the truth plus N(0, I), critics trained to the
-end under clipping miss the higher moments of the data and are too simple functions;
-under the penalty they are not. Told by the local maxima of a critic, of which the
-Gaussians ask for one a mode. Beside it stand critics of generators that were trained
+Claim of the paper: with the generator fixed at the truth plus N(0, I), critics trained
+to the optimum under clipping ignore higher moments of the data and are too simple;
+under the penalty they are not. The figure counts the local maxima of a critic, of which
+Gaussians require one per mode. It also shows critics of generators that were trained
 with them. As in gan_toy.py: three hidden layers of 512 ReLUs on both sides, uniform He
-weights, batches 256, five critic updates a step, Adam 1e-4 (0.5, 0.9) for the penalty,
-RMSprop 5e-5 (TensorFlow's) and c = 0.01 for clipping. The window [-2, 2]^2 is that of
-the printed figure. The quick form has layers of 128, and rates ten times as large for
-its short runs.
+weights, batches of 256, five critic updates per step, Adam 1e-4 (0.5, 0.9) for the
+penalty, RMSprop 5e-5 (TensorFlow's) and c = 0.01 for clipping. The window [-2, 2]^2 is
+that of the printed figure. The quick form has layers of 128 and ten times the rates.
 
-Lambda is the paper's 10 where the generator is fixed, for the estimate is calibrated
-where slopes are near 1. Under it a critic born upside down, low on the data, stays so
-for long: where W1 < 2 lambda the objective has a second maximum there, of slope 1 - W1
-/ (2 lambda), and the generator flees the data meanwhile. Trained generators therefore
-have the 0.1 of gan_toy.py.
+Lambda is the paper's 10 where the generator is fixed, because the estimate is
+calibrated where slopes are near 1. With this lambda a critic that starts upside down,
+low on the data, stays so for long: where W1 < 2 lambda the objective has a second
+maximum, of slope 1 - W1 / (2 lambda), and the generator moves away from the data
+meanwhile. Trained generators therefore have the 0.1 of gan_toy.py.
 """
 
 import dataclasses
@@ -46,21 +45,21 @@ from wgan_jax.metrics.transport import distance_to_truth, distances, mean_std
 
 
 class Size(NamedTuple):
-    """What the forms differ in."""
+    """Settings of a form."""
 
     toys: tuple[str, ...]
     features: int
     rate: float
-    """Learning rates over those of the paper."""
+    """Factor on the learning rates of the paper."""
     seeds: int
-    """Critics of a fixed generator; one more run trains a generator."""
+    """Critics of a fixed generator; one additional run trains a generator."""
     updates: int
     """Critic updates against the fixed generator."""
     steps: int
     """Steps of the trained generators."""
     grid: int
     points: int
-    """Points in an optimal transport, which is computed three times."""
+    """Points per optimal transport, of which there are three."""
 
 
 SIZES = {
@@ -78,19 +77,19 @@ TITLES = {
     "swiss_roll": "Swiss roll",
 }
 REACH = 2.0
-# Lambda of trained generators.
+# Lambda for trained generators.
 TRAINED_WEIGHT = 0.1
 
 
 def compute(size, seed, options):
-    """Surfaces of the first seed, and how far off critics and generators are."""
+    """Surfaces of the first seed, and errors of critics and generators."""
     size = SIZES[size]
     numbers = {"size": size._asdict(), "reach": REACH}
     for toy in size.toys:
-        found = distances(fixed_points(toy), truth(toy), size.points, 3, seed)
+        distance = distances(fixed_points(toy), truth(toy), size.points, 3, seed)
         numbers[toy] = {
             "truth": truth(toy)(seed, 400).tolist(),
-            "fixed_distance": dataclasses.asdict(found),
+            "fixed_distance": dataclasses.asdict(distance),
         }
     jobs = [(t, c, k) for k in (fixed, trained) for t in size.toys for c in CONSTRAINTS]
     for toy, constraint, kind in track(jobs, description="training critics"):
@@ -103,13 +102,12 @@ def compute(size, seed, options):
             generator_lr=size.rate * optimizer.critic_lr,
         )
         spec = toy_spec(toy, objective, optimizer, size.features, 3)
-        found = kind(toy, spec, size, seed)
-        numbers[toy][f"{kind.__name__}_{constraint}"] = found
+        numbers[toy][f"{kind.__name__}_{constraint}"] = kind(toy, spec, size, seed)
     return numbers
 
 
 def fixed(toy, spec, size, seed) -> dict:
-    """Critics of the fixed generator: the first one's surface, all ones' estimates."""
+    """Critics of the fixed generator: estimates of all, surface of the first."""
     spec = dataclasses.replace(
         spec, generator=fixed_generator(lambda z: noisy(toy, z)), z_dim=5
     )
@@ -127,24 +125,24 @@ def fixed(toy, spec, size, seed) -> dict:
     rows = []
     for i in range(size.seeds):
         critic = nth(critics, i)
-        found = measure(Partial(score, critic), real, fake, size=4000)
+        estimate = measure(Partial(score, critic), real, fake, size=4000)
         values = surface(score, critic, size.grid)
         row = {
-            "estimate": found.estimate,
-            "calibrated": found.calibrated,
-            "lower_bound": found.lower_bound_on_points,
+            "estimate": estimate.estimate,
+            "calibrated": estimate.calibrated,
+            "lower_bound": estimate.lower_bound_on_points,
             "peaks": peaks(values),
         }
         rows.append((row, values))
-    spreads = {
+    statistics = {
         name: dataclasses.asdict(mean_std([row[name] for row, _ in rows]))
         for name in rows[0][0]
     }
-    return spreads | {"surface": levels(rows[0][1])}
+    return statistics | {"surface": levels(rows[0][1])}
 
 
 def trained(toy, spec, size, seed) -> dict:
-    """A generator trained with its critic: surface, points, distance to the truth."""
+    """Generator trained with its critic: surface, points, distance to the truth."""
 
     @jax.jit
     def train(key, steps):
@@ -173,7 +171,7 @@ def trained(toy, spec, size, seed) -> dict:
 
 
 def noisy(toy, z):
-    """The fixed generator: a point of the toy by z[:, :3], plus z[:, 3:]."""
+    """The fixed generator: a point of the toy from z[:, :3], plus z[:, 3:]."""
     return toy_from_noise(toy, z[:, :3]) + z[:, 3:]
 
 
@@ -192,7 +190,7 @@ def fixed_points(toy):
 
 
 def truth(toy):
-    """draw(seed, count) of the toy itself."""
+    """draw(seed, count) of the toy."""
 
     sample = jax.jit(toy_sample, static_argnums=(0, 2))
 
@@ -203,7 +201,7 @@ def truth(toy):
 
 
 def axis(count):
-    """Places of the grid on each axis."""
+    """Coordinates of the grid on each axis."""
     return np.linspace(-REACH, REACH, count, dtype=np.float32)
 
 
@@ -216,28 +214,29 @@ def surface(score, critic, count):
 
 
 def peaks(values, reach=5) -> int:
-    """Local maxima of values [n, n]: the largest within `reach` places to every side,
-    and above all at that distance by a thousandth of the range, so that neither planes
-    nor the noise of plateaus have any. The margin of the grid is left out.
+    """Number of local maxima of values [n, n], without the margin of the grid.
+
+    A maximum is the largest value within `reach` cells on every side and exceeds all
+    values at that distance by a thousandth of the range: planes and noisy plateaus have
+    none.
     """
     side = 2 * reach + 1
-    around = np.lib.stride_tricks.sliding_window_view(values, (side, side))
-    centre = around[..., reach, reach]
+    windows = np.lib.stride_tricks.sliding_window_view(values, (side, side))
+    centre = windows[..., reach, reach]
     rim = np.ones((side, side), bool)
     rim[1:-1, 1:-1] = False
-    outer = around[..., rim].max(-1)
-    above = outer < centre - np.ptp(values) / 1000
-    return int((above & (centre == around.max((-1, -2)))).sum())
+    above = windows[..., rim].max(-1) < centre - np.ptp(values) / 1000
+    return int((above & (centre == windows.max((-1, -2)))).sum())
 
 
 def levels(values) -> list:
-    """The surface in whole thousandths between its least and its largest value."""
+    """The surface in integer thousandths of its range."""
     low, high = values.min(), values.max()
     return np.rint(1000 * (values - low) / (high - low)).astype(int).tolist()
 
 
 def draw(numbers):
-    """Clip above penalty; fixed generators on the left, trained ones on the right."""
+    """Clipping above penalty; fixed generators left, trained generators right."""
     toys = numbers["size"]["toys"]
     figure = plt.figure(figsize=(16, 6.2), layout="constrained")
     halves = figure.subfigures(1, 2, wspace=0.03)
@@ -245,7 +244,7 @@ def draw(numbers):
         halves,
         ("fixed", "trained"),
         (
-            "Generator fixed: the truth plus N(0, I)",
+            "Fixed generator: truth plus N(0, I)",
             "Generator trained with the critic",
         ),
         strict=True,
@@ -255,15 +254,15 @@ def draw(numbers):
         for row, constraint in zip(axes, CONSTRAINTS, strict=True):
             row[0].set_ylabel(constraint, fontsize=13)
             for panel, toy in zip(row, toys, strict=True):
-                found = numbers[toy][f"{kind}_{constraint}"]
-                _panel(panel, found, numbers[toy]["truth"])
+                run = numbers[toy][f"{kind}_{constraint}"]
+                _panel(panel, run, numbers[toy]["truth"])
                 if kind == "fixed":
                     exact = numbers[toy]["fixed_distance"]["mean"]
-                    told = found["calibrated"]["mean"]
-                    words = f"W1 {exact:.2f}, calibrated {told:.2f}"
+                    calibrated = run["calibrated"]["mean"]
+                    text = f"W1 {exact:.2f}, calibrated {calibrated:.2f}"
                 else:
-                    words = f"W1 of its points {found['distance']['mean']:.2f}"
-                panel.set_title(f"{TITLES[toy]}: {words}", fontsize=9)
+                    text = f"W1 to the truth {run['distance']['mean']:.2f}"
+                panel.set_title(f"{TITLES[toy]}: {text}", fontsize=9)
     figure.legend(
         handles=[
             plt.Line2D([], [], ls="", marker=".", color="C1", label="truth"),
@@ -275,13 +274,13 @@ def draw(numbers):
     return figure
 
 
-def _panel(panel, found, true_points):
-    values = np.array(found["surface"])
+def _panel(panel, run, true_points):
+    values = np.array(run["surface"])
     x = axis(len(values))
     panel.contourf(x, x, values, 20, cmap="Blues_r", alpha=0.6)
     panel.contour(x, x, values, 20, colors="0.25", linewidths=0.5)
-    if "points" in found:
-        panel.plot(*np.transpose(found["points"]), ".", color="C3", ms=2.5)
+    if "points" in run:
+        panel.plot(*np.transpose(run["points"]), ".", color="C3", ms=2.5)
     panel.plot(*np.transpose(true_points), ".", color="C1", ms=3)
     panel.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), xticks=[], yticks=[])
     panel.set_aspect("equal")
@@ -289,16 +288,16 @@ def _panel(panel, found, true_points):
 
 
 def finding(numbers):
-    """One line for the table."""
+    """Sentence for the table."""
     parts, toys = [], numbers["size"]["toys"]
     for toy in toys:
-        exact, told = numbers[toy]["fixed_distance"], []
-        for constraint in ("penalty", "clip"):
-            found = numbers[toy][f"fixed_{constraint}"]["calibrated"]
-            told.append(f"{found['mean']:.2f} +- {found['deviation']:.2f}")
+        calibrated = [
+            f"{_text(numbers[toy][f'fixed_{constraint}']['calibrated'])} ({constraint})"
+            for constraint in ("penalty", "clip")
+        ]
         parts.append(
-            f"{TITLES[toy]} W1 {exact['mean']:.2f} +- {exact['deviation']:.2f}, "
-            f"calibrated {told[0]} (penalty), {told[1]} (clip)"
+            f"{TITLES[toy]} W1 {_text(numbers[toy]['fixed_distance'])}, calibrated "
+            f"{', '.join(calibrated)}"
         )
     counts = {
         constraint: ", ".join(
@@ -308,7 +307,11 @@ def finding(numbers):
         for constraint in CONSTRAINTS
     }
     return (
-        f"fixed generator, {numbers['size']['seeds']} seeds: {'; '.join(parts)}; local "
-        f"maxima of the critics, mean: {counts['penalty']} (penalty) and "
+        f"fixed generator, {numbers['size']['seeds']} seeds: {'; '.join(parts)}; mean "
+        f"number of local maxima of the critics: {counts['penalty']} (penalty) and "
         f"{counts['clip']} (clip)"
     )
+
+
+def _text(statistics):
+    return f"{statistics['mean']:.2f} +- {statistics['std']:.2f}"

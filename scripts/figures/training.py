@@ -1,7 +1,7 @@
-"""Image GANs trained for a figure, and measures of samples without a trained network.
+"""Image GANs trained for a figure, and sample quality without a trained network.
 
-Distances are in pixels of [0, 1]; they rank samples of one data set, and tell nothing
-of how they look to people.
+Distances are between pixels in [0, 1]. They rank samples of one data set and do not
+measure how the samples look to people.
 """
 
 import base64
@@ -24,20 +24,50 @@ from wgan_jax.data.dataset import Dataset, load_dataset
 from wgan_jax.metrics.transport import sliced_wasserstein
 from wgan_jax.validation import validate
 
-# ---------------------------------------------------------------------- what is trained
+# --------------------------------------------------------------------------- training
+
+# Common settings of the image figures, by form.
+SIZES = {
+    "tiny": {
+        "seeds": 2,
+        "image_size": 8,
+        "features": 4,
+        "units": 8,
+        "batch_size": 16,
+    },
+    "quick": {
+        "seeds": 3,
+        "image_size": 32,
+        "features": 16,
+        "units": 256,
+        "batch_size": 64,
+    },
+    "full": {
+        "seeds": 3,
+        "image_size": 64,
+        "features": 64,
+        "units": 512,
+        "batch_size": 64,
+    },
+}
+
+
+def sizes(**forms) -> dict:
+    """Settings of a figure by form: those of the figure over the common ones."""
+    return {name: SIZES[name] | form for name, form in forms.items()}
 
 
 def load(name, size, options, form, heldout) -> tuple[Data, Dataset]:
     """The TFDS data set `name`, or scikit-learn's digits in the tiny form.
 
-    form: the figure's sizes, of which image_size and batch_size are taken.
+    form: settings of the figure, with image_size and batch_size.
     """
     fields = {key: form[key] for key in ("image_size", "batch_size")}
     fields["heldout"] = heldout
     if size == "tiny":
-        source = Data(source="digits", **fields)
+        data_config = Data(source="digits", **fields)
     else:
-        source = Data(
+        data_config = Data(
             source="tfds",
             name=name,
             test_split="test",
@@ -45,11 +75,11 @@ def load(name, size, options, form, heldout) -> tuple[Data, Dataset]:
             resize="bilinear",
             **fields,
         )
-    return source, load_dataset(source)
+    return data_config, load_dataset(data_config)
 
 
 def image_model(generator, critic, features, units, image_size) -> Model:
-    """Nets of Arjovsky et al., section 4: convolutions of base width `features`.
+    """Networks of Arjovsky et al., section 4: convolutions of base width `features`.
 
     generator: dcgan (BatchNorm), constant (`features` channels in every layer, no norm)
     or mlp (four ReLU layers of `units`); critic: dcgan (BatchNorm) or mlp.
@@ -71,8 +101,8 @@ def image_model(generator, critic, features, units, image_size) -> Model:
     )
 
 
-def image_config(kind, source, model, rate) -> Config:
-    """WGAN by clipping at learning rate `rate`, or the GAN with DCGAN's Adam."""
+def image_config(kind, data_config, model, rate) -> Config:
+    """A clipped WGAN at learning rate `rate`, or a GAN with DCGAN's Adam."""
     if kind == "wgan":
         objective = Objective(constraint="clip", clip=0.01, n_critic=5)
         optimizer = Optimizer(kind="rmsprop", critic_lr=rate, generator_lr=rate)
@@ -81,23 +111,25 @@ def image_config(kind, source, model, rate) -> Config:
         optimizer = Optimizer(
             kind="adam", critic_lr=2e-4, generator_lr=2e-4, beta1=0.5, beta2=0.999
         )
-    return Config(data=source, model=model, objective=objective, optimizer=optimizer)
+    return Config(
+        data=data_config, model=model, objective=objective, optimizer=optimizer
+    )
 
 
 def make_trainer(config, samples):
-    """(spec, train) of a configuration and its training images, uint8 [n, h, w, c].
+    """(spec, train) for a configuration and its training images, uint8 [n, h, w, c].
 
     train(key, steps, every, label) yields (step, state, mean metrics) after every
-    `every` generator updates; a state yielded is gone when the next one is asked for.
+    `every` generator updates. The next iteration donates the state to the device.
     """
     validate(config)
     spec = make_spec(config, make_get_batch(config.data, len(samples)))
     samples = jax.device_put(samples)
-    start = jax.jit(partial(init_state, spec=spec))
+    init = jax.jit(partial(init_state, spec=spec))
     chunk = jax.jit(partial(train_chunk, spec=spec), donate_argnums=0)
 
     def train(key, steps, every, label):
-        state = start(key)
+        state = init(key)
         for step in track(range(every, steps + 1, every), label):
             state, metrics = chunk(state, samples, jnp.int32(every))
             yield step, state, {name: float(v) for name, v in metrics.items()}
@@ -106,25 +138,25 @@ def make_trainer(config, samples):
 
 
 def seed_keys(seed, count):
-    """A key for each of `count` runs, and one more for all that is measured."""
+    """One key for each of `count` runs, and one for the measurements."""
     return jax.random.split(jax.random.key(seed), count + 1)
 
 
-# ----------------------------------------------------------------------- how good it is
+# ---------------------------------------------------------------------------- quality
 
 
 def make_quality(dataset, count, components=64):
     """(quality, real): quality(images) -> measures of `count` uint8 samples.
 
-    frechet: between Gaussian fits of the samples and of the training images in the
-    space of the first principal components of the training images. sliced: sliced W1 to
-    held-out images, all pixels. diversity: mean distance of two samples in the space of
-    the components, nearest: of a sample and the one closest to it, both over the same
-    of held-out images: they fall when a generator collapses, and noise can keep them
-    up. real: the same of as many held-out images, the floor of frechet.
+    frechet: squared Frechet distance of Gaussian fits of samples and training images in
+    the space of the training images' first principal components. sliced: sliced W1 to
+    held-out images, over all pixels. diversity: mean distance of two samples in the
+    component space. nearest: mean distance of a sample to its nearest other. The last
+    two are relative to those of held-out images; they fall when a generator collapses,
+    but noise can keep them up. real: `frechet` of as many held-out images, its floor.
     """
     train, heldout = flat(dataset.train), flat(dataset.heldout[:count])
-    # A fit of 64 dimensions gains nothing from more.
+    # 10,000 images are enough for a fit of 64 dimensions.
     train = train[:: -(-len(train) // 10_000)]
     mean, axes = principal_axes(train, min(components, *train.shape))
     reference = fit((train - mean) @ axes)
@@ -150,7 +182,7 @@ def flat(images) -> np.ndarray:
 
 
 def principal_axes(x, count):
-    """Mean [d] and the `count` directions [d, count] of most variance of x [n, d]."""
+    """Mean [d] and the `count` directions [d, count] of largest variance of [n, d]."""
     mean, covariance = fit(x)
     last = len(mean) - 1
     _, axes = scipy.linalg.eigh(covariance, subset_by_index=[last + 1 - count, last])
@@ -165,8 +197,8 @@ def fit(x):
 def frechet(mean_x, covariance_x, mean_y, covariance_y) -> float:
     """Squared W2 of two Gaussians: |m - n|^2 + tr(C + D - 2 (C^1/2 D C^1/2)^1/2).
 
-    Eq. 4 of Dowson & Landau 1982 by eigenvalues of symmetric matrices only, which
-    singular covariances (a collapsed generator) do not harm.
+    Eq. 4 of Dowson & Landau 1982, by eigenvalues of symmetric matrices only, so that
+    singular covariances (a collapsed generator) are allowed.
     """
     values, vectors = scipy.linalg.eigh(covariance_x)
     root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
@@ -178,18 +210,18 @@ def frechet(mean_x, covariance_x, mean_y, covariance_y) -> float:
 
 
 def pairwise(points) -> tuple[float, float]:
-    """Mean distance of two points of [n, d], and of a point and its nearest other."""
+    """Mean distance of two points of [n, d], and of a point to its nearest other."""
     distances = pdist(points)
     square = squareform(distances)
     np.fill_diagonal(square, np.inf)
     return float(distances.mean()), float(square.min(1).mean())
 
 
-# ----------------------------------------------------------------------- how it is told
+# ------------------------------------------------------------------- text and pictures
 
 
-def mean_and_deviation(values, digits=2) -> str:
-    """`0.93 +- 0.02` of numbers of which some may be None; the mean alone of one."""
+def mean_std_text(values, digits=2) -> str:
+    """`0.93 +- 0.02` of numbers and None; only the mean of a single number."""
     known = np.array([v for v in values if v is not None], float)
     if not len(known):
         return "undefined"
@@ -198,7 +230,7 @@ def mean_and_deviation(values, digits=2) -> str:
 
 
 def to_text(picture) -> str:
-    """uint8 [h, w, 1 or 3] as the base64 text of a PNG file, for JSON."""
+    """uint8 [h, w, 1 or 3] as base64 text of a PNG file, for JSON."""
     file = io.BytesIO()
     picture = picture[..., 0] if picture.shape[-1] == 1 else picture
     Image.fromarray(picture).save(file, "png")
@@ -206,13 +238,13 @@ def to_text(picture) -> str:
 
 
 def to_picture(text) -> np.ndarray:
-    """The inverse of `to_text`, RGB."""
+    """Inverse of `to_text`, in RGB."""
     with Image.open(io.BytesIO(base64.b64decode(text))) as image:
         return np.asarray(image.convert("RGB"))
 
 
 def show(axes, text):
-    """Draws a picture without ticks."""
+    """Draws a picture from `to_text` without ticks."""
     axes.imshow(to_picture(text), interpolation="nearest")
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)

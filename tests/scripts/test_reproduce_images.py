@@ -1,11 +1,7 @@
-"""The figures of images run, and the measures they are told by are what they say."""
+"""The figures of images run, and their measures of quality are correct."""
 
 import dataclasses
-import importlib
-import json
-import sys
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +10,7 @@ import pytest
 import scipy.linalg
 from scipy.stats import ortho_group
 
+from figures import critics, curves, generators, overfitting, training
 from wgan_jax.algorithm.state import init_state, make_spec
 from wgan_jax.algorithm.steps import heldout_estimate
 from wgan_jax.config import Data
@@ -21,49 +18,17 @@ from wgan_jax.validation import validate
 
 pytestmark = pytest.mark.figures
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+# ----------------------------------------------------------------------------- figures
 
 
-@pytest.fixture(scope="module")
-def scripts():
-    """Imports a script as if run from its folder, as its users do."""
-    sys.path.insert(0, str(SCRIPTS))
-    yield importlib.import_module
-    sys.path.remove(str(SCRIPTS))
+# Compilation takes most of the time: one pair of networks of each kind.
 
 
-@pytest.fixture(scope="module")
-def training(scripts):
-    return scripts("figures.training")
-
-
-def reproduce(scripts, name, folder):
-    """(numbers, the line in the table) of the tiny form of a figure."""
-    results = folder / "results.md"
-    arguments = [name, "--tiny", "--out", str(folder), "--results", str(results)]
-    assert scripts("reproduce").main(arguments) == 0
-    assert (folder / f"{name}.png").stat().st_size > 10_000
-
-    def refuse(constant):
-        raise AssertionError(f"{constant} is no JSON")
-
-    whole = json.loads((folder / f"{name}.json").read_text(), parse_constant=refuse)
-    (line,) = (row for row in results.read_text().splitlines() if f"[{name}]" in row)
-    assert line.count("|") == 4
-    return whole["numbers"], line
-
-
-# ------------------------------------------------------------------------- the figures
-
-
-# Compiling is all that takes time here: fewer nets than the figures have, of each kind.
-
-
-def test_curves(scripts, tmp_path, monkeypatch):
-    curves = scripts("figures.curves")
+@pytest.mark.slow
+def test_curves(reproduce_tiny, monkeypatch):
     nets = "MLP generator, MLP critic"
     monkeypatch.setattr(curves, "NETS", {nets: curves.NETS[nets]})
-    numbers, line = reproduce(scripts, "curves", tmp_path)
+    numbers, line = reproduce_tiny("curves")
     form, runs = numbers["form"], numbers["runs"]
     assert [(r["objective"], r["failure"]) for r in runs] == [
         ("wgan", True),
@@ -72,30 +37,29 @@ def test_curves(scripts, tmp_path, monkeypatch):
     assert runs[0]["learning_rate"] == form["failing_rate"]
     for run in runs:
         assert len(run["seeds"]) == form["seeds"] == 2
-        assert [s["step"] for s in run["sheets"]] == [2, 4, 6, 8]
+        assert [grid["step"] for grid in run["grids"]] == [2, 4, 6, 8]
         assert run["seeds"][0]["training"] != run["seeds"][1]["training"]
         for seed in run["seeds"]:
             assert len(seed["training"]) == len(seed["filtered"]) == form["records"]
             for name in ("heldout", "frechet", "sliced"):
-                assert len(seed[name]) == form["looks"]
+                assert len(seed[name]) == form["evaluations"]
             # Digits are far from what 8 updates make.
             assert min(seed["frechet"]) > numbers["real"]["frechet"]
     for seed in runs[1]["seeds"]:
-        # The divergence is at most that, and so is every bound of it from below.
+        # log 2 is the largest divergence, and thus the largest lower bound of it.
         assert max(seed["training"] + seed["heldout"]) < np.log(2)
-        at_looks = np.array(seed["filtered"])[1::2]
-        rank = curves.rank_correlation(at_looks, seed["frechet"])
+        at_evaluations = np.array(seed["filtered"])[1::2]
+        rank = curves.rank_correlation(at_evaluations, seed["frechet"])
         assert seed["rank_training_frechet"] == rank
-    assert len({s["png"] for s in runs[1]["sheets"]}) == 4
-    shown = scripts("figures.training").mean_and_deviation(
-        [seed["rank_training_frechet"] for seed in runs[1]["seeds"]]
-    )
-    assert f"GAN {shown} (mlp/mlp)" in line
+    assert len({s["png"] for s in runs[1]["grids"]}) == 4
+    ranks = [seed["rank_training_frechet"] for seed in runs[1]["seeds"]]
+    assert f"GAN {training.mean_std_text(ranks)} (mlp/mlp)" in line
     assert "(mlp/mlp at rate 0.005)" in line
 
 
-def test_overfitting(scripts, tmp_path):
-    numbers, line = reproduce(scripts, "overfitting", tmp_path)
+@pytest.mark.slow
+def test_overfitting(reproduce_tiny):
+    numbers, line = reproduce_tiny("overfitting")
     form = numbers["form"]
     assert list(numbers["runs"]) == ["penalty", "clip"]
     for constraint, runs in numbers["runs"].items():
@@ -106,28 +70,26 @@ def test_overfitting(scripts, tmp_path):
             for which in ("training", "heldout"):
                 estimate = np.array(run[f"{which}_estimate"])
                 loss = np.array(run[f"{which}_loss"])
-                # A penalty costs; clipping has the estimate alone in its loss.
+                # The loss includes the penalty; under clipping it is the estimate.
                 if constraint == "penalty":
                     assert (estimate > loss).all()
                 else:
                     np.testing.assert_array_equal(estimate, loss)
         gaps = numbers["relative_gap"][constraint]
-        shown = scripts("figures.training").mean_and_deviation(gaps)
-        assert f"relative gap {shown}" in line
+        assert f"relative gap {training.mean_std_text(gaps)}" in line
     assert "the second half: penalty " in line
 
 
-def test_relative_gap_is_that_of_the_second_half(scripts):
-    curves = {"training_loss": [9, 9, 4, 6], "heldout_loss": [0, 0, 2, 4]}
-    assert scripts("figures.overfitting").relative_gap(curves) == pytest.approx(0.4)
+def test_relative_gap_is_that_of_the_second_half():
+    losses = {"training_loss": [9, 9, 4, 6], "heldout_loss": [0, 0, 2, 4]}
+    assert overfitting.relative_gap(losses) == pytest.approx(0.4)
 
 
-def test_clipped_critics_have_the_norm_that_penalised_ones_may_not(scripts):
-    overfitting = scripts("figures.overfitting")
+def test_only_clipped_critics_have_a_norm():
     for size, form in overfitting.SIZES.items():
         for constraint, (depth, norm, _) in overfitting.CRITICS.items():
-            source = Data(image_size=form["image_size"])
-            config = overfitting.make_config(constraint, source, form)
+            data_config = Data(image_size=form["image_size"])
+            config = overfitting.make_config(constraint, data_config, form)
             validate(config)
             assert config.objective.constraint == constraint
             assert config.model.critic_norm == norm
@@ -135,11 +97,11 @@ def test_clipped_critics_have_the_norm_that_penalised_ones_may_not(scripts):
             assert config.model.critic_widths == (unit,) * depth, size
 
 
-def test_generators(scripts, tmp_path, monkeypatch):
-    generators = scripts("figures.generators")
-    kept = {"constant": generators.GENERATORS["constant"]}
-    monkeypatch.setattr(generators, "GENERATORS", kept)
-    numbers, line = reproduce(scripts, "generators", tmp_path)
+@pytest.mark.slow
+def test_generators(reproduce_tiny, monkeypatch):
+    constant = {"constant": generators.GENERATORS["constant"]}
+    monkeypatch.setattr(generators, "GENERATORS", constant)
+    numbers, line = reproduce_tiny("generators")
     wgan, gan = numbers["panels"]
     assert (wgan["objective"], gan["objective"]) == ("wgan", "gan")
     assert wgan["png"] != gan["png"]
@@ -147,17 +109,14 @@ def test_generators(scripts, tmp_path, monkeypatch):
         first, second = panel["seeds"]
         assert first != second
         assert min(first["frechet"], second["frechet"]) > numbers["real"]["frechet"]
-        # Four updates leave a generator that makes nearly one image.
+        # After four updates all generated images are nearly equal.
         assert 0 <= max(first["diversity"], second["diversity"]) < 0.5
-        told = generators.told(panel, "frechet", 1)
-        assert f"{panel['objective'].upper()}: constant {told}," in line
+        frechet = generators.summary(panel, "frechet", 1)
+        assert f"{panel['objective'].upper()}: constant {frechet}," in line
 
 
 @pytest.mark.parametrize("size", ["tiny", "quick", "full"])
-def test_every_choice_of_nets_can_be_trained(scripts, training, size):
-    curves, generators, overfitting = (
-        scripts(f"figures.{name}") for name in ("curves", "generators", "overfitting")
-    )
+def test_every_choice_of_networks_can_be_trained(size):
     pairs = [(curves, g, c) for g, c, _ in curves.NETS.values()]
     pairs += [(generators, g, "dcgan") for g in generators.GENERATORS]
     for figure, generator, critic in pairs:
@@ -167,19 +126,19 @@ def test_every_choice_of_nets_can_be_trained(scripts, training, size):
             generator, critic, form["features"], form["units"], shape
         )
         for kind in ("wgan", "gan"):
-            source = Data(image_size=shape, batch_size=form["batch_size"])
-            validate(training.image_config(kind, source, model, form["rate"]))
+            data_config = Data(image_size=shape, batch_size=form["batch_size"])
+            validate(training.image_config(kind, data_config, model, form["rate"]))
         if figure is curves:
-            assert form["steps"] % form["records"] == form["steps"] % form["looks"] == 0
-            assert form["records"] % form["looks"] == 0
+            assert form["steps"] % form["records"] == 0
+            assert form["records"] % form["evaluations"] == 0
     form = overfitting.SIZES[size]
     for constraint in overfitting.OBJECTIVES:
-        source = Data(image_size=form["image_size"], batch_size=form["batch_size"])
-        validate(overfitting.make_config(constraint, source, form))
+        data_config = Data(image_size=form["image_size"], batch_size=form["batch_size"])
+        validate(overfitting.make_config(constraint, data_config, form))
 
 
-def test_the_nets_are_those_of_the_paper(training):
-    """Parameters by hand, for 64x64 in grey at the released widths."""
+def test_the_networks_are_those_of_the_paper():
+    """Parameters counted by hand, for 64x64 in grey at the released widths."""
 
     def parameters(generator, critic):
         model = training.image_model(generator, critic, 64, 512, 64)
@@ -189,7 +148,7 @@ def test_the_nets_are_those_of_the_paper(training):
 
     kernels = 16 * (100 * 512 + 512 * 256 + 256 * 128 + 128 * 64 + 64)
     critic = 16 * (64 + 64 * 128 + 128 * 256 + 256 * 512 + 512) + 2 * 896
-    # Biases stand where no norm does: the first and the last convolution.
+    # The first and the last convolution have biases, because they have no norm.
     assert parameters("dcgan", "dcgan") == (kernels + 2 * 960 + 1, critic + 64 + 1)
     constant = 16 * (100 * 64 + 3 * 64 * 64 + 64) + 4 * 64 + 1
     assert parameters("constant", "dcgan")[0] == constant
@@ -202,7 +161,7 @@ def test_the_nets_are_those_of_the_paper(training):
     )
 
 
-# ------------------------------------------------------------------------ the measures
+# ---------------------------------------------------------------------------- measures
 
 
 def gaussian(seed, d):
@@ -211,7 +170,7 @@ def gaussian(seed, d):
     return draw.normal(size=d), root @ root.T
 
 
-def test_frechet_distance_of_one_dimension_and_of_a_shift(training):
+def test_frechet_distance_of_one_dimension_and_of_a_shift():
     one = training.frechet([3.0], [[4.0]], np.array([1.0]), np.array([[25.0]]))
     assert one == pytest.approx((3 - 1) ** 2 + (2 - 5) ** 2)
     mean, covariance = gaussian(0, 6)
@@ -221,7 +180,7 @@ def test_frechet_distance_of_one_dimension_and_of_a_shift(training):
     assert same == pytest.approx(0, abs=1e-10 * np.trace(covariance))
 
 
-def test_frechet_distance_of_covariances_that_commute(training):
+def test_frechet_distance_of_covariances_that_commute():
     """Sum of the squared differences of deviations, also where some are zero."""
     axes = ortho_group.rvs(5, random_state=0)
     s, t = np.array([[3.0, 1, 0, 0, 2], [1.0, 4, 2, 0, 2]])
@@ -231,8 +190,8 @@ def test_frechet_distance_of_covariances_that_commute(training):
     assert distance == pytest.approx(np.square(s - t).sum(), rel=1e-6)
 
 
-def test_frechet_distance_of_any_covariances(training):
-    """Beside the general matrix square root, which singular ones would not bear."""
+def test_frechet_distance_of_any_covariances():
+    """Comparison with the general matrix square root, for non-singular covariances."""
     x, y = gaussian(1, 7), gaussian(2, 7)
     cross = np.trace(scipy.linalg.sqrtm(x[1] @ y[1]).real)
     expected = np.square(x[0] - y[0]).sum() + np.trace(x[1] + y[1]) - 2 * cross
@@ -240,24 +199,24 @@ def test_frechet_distance_of_any_covariances(training):
     assert training.frechet(*y, *x) == pytest.approx(expected)
 
 
-def test_principal_axes_are_those_of_most_variance(training):
+def test_principal_axes_have_the_largest_variance():
     axes = ortho_group.rvs(6, random_state=3)
     x = np.random.default_rng(3).normal(size=(500, 6)) * [9, 7, 5, 1, 0.5, 0.1]
-    mean, found = training.principal_axes(x @ axes.T + 10, 3)
-    assert found.shape == (6, 3)
+    mean, principal = training.principal_axes(x @ axes.T + 10, 3)
+    assert principal.shape == (6, 3)
     np.testing.assert_allclose(mean, (x @ axes.T + 10).mean(0))
     right = np.linalg.svd(x - x.mean(0), full_matrices=False)[2]
     expected = axes @ right[:3].T
-    np.testing.assert_allclose(np.abs(found.T @ expected), np.eye(3), atol=1e-9)
+    np.testing.assert_allclose(np.abs(principal.T @ expected), np.eye(3), atol=1e-9)
 
 
-def test_pairwise_distances(training):
+def test_pairwise_distances():
     triangle = np.array([[0.0, 0], [3, 0], [0, 4]])
     assert training.pairwise(triangle) == pytest.approx((12 / 3, (3 + 3 + 4) / 3))
     assert training.pairwise(np.ones((5, 2))) == (0, 0)
 
 
-def test_quality_of_the_real_and_of_a_collapsed_generator(training):
+def test_quality_of_the_real_and_of_a_collapsed_generator():
     images = np.random.default_rng(5).integers(0, 256, (300, 4, 4, 1), np.uint8)
     dataset = training.Dataset(train=images[:200], heldout=images[200:])
     quality, real = training.make_quality(dataset, 100, components=8)
@@ -270,8 +229,7 @@ def test_quality_of_the_real_and_of_a_collapsed_generator(training):
     assert collapsed["diversity"] < 0.8
 
 
-def test_a_median_filter_keeps_the_ends_and_drops_a_spike(scripts):
-    curves = scripts("figures.curves")
+def test_a_median_filter_keeps_the_ends_and_drops_a_spike():
     values = np.full(120, 2.0)
     values[[0, 50]] = 9
     np.testing.assert_array_equal(curves.smooth(values)[1:], 2.0)
@@ -281,24 +239,23 @@ def test_a_median_filter_keeps_the_ends_and_drops_a_spike(scripts):
     assert curves.rank_correlation([1, 1, 1], [4, 5, 6]) is None
 
 
-def test_mean_and_deviation(training):
-    assert training.mean_and_deviation([1.0, None, 3.0]) == "2.00 +- 1.41"
-    assert training.mean_and_deviation([0.5], 1) == "0.5"
-    assert training.mean_and_deviation([None]) == "undefined"
+def test_mean_std_text():
+    assert training.mean_std_text([1.0, None, 3.0]) == "2.00 +- 1.41"
+    assert training.mean_std_text([0.5], 1) == "0.5"
+    assert training.mean_std_text([None]) == "undefined"
 
 
-def test_pictures_survive_their_text(training):
+def test_pictures_survive_their_text():
     picture = np.random.default_rng(6).integers(0, 256, (5, 7, 1), np.uint8)
-    found = training.to_picture(training.to_text(picture))
-    np.testing.assert_array_equal(found, picture.repeat(3, 2))
+    decoded = training.to_picture(training.to_text(picture))
+    np.testing.assert_array_equal(decoded, picture.repeat(3, 2))
 
 
-def test_costs_are_the_heldout_estimate_and_the_penalty(scripts, new_key):
-    """With a generator that always makes one image, so that no noise is left."""
-    overfitting, critics = scripts("figures.overfitting"), scripts("figures.critics")
-    source = Data(image_size=8, batch_size=4)
+def test_costs_are_the_heldout_estimate_and_the_penalty(new_key):
+    """With a generator of constant images, so that the noise has no effect."""
+    data_config = Data(image_size=8, batch_size=4)
     form = {"features": 2, "units": 4, "image_size": 8, "faster": (1, 1)}
-    config = overfitting.make_config("penalty", source, form)
+    config = overfitting.make_config("penalty", data_config, form)
     spec = make_spec(config, get_batch=None)
     spec = dataclasses.replace(
         spec,
@@ -311,5 +268,5 @@ def test_costs_are_the_heldout_estimate_and_the_penalty(scripts, new_key):
     )
     expected = jax.jit(partial(heldout_estimate, spec=spec))(state, real, new_key())
     np.testing.assert_allclose(estimate, expected, rtol=1e-4)
-    # A new critic is nearly flat: its penalty is close to (0 - 1)^2, ten times.
+    # An untrained critic is nearly flat: its penalty is close to 10 (0 - 1)^2.
     assert 5 < estimate - loss < 10

@@ -1,84 +1,71 @@
-"""The toy figures of the papers, and the formulas they are made of."""
+"""The toy figures of the papers, and their formulas."""
 
-import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from figures import critics, gaussians, gradients, surfaces
 from wgan_jax.config import TOYS
 from wgan_jax.data.toys import toy_sample
 from wgan_jax.metrics.divergences import Gaussian
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-import reproduce
-from figures import critics, gaussians, gradients, surfaces
-
 pytestmark = pytest.mark.figures
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """A function name -> (numbers, line of the table) of the tiny form."""
-
-    def run(name):
-        out = tmp_path_factory.mktemp(name)
-        results = out / "results.md"
-        arguments = [name, "--tiny", "--out", str(out), "--results", str(results)]
-        assert reproduce.main(arguments) == 0
-        assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-        [line] = [row for row in results.read_text().splitlines() if f"[{name}]" in row]
-        # Three cells, whatever the sentence says.
-        assert line.count("|") == 4
-        return json.loads((out / f"{name}.json").read_text())["numbers"], line
-
-    return run
+@pytest.mark.slow
+def test_lines(reproduce_tiny):
+    numbers, line = reproduce_tiny("lines")
+    assert numbers["theta"] == [-1, 0, 1]
+    assert numbers["wasserstein"] == [1, 0, 1]
+    np.testing.assert_allclose(numbers["samples"], [1, 0, 1], atol=0.05)
+    assert numbers["kullback_leibler"] == ["inf", 0, "inf"]
+    assert "W1 is abs(theta)" in line
 
 
-def test_gaussians(tiny):
-    numbers, line = tiny("gaussians")
+@pytest.mark.slow
+def test_gaussians(reproduce_tiny):
+    numbers, line = reproduce_tiny("gaussians")
     assert "W1 = 4," in line
     discriminator = numbers["discriminator"]
     assert discriminator["bound"]["mean"] < numbers["jensen_shannon"] < np.log(2)
-    # The closed form on the grid: 1 / 2 between the means, 4 exp(-8) / (1 + exp(-8)) in
-    # the middle of the fakes.
+    # Closed form: 1 / 2 between the means, 4 exp(-8) / (1 + exp(-8)) at the fake mean.
     assert numbers["optimal"]["probability"][80] == 0.5
     at_fake = numbers["optimal_at_fake"]
     np.testing.assert_allclose(at_fake["log_1_D"], 4 / (1 + np.exp(8)), rtol=1e-12)
     np.testing.assert_allclose(at_fake["log_D"], 4 / (1 + np.exp(-8)), rtol=1e-12)
     for name in ("penalty", "clip"):
-        found = numbers[name]
-        assert found["largest_slope"]["mean"] >= found["mean_slope"]["mean"] > 0
-        # Slopes are those of the scores that are drawn.
-        x, score = np.array(numbers["x"]), np.array(found["score"])
-        rise = np.trapezoid(found["slope"], x)
+        critic = numbers[name]
+        assert critic["largest_slope"]["mean"] >= critic["mean_slope"]["mean"] > 0
+        # The slopes integrate to the scores.
+        x, score = np.array(numbers["x"]), np.array(critic["score"])
+        rise = np.trapezoid(critic["slope"], x)
         np.testing.assert_allclose(rise, score[-1] - score[0], rtol=0.05, atol=0.05)
 
 
-def test_surfaces(tiny):
-    numbers, line = tiny("surfaces")
-    found = numbers["8gaussians"]
+@pytest.mark.slow
+def test_surfaces(reproduce_tiny):
+    numbers, line = reproduce_tiny("surfaces")
+    toy = numbers["8gaussians"]
     for kind in ("fixed_clip", "fixed_penalty", "trained_clip", "trained_penalty"):
-        values = np.array(found[kind]["surface"])
+        values = np.array(toy[kind]["surface"])
         assert values.shape == (12, 12)
         assert (values.min(), values.max()) == (0, 1000)
     # A coupling of x with x + noise costs E|N(0, I)| = sqrt(pi / 2); 60 points and
-    # three pairs leave a few tenths of chance.
-    assert 0.3 < found["fixed_distance"]["mean"] < np.sqrt(np.pi / 2) + 0.3
-    assert f"W1 {found['fixed_distance']['mean']:.2f}" in line
+    # three pairs leave an error of a few tenths.
+    assert 0.3 < toy["fixed_distance"]["mean"] < np.sqrt(np.pi / 2) + 0.3
+    assert f"W1 {toy['fixed_distance']['mean']:.2f}" in line
     for kind in ("clip", "penalty"):
-        told = found[f"fixed_{kind}"]
-        assert told["lower_bound"]["mean"] <= told["calibrated"]["mean"]
-        assert len(found[f"trained_{kind}"]["points"]) == 400
+        critic = toy[f"fixed_{kind}"]
+        assert critic["lower_bound"]["mean"] <= critic["calibrated"]["mean"]
+        assert len(toy[f"trained_{kind}"]["points"]) == 400
 
 
-def test_gradients(tiny):
-    numbers, line = tiny("gradients")
+@pytest.mark.slow
+def test_gradients(reproduce_tiny):
+    numbers, line = reproduce_tiny("gradients")
     assert numbers["layers"] == [3, 2, 1]
     for name in gradients.BOUNDS:
         logs = np.array(numbers[name]["log10_norms"])
@@ -87,17 +74,16 @@ def test_gradients(tiny):
         np.testing.assert_allclose(logs[:, 0], np.log10(np.sqrt(2 / 1024)), rtol=1e-9)
         assert f"({name})" in line
     gains = [numbers[name]["gain"]["mean"] for name in gradients.BOUNDS]
-    # Ten times smaller weights, nearly all at the bound: gains ten times smaller.
+    # Weights ten times smaller, nearly all at the bound: gains ten times smaller.
     assert gains[2] == pytest.approx(gains[1] / 10, rel=0.2)
-    held = [
-        numbers[n]["trained"]["at_bound"]["mean"] for n in list(gradients.BOUNDS)[:3]
-    ]
-    assert 0 < held[0] < held[1] < held[2] <= 1
+    names = list(gradients.BOUNDS)[:3]
+    at_bound = [numbers[name]["trained"]["at_bound"]["mean"] for name in names]
+    assert 0 < at_bound[0] < at_bound[1] < at_bound[2] <= 1
     clipped, penalised = (numbers[n]["weights"] for n in gradients.SHOWN)
     np.testing.assert_allclose(sum(clipped["trained"]["share"]), 1, rtol=1e-6)
-    # Born uniform; clipped far below that, most are at one of two values.
-    assert penalised["born"]["kurtosis"]["mean"] == pytest.approx(1.8, abs=0.3)
-    assert 1 <= clipped["born"]["kurtosis"]["mean"] < 1.2
+    # Initially uniform; a small bound moves most to one of two values.
+    assert penalised["initial"]["kurtosis"]["mean"] == pytest.approx(1.8, abs=0.3)
+    assert 1 <= clipped["initial"]["kurtosis"]["mean"] < 1.2
     assert f"{penalised['trained']['kurtosis']['mean']:.2f} +- " in line
 
 
@@ -128,7 +114,7 @@ def test_curves_are_derivatives(x64):
         np.testing.assert_allclose(found[f"slope_{name}"], expected, rtol=1e-9)
 
 
-def test_critics_of_gaussians_see_the_line_and_the_fakes_they_are_for():
+def test_critics_of_gaussians_have_inputs_on_the_line():
     spec = gaussians.line_spec(*gaussians.TRAINED["penalty"])
     assert spec.critic.summary[1][2] == 2 * 64
     fake, _ = spec.generator.apply({}, {}, jnp.array([[0.0], [1.0]]), True)
@@ -136,16 +122,16 @@ def test_critics_of_gaussians_see_the_line_and_the_fakes_they_are_for():
 
 
 def test_a_linear_critic_is_calibrated_to_the_exact_distance():
-    found = gaussians.judge(lambda slope, x: slope * x[:, 0], -3.0, "wgan")
-    np.testing.assert_allclose(found["estimate"], 12, rtol=1e-5)
-    np.testing.assert_allclose(found["calibrated"], 4, rtol=1e-5)
+    estimates = gaussians.estimates(lambda slope, x: slope * x[:, 0], -3.0, "wgan")
+    np.testing.assert_allclose(estimates["estimate"], 12, rtol=1e-5)
+    np.testing.assert_allclose(estimates["calibrated"], 4, rtol=1e-5)
 
 
 def test_the_best_discriminator_reaches_the_divergence():
-    # Log odds of N(-2, 1) and N(2, 1) are -4 x. Quantiles cut the tails off at 1e-4.
-    bound = gaussians.judge(lambda slope, x: slope * x[:, 0], -4.0, "gan")["bound"]
+    # Log odds of N(-2, 1) and N(2, 1) are -4 x. The quantiles omit tails of 1e-4.
+    estimates = gaussians.estimates(lambda slope, x: slope * x[:, 0], -4.0, "gan")
     exact = gaussians.gaussian_jensen_shannon(gaussians.REAL, gaussians.FAKE)
-    np.testing.assert_allclose(bound, exact, rtol=1e-3)
+    np.testing.assert_allclose(estimates["bound"], exact, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", TOYS)
@@ -246,6 +232,7 @@ def test_kurtosis_is_that_of_the_layers_between_hidden_ones():
     assert found["share"] == [12 / 16, 2 / 16]
 
 
+@pytest.mark.slow
 def test_seeds_are_trained_as_if_alone():
     size = gradients.Size(depth=2, features=4, seeds=2, steps=1)
     spec = gradients.make(0.1, size, gradients.Long(4, 1, 10.0, 8))
@@ -263,6 +250,7 @@ def test_seeds_are_trained_as_if_alone():
             np.testing.assert_allclose(a[i], b[0], rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_norms_reach_below_what_float32_can_square():
     """A chain of layers with one positive weight w each: layer l has w^(L - l)."""
     size = gradients.Size(depth=3, features=1, seeds=1, steps=1)

@@ -17,7 +17,6 @@ from wgan_jax.nn.models import build
 
 pytestmark = pytest.mark.torch
 
-ROWS = [(name, width) for name, widths in speed.FEATURES.items() for width in widths]
 CONVOLUTIONAL = [name for name in speed.FEATURES if name != "fashion_mnist_mlp"]
 MLPS = ["fashion_mnist_mlp", "penalised_mlp"]
 QUICK = [("penalised_mlp", form) for form in ("eager", "tuned")]
@@ -79,10 +78,10 @@ def copy_into(module, params):
             tensor.copy_(torch.from_numpy(np.array(array, order="C")))
 
 
-@pytest.mark.parametrize(("name", "features"), ROWS)
-def test_both_sides_have_the_same_number_of_parameters(name, features):
+@pytest.mark.parametrize("name", speed.FEATURES)
+def test_both_sides_have_the_same_number_of_parameters(name):
     with torch.device("meta"):
-        pairs = pairs_of_networks(speed.make_config(name, features))
+        pairs = pairs_of_networks(speed.make_config(name, speed.FEATURES[name][0]))
     for ours, module in pairs:
         assert ours.parameters == sum(p.numel() for p in module.parameters())
 
@@ -120,6 +119,7 @@ def make_config(name):
     # A penalty without the minutes that torch.compile takes for convolutions.
     config = speed.make_config("cifar10_resnet", 2, batch_size=4, n_critic=2)
     model = speed.make_config("fashion_mnist_mlp", 4).model
+    model = replace(model, generator_widths=(1, 2), critic_widths=(2, 1))
     data = replace(config.data, image_size=8, channels=1)
     return replace(config, model=model, data=data)
 
