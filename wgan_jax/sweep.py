@@ -1,6 +1,8 @@
-"""Trains seeds and settings: `python -m wgan_jax.sweep --config configs/digits.py`.
+"""Train seeds and settings: `python -m wgan_jax.sweep --config configs/digits.py`.
 
-Runs that differ in numbers only are one program by `jax.vmap`, where that is faster.
+A sweep trains several seeds per setting and reports mean and standard deviation. Runs
+that differ only in numeric hyperparameters share one vmapped program where that is
+faster.
 """
 
 import dataclasses
@@ -22,29 +24,29 @@ from wgan_jax.sweeps.training import train_group
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Trains a configuration with several seeds and settings, and compares them."""
+    """Trains several seeds per setting and reports mean and standard deviation."""
 
     config: str = ""
-    """Python file whose get_config() gives the configuration."""
+    """Python file whose get_config() returns the configuration."""
     out: str = ""
     """Directory of the sweep; empty is runs/NAME-sweep for configs/NAME.py."""
     seeds: int = 4
-    """Seeds of each setting: run.seed and those that follow it."""
+    """Number of seeds of each setting, counted from run.seed."""
     vary: tuple[str, ...] = ()
-    """Fields and their values, FIELD=VALUE,VALUE: every combination is a setting."""
+    """Fields and their values, FIELD=VALUE,VALUE; every combination is a setting."""
     mode: Literal["auto", "together", "in-turn"] = "auto"
-    """Runs that differ in seed and numbers only in one program, or one after another;
-    auto tries both for a moment and takes the faster."""
+    """Train runs that differ only in seed and numeric hyperparameters in one program or
+    one after another; auto times both and takes the faster."""
     devices: int = 0
-    """Devices of this machine that share each batch; 0 takes as many as can evenly."""
+    """Devices of this machine that share a batch; 0 uses as many as divide it."""
     fresh: bool = False
-    """Move a sweep that is in --out aside, to OUT.1, and start again."""
+    """Move an existing sweep in --out to OUT.1 and start again."""
     extend: bool = False
-    """Go on with runs that had fewer run.steps."""
+    """Resume runs that had fewer run.steps."""
 
 
 def main(argv=None) -> int:
-    """Trains all that is not trained yet, and compares; returns the exit status."""
+    """Runs the command; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     config, options = cli.parse_config(Options, argv, "python -m wgan_jax.sweep")
     if options.seeds < 1:
@@ -53,33 +55,38 @@ def main(argv=None) -> int:
     out = Path(options.out or f"runs/{Path(options.config).stem}-sweep")
     members = make_members(config, out, options.seeds, options.vary)
     groups = shape_groups(members)
-    shares = [make_sharding(group[0].cfg, options.devices) for group in groups]
-    _claim(out, members, options)
+    shardings = [make_sharding(group[0].config, options.devices) for group in groups]
+    _check_directories(out, members, options)
     settings = len({member.setting for member in members})
-    print(f"{len(members)} runs: {settings} setting{'s' * (settings > 1)}, "
-          f"{options.seeds} seed{'s' * (options.seeds > 1)} of each, "
-          f"{len(groups)} program{'s' * (len(groups) > 1)}")  # fmt: skip
+    print(
+        f"{_count(len(members), 'run')}: {_count(settings, 'setting')}, "
+        f"{_count(options.seeds, 'seed')} each, {_count(len(groups), 'program')}"
+    )
     stop, diverged = StopRequest(), {}
-    for group, sharding in zip(groups, shares, strict=True):
+    for group, sharding in zip(groups, shardings, strict=True):
         diverged |= train_group(group, sharding, options.mode, stop)
         if stop.requested:
-            print("\nstopped, all saved; the same command goes on from it")
+            print("\nstopped, all saved; the same command resumes the sweep")
             return 0
-    for name, reason in diverged.items():
-        print(f"{name}: {reason}")
+    for name, message in diverged.items():
+        print(f"{name}: {message}")
     write_report(out, members, diverged)
     return 0
 
 
-def _claim(out, members, options):
+def _count(number, noun):
+    return f"{number} {noun}{'s' * (number > 1)}"
+
+
+def _check_directories(out, members, options):
     if (out / "config.json").exists():
         raise UserError(
-            f"--out {out} holds a single run: give another --out for the sweep"
+            f"--out {out} contains a single run: give another --out for the sweep"
         )
     if options.fresh and out.exists():
         directory.archive(out)
     for member in members:
-        directory.check_or_create(member.out, member.cfg, extend=options.extend)
+        directory.check_or_create(member.out, member.config, extend=options.extend)
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def measure(name: str) -> dict:
         "gradient_bytes": 4 * parameters,
         # Where processes hold parts of the images, each batch is gathered from all.
         "image_bytes": n_critic * config.data.batch_size * math.prod(shape),
-        "flops": cycle_flops(state, samples, make_spec(config, get_batch)),
+        "flops": cycle_flops(config),
     }
 
 

@@ -26,6 +26,7 @@ from wgan_jax import train
 from wgan_jax.config import Config, Optimizer, Run, from_json
 from wgan_jax.errors import UserError
 from wgan_jax.runs import directory
+from wgan_jax.training import setup
 
 
 def options(steps, *more):
@@ -137,7 +138,7 @@ def test_asked_to_stop_a_run_saves_says_how_to_go_on_and_exits_0(
     assert process.returncode == 0, stderr
     last = stdout.splitlines()[-1]
     assert last.startswith("stopped at step")
-    assert "the same command goes on" in last
+    assert "the same command resumes it" in last
     step = records(out)[-1]["step"]
     assert step < 60
     done = python_m("train", *options(60), "--out", out)
@@ -217,7 +218,7 @@ def test_fresh_moves_the_old_run_aside_and_deletes_nothing(finished, tmp_path):
     assert records(out)[-1]["step"] == 5
 
 
-def test_dry_run_tells_everything_and_writes_nothing(tmp_path):
+def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path):
     out = tmp_path / "run"
     done = python_m("train", *options(60), "--dry-run", "--out", out)
     assert done.returncode == 0, done.stderr
@@ -230,9 +231,9 @@ def test_dry_run_tells_everything_and_writes_nothing(tmp_path):
         "GFLOP",
         "device: cpu",
         "precision: float32",
-        "compiled in",
     ):
         assert part in done.stdout
+    assert "compiling" not in done.stdout
 
 
 def test_help_names_every_field_with_its_docstring(capsys):
@@ -258,6 +259,7 @@ def test_help_names_every_field_with_its_docstring(capsys):
         (["--run.steps", "1.5"], ["--run.steps 1.5", "whole number"]),
         (["--optimizer.critic-lr", "fast"], ["--optimizer.critic-lr fast", "a number"]),
         (["--model.kind", "unet"], ["'unet'", "'mlp', 'dcgan'"]),
+        (["--compile"], ["--compile applies to --dry-run only"]),
         (["--run.steps", "0"], ["run.steps=0 must be greater than 0"]),
         (["--run.log-every", "7"], ["run.log_every=7", "multiple of run.chunk=5"]),
         (["--data.batch-size", "99999"], ["data.batch_size=99999", "larger than"]),
@@ -315,7 +317,7 @@ def test_a_run_killed_before_its_first_step_starts_again(finished, tmp_path, lef
 def test_divergence_stops_the_run_names_the_steps_and_keeps_the_last_good(
     tmp_path, monkeypatch
 ):
-    compile_chunk = train._compile
+    compile_chunk = setup.compile_chunk
 
     def compile_sick_chunk(*arguments):
         chunk = compile_chunk(*arguments)
@@ -327,12 +329,12 @@ def test_divergence_stops_the_run_names_the_steps_and_keeps_the_last_good(
 
         return sick
 
-    monkeypatch.setattr(train, "_compile", compile_sick_chunk)
+    monkeypatch.setattr(setup, "compile_chunk", compile_sick_chunk)
     out = tmp_path / "run"
     code, error = in_process(train, *options(60, "--out", out))
     assert code == 2
     assert "not finite between steps 10 and 15" in error
-    assert "step 10 is kept" in error
+    assert "The checkpoint of step 10 is intact" in error
     assert [r["step"] for r in records(out)] == [5, 10]
     assert [p.name for p in (out / "checkpoints").iterdir()] == ["10"]
 
@@ -343,7 +345,7 @@ def test_a_learning_rate_beyond_reason_is_found_out_by_the_real_program(tmp_path
     code, error = in_process(train, *options(60, *lr, "--out", out))
     assert code == 2
     assert "is not finite between steps 0 and 5" in error
-    assert "nothing is kept yet" in error
+    assert "No checkpoint is saved yet" in error
 
 
 @pytest.mark.slow
@@ -397,7 +399,7 @@ def test_compiled_programs_are_kept_for_the_next_run(tmp_path):
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
-    toy = ["--config", "configs/toy_8gaussians.py", "--dry-run"]
+    toy = ["--config", "configs/toy_8gaussians.py", "--dry-run", "--compile"]
     command = [sys.executable, "-m", "wgan_jax.train", *toy]
 
     def run(**more):

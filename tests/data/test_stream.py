@@ -39,7 +39,7 @@ from wgan_jax.distributed.sharding import ONE_DEVICE, BatchSharding
 from wgan_jax.errors import UserError
 from wgan_jax.metrics.features import Extractor, extract_array
 from wgan_jax.runs import directory
-from wgan_jax.training.setup import prepare, seen
+from wgan_jax.training.setup import prepare, prepare_monitor
 from wgan_jax.validation import validate
 
 pytestmark = pytest.mark.stream
@@ -427,7 +427,7 @@ def test_a_record_that_is_damaged_on_disk_is_named(tmp_path):
 def test_diagnostics_of_a_stream_are_of_some_of_its_images(folder):
     cfg = Config(described(folder), Model(kind="mlp"), run=Run(diagnostics=True))
     dataset, samples, spec = prepare(cfg)
-    draw, some = seen(cfg, spec, dataset, samples)
+    draw, some = prepare_monitor(cfg, spec, dataset, samples)
     batch = draw(some, jax.random.key(0), 0)
     assert batch.shape == (6, 8, 8, 3)
     np.testing.assert_array_equal(some, load_dataset(cfg.data).train)
@@ -644,4 +644,4 @@ def test_a_sweep_keeps_its_images_in_memory(folder, tmp_path):
     words = [*TINY, "--data.dir", folder, "--data.stream", "always", "--run.steps", 5]
     code, error = in_process(sweep, *words, "--seeds", "1", "--out", tmp_path / "s")
     assert code == 2
-    assert "these are streamed (data.stream=always): take data.stream=never" in error
+    assert "they are streamed (data.stream=always): take data.stream=never" in error

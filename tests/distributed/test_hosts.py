@@ -155,7 +155,7 @@ def test_stopped_killed_damaged_and_resumed_it_is_the_same_run(whole, tmp_path):
         both[1].send_signal(signal.SIGTERM)
         (code, told, error), (other, _, _) = map(ends, both)
     assert (code, other) == (0, 0), error
-    assert "all saved; the same command goes on from it" in told
+    assert "all saved; the same command resumes it" in told
     stopped = saved(out)[-1]
     assert 5 <= stopped < STEPS
 
@@ -264,7 +264,7 @@ def test_who_waits_in_vain_is_told(tmp_path):
 
 
 def test_one_process_needs_nothing():
-    assert not DistributedOptions().several()
+    assert not DistributedOptions().enabled()
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_one_process_needs_nothing():
 )
 def test_flags_that_do_not_fit_are_one_sentence(given, said):
     with pytest.raises(UserError) as error:
-        given.several()
+        given.enabled()
     assert said in str(error.value)
 
 

@@ -49,10 +49,11 @@ def test_every_combination_has_every_seed():
     base = replace(Config(), run=replace(Config().run, seed=7))
     vary = ["optimizer.critic-lr=1e-4,5e-5", "objective.one_sided=true,false"]
     members = make_members(base, Path("out"), 2, vary)
-    found = [(m.cfg.optimizer.critic_lr, m.cfg.objective.one_sided) for m in members]
+    configs = [m.config for m in members]
+    found = [(c.optimizer.critic_lr, c.objective.one_sided) for c in configs]
     assert found[::2] == [(1e-4, True), (1e-4, False), (5e-5, True), (5e-5, False)]
     assert [m.seed for m in members] == [7, 8] * 4
-    assert [m.cfg.run.seed for m in members] == [7, 8] * 4
+    assert [m.config.run.seed for m in members] == [7, 8] * 4
     assert str(members[-1].out) == "out/critic_lr=5e-05,one_sided=False/seed-8"
     (alone,) = make_members(base, Path("out"), 1, [])
     assert (alone.setting, alone.out) == ("", Path("out/seed-7"))
@@ -68,10 +69,10 @@ def test_fields_of_the_same_name_are_told_apart():
     ("vary", "said"),
     [
         (["optimizer.critic_lr"], "must be FIELD=VALUE,VALUE, as in"),
-        (["critic_lr=1,2"], "critic_lr is no field: did you mean optimizer.critic_lr?"),
+        (["critic_lr=1,2"], "critic_lr is not a field: did you mean optimizer."),
         (["optimizer.critic_lt=1"], "did you mean optimizer.critic_lr?"),
-        (["xyz=1"], "xyz is no field: see --help"),
-        (["run.seed=1,2"], "the seeds of a sweep are given by --seeds N"),
+        (["xyz=1"], "xyz is not a field: see --help"),
+        (["run.seed=1,2"], "give the seeds by --seeds N"),
         (["optimizer.critic_lr=fast"], "critic_lr=fast must be a number"),
         (["model.features=1.5"], "model.features=1.5 must be a whole number"),
         (["objective.one_sided=yes"], "must be true or false"),
@@ -260,7 +261,7 @@ def test_asked_to_stop_all_members_are_saved_at_one_step(tmp_path):
     process.send_signal(signal.SIGTERM)
     told, error = process.communicate(timeout=60)
     assert process.returncode == 0, error
-    assert "stopped, all saved; the same command goes on from it" in told
+    assert "stopped, all saved; the same command resumes the sweep" in told
     saved = [
         max(int(p.name) for p in (run / "checkpoints").iterdir())
         for run in folders(tmp_path)
@@ -349,7 +350,7 @@ def test_a_sweep_needs_a_configuration_and_a_place_of_its_own(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     code, error = in_process(sweep, *TOY, "--out", tmp_path)
     assert code == 2
-    assert "holds a single run: give another --out" in error
+    assert "contains a single run: give another --out" in error
 
 
 def test_fresh_moves_the_old_sweep_aside(together, tmp_path):
@@ -368,13 +369,13 @@ def test_fresh_moves_the_old_sweep_aside(together, tmp_path):
 
 def members_with(tmp_path, values):
     """Members of one setting whose last records hold these estimates."""
-    cfg, members = Config(), []
+    config, members = Config(), []
     for seed, value in enumerate(values):
         out = tmp_path / f"seed-{seed}"
         out.mkdir()
         steps = ({"step": s, "wasserstein": s * value, "seconds": 1.0} for s in (1, 2))
         (out / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in steps))
-        members.append(Member("", seed, cfg, out))
+        members.append(Member("", seed, config, out))
     return members
 
 

@@ -47,7 +47,7 @@ class DistributedOptions:
     join_timeout: int = 300
     """Seconds in which all processes must have come."""
 
-    def several(self) -> bool:
+    def enabled(self) -> bool:
         """Whether there are several; UserError where what is given makes no sense."""
         given = (self.coordinator, self.num_processes, self.process_id)
         if self.join_timeout < 1:

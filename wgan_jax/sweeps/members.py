@@ -1,4 +1,4 @@
-"""Which runs a sweep is made of, and which of them are one program."""
+"""Members of a sweep, and their grouping into programs."""
 
 import dataclasses
 import difflib
@@ -14,10 +14,16 @@ from wgan_jax.validation import validate
 
 # Fields that no shape and no branch depends on: they can be arguments of a program.
 VMAPPABLE = (
-    *("objective.clip", "objective.gp_weight", "objective.gp_target"),
-    *("objective.critic_class_weight", "objective.generator_class_weight"),
-    *("optimizer.critic_lr", "optimizer.generator_lr"),
-    *("optimizer.beta1", "optimizer.beta2", "optimizer.ema_decay"),
+    "objective.clip",
+    "objective.gp_weight",
+    "objective.gp_target",
+    "objective.critic_class_weight",
+    "objective.generator_class_weight",
+    "optimizer.critic_lr",
+    "optimizer.generator_lr",
+    "optimizer.beta1",
+    "optimizer.beta2",
+    "optimizer.ema_decay",
 )
 
 
@@ -26,24 +32,25 @@ class Member:
     """One run of a sweep."""
 
     setting: str
-    """What was varied, as `critic_lr=0.0001,clip=0.01`; empty where nothing was."""
+    """The varied fields, as in critic_lr=0.0001,clip=0.01; empty if there are none."""
     seed: int
-    cfg: Config
+    config: Config
     out: Path
+    """Run directory."""
 
     @property
     def name(self) -> str:
-        """As it is called in messages."""
+        """Name in messages."""
         return f"{self.setting + ', ' if self.setting else ''}seed {self.seed}"
 
 
 def make_members(base: Config, out: Path, seeds: int, vary) -> list[Member]:
-    """All runs of a sweep. Raises UserError for a field or value that makes no sense.
+    """All runs of a sweep. Raises UserError for an invalid field or value.
 
-    vary: FIELD=VALUE,VALUE for each varied field. The seeds are base.run.seed and those
-    that follow it.
+    out: directory of the sweep. seeds: their number, counted from base.run.seed. vary:
+    FIELD=VALUE,VALUE for each varied field.
     """
-    axes = [_axis(word) for word in vary]
+    axes = [_parse_axis(argument) for argument in vary]
     names = [name for name, _ in axes]
     for name in names:
         if names.count(name) > 1:
@@ -54,95 +61,94 @@ def make_members(base: Config, out: Path, seeds: int, vary) -> list[Member]:
     short = [f if fields.count(f) == 1 else n for f, n in zip(fields, names)]
     members = []
     for values in itertools.product(*(values for _, values in axes)):
-        cfg = base
+        varied = base
         for name, value in zip(names, values, strict=True):
-            cfg = _with(cfg, name, value)
+            varied = _replace(varied, name, value)
         pairs = zip(short, values, strict=True)
         setting = ",".join(f"{name}={value}" for name, value in pairs)
         for seed in range(base.run.seed, base.run.seed + seeds):
-            run = dataclasses.replace(cfg.run, seed=seed)
-            member = dataclasses.replace(cfg, run=run)
-            validate(member)
-            folder = out / setting.replace("/", "_") / f"seed-{seed}"
-            members.append(Member(setting, seed, member, folder))
+            config = _replace(varied, "run.seed", seed)
+            validate(config)
+            directory = out / setting.replace("/", "_") / f"seed-{seed}"
+            members.append(Member(setting, seed, config, directory))
     return members
 
 
-def _with(cfg, name, value):
+def _replace(config, name, value):
     section, field = name.split(".")
-    changed = dataclasses.replace(getattr(cfg, section), **{field: value})
-    return dataclasses.replace(cfg, **{section: changed})
+    changed = dataclasses.replace(getattr(config, section), **{field: value})
+    return dataclasses.replace(config, **{section: changed})
 
 
-def _axis(word):
-    """A word of --vary as (field, values)."""
-    name, _, listed = word.partition("=")
+def _parse_axis(argument):
+    """(field, values) of an argument of --vary."""
+    name, _, texts = argument.partition("=")
     name = name.replace("-", "_")
-    if not listed:
+    if not texts:
         raise UserError(
-            f"--vary {word} must be FIELD=VALUE,VALUE, as in "
+            f"--vary {argument} must be FIELD=VALUE,VALUE, as in "
             "optimizer.critic_lr=1e-4,5e-5"
         )
-    kinds = {
-        f"{section}.{field}": kind
-        for section, part in get_type_hints(Config).items()
-        for field, kind in get_type_hints(part).items()
+    types = {
+        f"{section}.{field}": type_
+        for section, fields in get_type_hints(Config).items()
+        for field, type_ in get_type_hints(fields).items()
     }
-    if name not in kinds:
-        tail = [k for k in kinds if k.split(".")[1] == name.split(".")[-1]]
-        near = tail or difflib.get_close_matches(name, kinds, 1)
+    if name not in types:
+        near = [t for t in types if t.split(".")[1] == name.split(".")[-1]]
+        near = near or difflib.get_close_matches(name, types, 1)
         hint = f"did you mean {near[0]}?" if near else "see --help for all fields"
-        raise UserError(f"--vary {name} is no field: {hint}")
+        raise UserError(f"--vary {name} is not a field: {hint}")
     if name == "run.seed":
-        raise UserError("--vary run.seed: the seeds of a sweep are given by --seeds N")
-    values = [_value(name, kinds[name], text) for text in listed.split(",")]
+        raise UserError("--vary run.seed is not possible: give the seeds by --seeds N")
+    values = [_parse_value(name, types[name], text) for text in texts.split(",")]
     for value in values:
         if values.count(value) > 1:
             raise UserError(f"--vary {name} has {value} twice: give each value once")
     return name, values
 
 
-def _value(name, kind, text):
-    """The text of one value as its field has it."""
-    if get_origin(kind) is Literal:
-        if text not in get_args(kind):
-            known = ", ".join(get_args(kind))
+def _parse_value(name, type_, text):
+    """One value of --vary, converted to the type of its field."""
+    if get_origin(type_) is Literal:
+        if text not in get_args(type_):
+            known = ", ".join(get_args(type_))
             raise UserError(f"--vary {name}={text} must be one of {known}")
         return text
-    if kind is bool:
+    if type_ is bool:
         if text not in ("true", "false"):
             raise UserError(f"--vary {name}={text} must be true or false")
         return text == "true"
-    if kind not in (int, float, str):
+    if type_ not in (int, float, str):
         raise UserError(f"--vary {name}: a field of several values cannot be varied")
     try:
-        return kind(text)
+        return type_(text)
     except ValueError:
-        what = {int: "a whole number", float: "a number"}[kind]
-        raise UserError(f"--vary {name}={text} must be {what}") from None
+        wanted = {int: "a whole number", float: "a number"}[type_]
+        raise UserError(f"--vary {name}={text} must be {wanted}") from None
 
 
 def shape_groups(members: list[Member]) -> list[list[Member]]:
-    """The members by program: those of one group differ in seed and NUMBERS only."""
+    """The members by program: a group differs in seeds and VMAPPABLE fields only."""
     groups = {}
     for member in members:
-        neutral = _with(member.cfg, "run.seed", 0)
+        neutral = _replace(member.config, "run.seed", 0)
         for name in VMAPPABLE:
-            neutral = _with(neutral, name, 0.0)
-        averaged = bool(member.cfg.optimizer.ema_decay)
+            neutral = _replace(neutral, name, 0.0)
+        averaged = bool(member.config.optimizer.ema_decay)
         groups.setdefault((to_json(neutral), averaged), []).append(member)
     return list(groups.values())
 
 
 def varied_hyperparameters(members: list[Member]) -> list[dict]:
-    """{field: float32 scalar} of each member, of the NUMBERS in which they differ."""
-    found = {
-        name: [getattr(getattr(m.cfg, section), field) for m in members]
+    """{field: float32 scalar} of each member, for the VMAPPABLE fields that differ."""
+    values = {
+        name: [getattr(getattr(m.config, section), field) for m in members]
         for name in VMAPPABLE
         for section, field in [name.split(".")]
     }
-    differ = {name: values for name, values in found.items() if len(set(values)) > 1}
+    varied = {name: column for name, column in values.items() if len(set(column)) > 1}
     return [
-        {name: jnp.float32(values[i]) for name, values in differ.items()}
+        {name: jnp.float32(column[i]) for name, column in varied.items()}
         for i in range(len(members))
     ]

@@ -1,4 +1,4 @@
-"""What a sweep found: a table of means and spreads over seeds, and a plot."""
+"""Report of a sweep: table of mean and standard deviation over seeds, and a plot."""
 
 import json
 import math
@@ -6,30 +6,31 @@ import statistics
 from pathlib import Path
 
 from wgan_jax.algorithm.objectives import make_losses
+from wgan_jax.files import write_json, write_text
 from wgan_jax.sweeps.members import Member
 
 
 def write_report(out: Path, members: list[Member], diverged) -> None:
     """Writes summary.json, summary.md and curves.png; prints the table.
 
-    diverged: names of the members whose numbers are not those of a whole run.
+    diverged: names of the members that did not train to the end.
     """
     settings = {}
     for member in members:
         settings.setdefault(member.setting, []).append(member)
     rows = [_row(setting, runs, diverged) for setting, runs in settings.items()]
-    (out / "summary.json").write_text(json.dumps(rows, indent=2) + "\n")
-    estimates = {make_losses(m.cfg.objective).metric: None for m in members}
+    write_json(out / "summary.json", rows)
+    estimates = {make_losses(m.config.objective).metric: None for m in members}
     table = _table(rows, [*estimates])
-    (out / "summary.md").write_text(table)
+    write_text(out / "summary.md", table)
     print(table, end="")
-    told = f"{out / 'summary.md'}, {out / 'summary.json'}"
+    written = f"{out / 'summary.md'}, {out / 'summary.json'}"
     try:
         _plot(out / "curves.png", settings)
     except ImportError:
-        print(f"{told}; for a plot: pip install matplotlib, and the same command again")
+        print(f"{written}; for a plot: pip install matplotlib, and run this again")
     else:
-        print(f"{told}, {out / 'curves.png'}")
+        print(f"{written}, {out / 'curves.png'}")
 
 
 def records(member: Member) -> list[dict]:
@@ -39,78 +40,77 @@ def records(member: Member) -> list[dict]:
 
 
 def _row(setting, runs, diverged):
-    """What the last records of the whole runs of one setting have in common."""
-    whole = [run for run in runs if run.name not in diverged]
-    last = [records(run)[-1] for run in whole]
-    spread = {}
+    """Statistics of the last records of one setting, without diverged runs."""
+    complete = [run for run in runs if run.name not in diverged]
+    last = [records(run)[-1] for run in complete]
+    metrics = {}
     for name in last[0] if last else ():
         values = [record[name] for record in last if name in record]
         if name not in ("step", "seconds", "cycles_per_second"):
-            spread[name] = {
+            metrics[name] = {
                 "mean": statistics.mean(values),
                 "std": statistics.stdev(values) if len(values) > 1 else None,
                 "values": values,
             }
     return {
         "setting": setting,
-        "seeds": [run.seed for run in whole],
-        "diverged": len(runs) - len(whole),
+        "seeds": [run.seed for run in complete],
+        "diverged": len(runs) - len(complete),
         "steps": last[0]["step"] if last else 0,
-        "metrics": spread,
+        "metrics": metrics,
     }
 
 
-def _shown(metrics, estimates):
-    """The metrics of the table: estimates of distances, and the generator's loss."""
-    heldout = [f"heldout_{name}" for name in estimates]
-    names = [*estimates, *heldout, "generator_loss"]
+def _columns(metrics, estimates):
+    """Names of the table's metrics: estimates, generator loss, Frechet distances."""
+    names = [*estimates, *(f"heldout_{name}" for name in estimates), "generator_loss"]
     names += [name for name in metrics if "frechet" in name or name == "fid"]
     return [name for name in names if name in metrics]
 
 
 def _table(rows, estimates) -> str:
-    """Markdown: a line for each setting, mean +- standard deviation over the seeds."""
-    shown = (_shown(r["metrics"], estimates) for r in rows if r["metrics"])
-    names = next(shown, [])
+    """Markdown: a row per setting, mean +- standard deviation over the seeds."""
+    trained = (row["metrics"] for row in rows if row["metrics"])
+    names = next((_columns(metrics, estimates) for metrics in trained), [])
     head = ["setting", "seeds", "diverged", "steps", *names]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for row in rows:
         cells = [row["setting"] or "as configured", str(len(row["seeds"]))]
         cells += [str(row["diverged"]), str(row["steps"])]
         for name in names:
-            found = row["metrics"].get(name)
-            cells.append(_spread(found) if found else "-")
+            metric = row["metrics"].get(name)
+            cells.append(_mean_std(metric) if metric else "-")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _spread(found) -> str:
-    mean, deviation = found["mean"], found["std"]
-    if not deviation:
+def _mean_std(metric) -> str:
+    mean, std = metric["mean"], metric["std"]
+    if not std:
         return f"{mean:.4g}"
-    # As many decimals as two digits of the spread.
-    places = max(0, 1 - math.floor(math.log10(deviation)))
-    return f"{mean:.{places}f} +- {deviation:.{places}f}"
+    # Two significant digits of the standard deviation.
+    decimals = max(0, 1 - math.floor(math.log10(std)))
+    return f"{mean:.{decimals}f} +- {std:.{decimals}f}"
 
 
 def _plot(path, settings):
-    """The estimate, held out where there is one: a line a setting, a band of seeds."""
+    """Held-out estimate, or that in training: a line per setting, a band of seeds."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
     for setting, runs in settings.items():
-        kind = make_losses(runs[0].cfg.objective).metric
+        kind = make_losses(runs[0].config.objective).metric
         name, by_step = kind, {}
         for record in (record for run in runs for record in records(run)):
             name = f"heldout_{kind}" if f"heldout_{kind}" in record else kind
             by_step.setdefault(record["step"], []).append(record[name])
         points = sorted(by_step.items())
-        at = [step for step, _ in points]
+        x = [step for step, _ in points]
         label = f"{setting or 'as configured'} ({len(runs)} seeds)"
-        (line,) = axes.plot(at, [statistics.mean(v) for _, v in points], label=label)
+        (line,) = axes.plot(x, [statistics.mean(v) for _, v in points], label=label)
         low, high = ([f(v) for _, v in points] for f in (min, max))
-        axes.fill_between(at, low, high, alpha=0.2, color=line.get_color(), lw=0)
+        axes.fill_between(x, low, high, alpha=0.2, color=line.get_color(), lw=0)
     axes.set_xlabel("generator updates")
     axes.set_ylabel(
         name.replace("heldout_", "held-out ") + ": mean and range over seeds"

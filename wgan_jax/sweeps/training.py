@@ -1,10 +1,11 @@
-"""Training."""
+"""Training of the members of a sweep, in one vmapped program or one by one."""
 
 import contextlib
 import dataclasses
 import math
 import statistics
 import time
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,85 +18,110 @@ from wgan_jax.errors import UserError
 from wgan_jax.runs import directory
 from wgan_jax.runs.checkpoint import Checkpoints
 from wgan_jax.runs.log import ProgressLine, RunLog, duration
-from wgan_jax.sweeps.members import (
-    Member,
-    varied_hyperparameters,
-)
+from wgan_jax.sweeps.members import Member, varied_hyperparameters
 from wgan_jax.training.best import BestCheckpoint
-from wgan_jax.training.loop import Clock, Diverged, drive, follow
+from wgan_jax.training.loop import Clock, Diverged, RunRecorder, run_loop
 from wgan_jax.training.monitor import Monitor, MonitorPrograms
 from wgan_jax.training.setup import prepare
 
-# All of a run has its own entry in a stack but its step, which all runs share: what
-# depends on it alone, as the number of critic updates, then stays one for all.
+# The runs of a stack share the step; all else has an entry per run. A value that
+# depends on the step only, such as the number of critic updates, then stays a scalar.
 AXES = TrainState(step=None, key=0, generator=0, critic=0, ema=0)
 
-
-# Seconds that each way of training is tried for, once compiled.
-TRIAL = 0.5
+TRIAL_SECONDS = 0.5
+"""Duration of the timing of each mode, after compilation."""
 
 
 @dataclasses.dataclass
-class _Open:
-    """A member in training: where it stands and what keeps it."""
+class _Run:
+    """A member in training."""
 
     member: Member
-    state: TrainState
-    numbers: dict
+    state: TrainState | None
+    hyperparameters: dict
     monitor: Monitor
     checkpoints: Checkpoints
     log: RunLog
 
-    def follow(self, line, stopped):
-        """See `loop.follow`."""
-        kept = (self.monitor, self.checkpoints, self.log, line, stopped)
-        return follow(self.member.cfg, int(self.state.step), *kept)
+    def recorder(self, stopped, progress=None):
+        """Recorder from the step of the state; see `RunRecorder`."""
+        return RunRecorder(
+            self.member.config,
+            int(self.state.step),
+            monitor=self.monitor,
+            checkpoints=self.checkpoints,
+            log=self.log,
+            stopped=stopped,
+            progress=progress,
+        )
 
 
 def train_group(members, sharding, mode, stop):
-    """Trains members of one program to the end; returns {name: why it diverged}."""
-    cfg = members[0].cfg
-    dataset, samples, spec = prepare(cfg, sharding)
+    """Trains members that share a program; returns {name: message of its divergence}.
+
+    mode: together, in-turn or auto. stop: a `StopRequest`.
+    """
+    config = members[0].config
+    dataset, samples, spec = prepare(config, sharding)
     if dataset.stream:
         raise UserError(
-            f"a sweep keeps its images on the device, and these are streamed "
+            "a sweep needs its images on the device, but they are streamed "
             f"({dataset.stream.why}): take data.stream=never, or train the runs one "
             "by one with python -m wgan_jax.train"
         )
-    programs, numbers = MonitorPrograms(cfg, spec), varied_hyperparameters(members)
-    watch = BestCheckpoint(cfg, spec, dataset) if cfg.run.evaluate_every else None
-    init = jax.jit(lambda key, n: init_state(key, spec.with_hyperparameters(n)))
+    best = None
+    if config.run.evaluate_every:
+        best = BestCheckpoint(config, spec, dataset)
+    programs = MonitorPrograms(config, spec)
+    init = jax.jit(
+        lambda key, varied: init_state(key, spec.with_hyperparameters(varied))
+    )
 
-    def chunk(state, numbers, samples, count):
-        own = spec.with_hyperparameters(numbers)
-        return steps.train_chunk(state, samples, count, spec=own)
+    def open_run(member, hyperparameters, stack):
+        key, *monitor_keys = jax.random.split(jax.random.key(member.seed), 4)
+        state = init(key, hyperparameters)
+        directory.initialise(member.out, member.config)
+        checkpoints = stack.enter_context(
+            Checkpoints(
+                member.out / "checkpoints",
+                config.run.max_to_keep,
+                config.run.keep_every,
+            )
+        )
+        state = checkpoints.restore_newest(state, print, move=True) or state
+        state = sharding.replicate(state)
+        step = int(state.step)
+        if step >= config.run.steps:
+            return None
+        log = stack.enter_context(RunLog(member.out, step, config.run.tensorboard))
+        monitor = Monitor(
+            member.config,
+            programs,
+            dataset,
+            samples,
+            monitor_keys,
+            directory=member.out,
+            evaluate=best and partial(best.evaluate, out=member.out),
+            hyperparameters=hyperparameters,
+        )
+        return _Run(member, state, hyperparameters, monitor, checkpoints, log)
+
+    def chunk(state, hyperparameters, samples, count):
+        varied = spec.with_hyperparameters(hyperparameters)
+        return steps.train_chunk(state, samples, count, spec=varied)
 
     diverged = {}
     with contextlib.ExitStack() as stack:
-        by_step = {}
-        for member, own in zip(members, numbers, strict=True):
-            keys = jax.random.split(jax.random.key(member.seed), 4)
-            state = init(keys[0], own)
-            directory.initialise(member.out, member.cfg)
-            keep = (cfg.run.max_to_keep, cfg.run.keep_every)
-            checkpoints = stack.enter_context(
-                Checkpoints(member.out / "checkpoints", *keep)
-            )
-            state = checkpoints.restore_newest(state, print, move=True) or state
-            state = sharding.replicate(state)
-            step = int(state.step)
-            if step >= cfg.run.steps:
-                continue
-            log = RunLog(member.out, step, cfg.run.tensorboard)
-            stack.enter_context(log)
-            places = (dataset, samples, keys[1:], member.out, watch)
-            monitor = Monitor(member.cfg, programs, *places, numbers=own)
-            run = _Open(member, state, own, monitor, checkpoints, log)
-            by_step.setdefault(step, []).append(run)
-        if len(members) > sum(map(len, by_step.values())):
-            trained = len(members) - sum(map(len, by_step.values()))
+        varied = varied_hyperparameters(members)
+        runs = [open_run(m, v, stack) for m, v in zip(members, varied, strict=True)]
+        runs = [run for run in runs if run]
+        if len(runs) < len(members):
+            trained = len(members) - len(runs)
             print(f"{trained} of {len(members)} are trained to the end already")
-        # One number each, but for a sweep that was killed between two of its saves.
+        # Members are at different steps only if the sweep was killed between two saves.
+        by_step = {}
+        for run in runs:
+            by_step.setdefault(int(run.state.step), []).append(run)
         for runs in by_step.values():
             if not stop.requested:
                 diverged |= _train_runs(runs, chunk, samples, mode, stop)
@@ -103,15 +129,15 @@ def train_group(members, sharding, mode, stop):
 
 
 def _train_runs(runs, chunk, samples, mode, stop):
+    """Trains runs at the same step; returns {name: message of its divergence}."""
     print("compiling ...", flush=True)
     start = time.perf_counter()
-    one = jax.jit(chunk, donate_argnums=0)
     first = runs[0]
-    arguments = (first.state, first.numbers, samples, jnp.int32(1))
-    one = one.lower(*arguments).compile()
-    size = min(len(runs), _how_many_fit(one, samples))
+    one = jax.jit(chunk, donate_argnums=0)
+    one = one.lower(first.state, first.hyperparameters, samples, jnp.int32(1)).compile()
     many = jax.vmap(chunk, in_axes=(AXES, 0, None, None), out_axes=(AXES, 0))
     many = jax.jit(many, donate_argnums=0)
+    size = min(len(runs), _how_many_fit(one, samples))
     together = mode == "together"
     if mode == "auto" and size > 1:
         together = _is_faster(many, one, runs[:size], samples)
@@ -119,81 +145,62 @@ def _train_runs(runs, chunk, samples, mode, stop):
     print(f"compiled in {time.perf_counter() - start:.1f} s", flush=True)
     diverged = {}
     if together:
-        for batch in (runs[i : i + size] for i in range(0, len(runs), size)):
+        for i in range(0, len(runs), size):
             if not stop.requested:
-                diverged |= _run_together(batch, many, samples, stop)
-        return diverged
-    for run in runs:
-        if stop.requested:
-            break
-        print(f"\n{run.member.name}", flush=True)
-
-        def advance(state, count, own=run.numbers):
-            return one(state, own, samples, count)
-
-        follower = run.follow(ProgressLine(), lambda: stop.requested)
-        try:
-            drive(follower, run.state, advance)
-        except Diverged as error:
-            diverged[run.member.name] = str(error)
-    print()
+                diverged |= _train_together(runs[i : i + size], many, samples, stop)
+    else:
+        for run in runs:
+            if not stop.requested:
+                diverged |= _train_alone(run, one, samples, stop)
+        print()
     return diverged
 
 
-def _how_many_fit(one, samples):
-    """Runs that the memory holds beside the samples, by what the program of one needs.
+def _train_alone(run, one, samples, stop):
+    print(f"\n{run.member.name}", flush=True)
+    recorder = run.recorder(lambda: stop.requested, ProgressLine())
 
-    With a tenth to spare; without a limit where the system does not tell.
-    """
-    limit = memory_limit("SC_AVPHYS_PAGES")
-    if limit is None:
-        return 2**30
-    sizes, shared = (
-        one.memory_analysis(),
-        sum(a.nbytes for a in jax.tree.leaves(samples)),
-    )
-    # A state is there twice while many of them are stacked.
-    own = sizes.argument_size_in_bytes - shared
-    needed = 2 * own + sizes.temp_size_in_bytes
-    return max(1, int((0.9 * limit - shared) / needed))
+    def advance(state, count):
+        return one(state, run.hyperparameters, samples, count)
+
+    try:
+        run_loop(recorder, run.state, advance)
+    except Diverged as error:
+        return {run.member.name: str(error)}
+    return {}
 
 
-def _is_faster(many, one, runs, samples):
-    """Whether a program of all runs takes less time than theirs in turn; tells both."""
-    stacked, numbers = _stack(runs)
-    first = runs[0]
-    in_turn = len(runs) * _seconds_per_step(
-        lambda state, count: one(state, first.numbers, samples, count), first.state
-    )
-    together = _seconds_per_step(
-        lambda state, count: many(state, numbers, samples, count), stacked
-    )
-    faster = together < in_turn
-    print(f"a step of {len(runs)} runs takes {1000 * together:.3g} ms in one program "
-          f"and {1000 * in_turn:.3g} ms one after another: training them "
-          f"{'together' if faster else 'in turn'}", flush=True)  # fmt: skip
-    return faster
-
-
-def _seconds_per_step(advance, state):
-    """Of training from a copy of the state, for about TRIAL seconds."""
-    state = jax.tree.map(jnp.copy, state)
-    state, _ = jax.block_until_ready(advance(state, jnp.int32(1)))
-    count = 1
-    while True:
-        start = time.perf_counter()
-        state, _ = jax.block_until_ready(advance(state, jnp.int32(count)))
-        taken = time.perf_counter() - start
-        if taken > TRIAL / 2:
-            return taken / count
-        count = min(4 * count, math.ceil(TRIAL * count / taken))
-
-
-def _stack(runs):
-    states, numbers = [run.state for run in runs], [run.numbers for run in runs]
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-    stacked = dataclasses.replace(stacked, step=jnp.array(states[0].step))
-    return stacked, jax.tree.map(lambda *leaves: jnp.stack(leaves), *numbers)
+def _train_together(runs, many, samples, stop):
+    """Trains a stack of runs in one program."""
+    config, stopped, diverged = runs[0].member.config, False, {}
+    stacked, hyperparameters = _stack(runs)
+    progress, logged = ProgressLine(), int(stacked.step)
+    clock = Clock(logged)
+    recorders = [run.recorder(lambda: stopped) for run in runs]
+    for run in runs:
+        # The stack contains a copy.
+        run.state = None
+    live = dict(enumerate(recorders))
+    while live:
+        count = next(iter(live.values())).next_count()
+        stacked, metrics = many(stacked, hyperparameters, samples, jnp.int32(count))
+        # Read once, so that all runs stop at the same step.
+        stopped = stop.requested
+        for i, recorder in list(live.items()):
+            try:
+                recorder.update(*_pick(stacked, metrics, i))
+            except Diverged as error:
+                diverged[runs[i].member.name] = str(error)
+                del live[i]
+            else:
+                if not recorder.next_count():
+                    del live[i]
+        newest = max(run.log.last[0] for run in runs)
+        if newest > logged:
+            logged = newest
+            progress.show(_progress_text(config, runs, logged, clock.rate(logged)))
+    print()
+    return diverged
 
 
 @jax.jit
@@ -203,58 +210,75 @@ def _pick(stacked, metrics, i):
     return state, metrics
 
 
-class _Silent:
-    """In the place of a progress line, where one is shown for many runs."""
+def _stack(runs):
+    def stack(trees):
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
-    def show(self, text):
-        """Shows nothing."""
-
-    def clear(self):
-        """There is nothing to clear."""
-
-
-def _run_together(runs, many, samples, stop):
-    """Trains runs of equal steps in one program; returns {name: why it diverged}."""
-    cfg, stopped, diverged = runs[0].member.cfg, False, {}
-    stacked, numbers = _stack(runs)
-    line, shown = ProgressLine(), int(stacked.step)
-    clock, live = Clock(shown), {}
-    for i, run in enumerate(runs):
-        follower = run.follow(_Silent(), lambda: stopped)
-        live[i] = follower, next(follower)
-        # It is in the stack now.
-        run.state = None
-    while live:
-        count = next(iter(live.values()))[1]
-        stacked, metrics = many(stacked, numbers, samples, jnp.int32(count))
-        # Asked once for all, so that they end at the same step.
-        stopped = stop.requested
-        for i, (follower, _) in list(live.items()):
-            try:
-                live[i] = follower, follower.send(_pick(stacked, metrics, i))
-            except StopIteration:
-                del live[i]
-            except Diverged as error:
-                diverged[runs[i].member.name] = str(error)
-                del live[i]
-        logged = max(run.log.last[0] for run in runs)
-        if logged > shown:
-            shown = logged
-            line.show(_together_line(cfg, runs, shown, clock.rate(shown)))
-    print()
-    return diverged
+    stacked = stack([run.state for run in runs])
+    stacked = dataclasses.replace(stacked, step=jnp.array(runs[0].state.step))
+    return stacked, stack([run.hyperparameters for run in runs])
 
 
-def _together_line(cfg, runs, step, rate):
-    estimate = make_losses(cfg.objective).metric
+def _how_many_fit(one, samples):
+    """Number of runs that fit in memory next to the samples, with a tenth to spare.
+
+    one: the compiled program of one run. Unlimited if the memory size is unknown.
+    """
+    limit = memory_limit("SC_AVPHYS_PAGES")
+    if limit is None:
+        return 2**30
+    sizes = one.memory_analysis()
+    shared = sum(a.nbytes for a in jax.tree.leaves(samples))
+    # While runs are stacked, memory contains each state twice.
+    needed = 2 * (sizes.argument_size_in_bytes - shared) + sizes.temp_size_in_bytes
+    return max(1, int((0.9 * limit - shared) / needed))
+
+
+def _is_faster(many, one, runs, samples):
+    """Whether one program of all runs is faster than training them one by one."""
+    stacked, hyperparameters = _stack(runs)
+    first = runs[0]
+    in_turn = len(runs) * _seconds_per_step(
+        lambda state, count: one(state, first.hyperparameters, samples, count),
+        first.state,
+    )
+    together = _seconds_per_step(
+        lambda state, count: many(state, hyperparameters, samples, count), stacked
+    )
+    faster = together < in_turn
+    choice = "together" if faster else "in turn"
+    print(
+        f"a step of {len(runs)} runs takes {1000 * together:.3g} ms in one program and "
+        f"{1000 * in_turn:.3g} ms one after another: training them {choice}",
+        flush=True,
+    )
+    return faster
+
+
+def _seconds_per_step(advance, state):
+    """Seconds per step, measured on a copy of the state for about TRIAL_SECONDS."""
+    state = jax.tree.map(jnp.copy, state)
+    state, _ = jax.block_until_ready(advance(state, jnp.int32(1)))
+    count = 1
+    while True:
+        start = time.perf_counter()
+        state, _ = jax.block_until_ready(advance(state, jnp.int32(count)))
+        seconds = time.perf_counter() - start
+        if seconds > TRIAL_SECONDS / 2:
+            return seconds / count
+        count = min(4 * count, math.ceil(TRIAL_SECONDS * count / seconds))
+
+
+def _progress_text(config, runs, step, rate):
+    estimate = make_losses(config.objective).metric
     values = [run.log.last[1][estimate] for run in runs if run.log.last[0] == step]
     spread = f" +- {statistics.stdev(values):.2g}" if len(values) > 1 else ""
     return "  ".join(
         [
-            f"step {step}/{cfg.run.steps}",
+            f"step {step}/{config.run.steps}",
             f"{len(values)} runs",
             f"{rate:.3g} cycles/s each",
             f"{estimate} {statistics.mean(values):.4g}{spread}",
-            f"{duration((cfg.run.steps - step) / rate)} left",
+            f"{duration((config.run.steps - step) / rate)} left",
         ]
     )

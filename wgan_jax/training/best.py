@@ -1,6 +1,7 @@
-"""How good a run's images are while it trains, and the best state so far."""
+"""Frechet distance of a run during training, and the best state so far."""
 
 import sys
+from pathlib import Path
 
 from rich.progress import Progress
 
@@ -16,18 +17,19 @@ from wgan_jax.runs.checkpoint import Checkpoints
 from wgan_jax.runs.directory import BEST_CHECKPOINTS, read_best, write_best
 from wgan_jax.runs.sampling import weights
 
-# Of the noise: one for all evaluations, so that chance is the same in each.
+# Seed of the noise: the same for all evaluations, so that they are comparable.
 SEED = 0
 
 
 class BestCheckpoint:
-    """The Frechet distance of a run's states to its training images."""
+    """Frechet distances of states to the training images, and the best of them."""
 
     def __init__(self, config: Config, spec: Spec, dataset: Dataset):
-        """Raises UserError where run.evaluate_features cannot be had."""
+        """Raises UserError if run.evaluate_features are not available."""
         run = config.run
-        typed = f"run.evaluate_features={run.evaluate_features}"
-        self.extractor = make_extractor(config, dataset, run.evaluate_features, typed)
+        option = f"run.evaluate_features={run.evaluate_features}"
+        self.sharding = spec.sharding
+        self.extractor = make_extractor(config, dataset, run.evaluate_features, option)
         self.metric = self.extractor.metric_key(frechet.DISTANCE)
         self.num = run.evaluate_num
         self.generated_batches = make_generated_batches(config, spec)
@@ -41,31 +43,37 @@ class BestCheckpoint:
                 advance=lambda done: progress.advance(task, done),
             ).moments
 
+    def evaluate(self, state: TrainState, out: Path) -> dict[str, float]:
+        """The distance as a metric; saves the best state so far in the run `out`."""
+        value = self.measure(state)
+        save_if_best(out, state, self.metric, value, self.sharding)
+        return {self.metric: value}
+
     def measure(self, state: TrainState) -> float:
-        """The distance of run.evaluate_num samples, of the averaged weights if kept."""
-        # Elsewhere than on a terminal it would leave an empty line each time.
+        """The distance of run.evaluate_num samples, of the averaged weights if any."""
+        # If the output is not a terminal, each display would leave an empty line.
         silent = not sys.stdout.isatty()
         with Progress(transient=True, disable=silent) as progress:
             task = progress.add_task(self.metric, total=self.num)
-            found = extract(
+            fake = extract(
                 self.extractor,
                 self.generated_batches(weights(state), SEED, self.num),
                 self.num,
                 advance=lambda done: progress.advance(task, done),
             )
-            return frechet.frechet_distance(found.moments, self.real)
+            return frechet.frechet_distance(fake.moments, self.real)
 
 
-def keep_best(
-    out,
+def save_if_best(
+    out: Path,
     state: TrainState,
     metric: str,
     value: float,
     sharding: BatchSharding = ONE_DEVICE,
 ) -> None:
-    """Keeps a state beside the run's checkpoints if its value is the lowest so far.
+    """Saves a state in the run `out` if its value is the lowest so far.
 
-    share: see `Checkpoints`.
+    sharding: see `Checkpoints`.
     """
     best = read_best(out)
     if not processes.broadcast_from_main(best is None or value < best["value"]):
@@ -74,7 +82,7 @@ def keep_best(
     with Checkpoints(
         out / BEST_CHECKPOINTS, max_to_keep=1, sharding=sharding
     ) as checkpoints:
-        # There is one already where a run was killed before the next line.
+        # A run killed before `write_best` has saved this step already.
         if step not in checkpoints.steps():
             checkpoints.save(state)
     if processes.is_main_process():

@@ -1,8 +1,4 @@
-"""What is kept of a run while it trains: records, pictures, checkpoints.
-
-`follow` is a generator, so that one loop serves a run alone and many in one program:
-it tells how many steps it wants next, and is sent what they made of the state.
-"""
+"""Training loop: metrics, samples, evaluations and checkpoints of a run."""
 
 import math
 import time
@@ -10,145 +6,194 @@ from functools import partial
 
 import jax.numpy as jnp
 
-from wgan_jax import config
 from wgan_jax.algorithm.objectives import make_losses
+from wgan_jax.config import Config, to_json
 from wgan_jax.errors import UserError
 from wgan_jax.runs.log import duration
 
 
 class Diverged(UserError):
-    """A run whose metrics are not finite: what is done with it is up to the user."""
+    """A run with a metric that is not finite."""
 
 
-def follow(cfg, step, monitor, checkpoints, log, line, stopped, prefetcher=None):
-    """Keeps what a run leaves behind, from `step` to run.steps.
+class RunRecorder:
+    """Records one run while a caller trains it, until `next_count` returns 0.
 
-    Yields the number of steps to take next and is sent (state, mean metrics) after
-    them; the state is not touched after the next yield. line: where its progress is
-    shown. stopped() -> whether to save and end after this chunk. prefetcher: of a
-    stream. Returns (last step, path of the last picture). Raises Diverged where a
-    metric is not finite.
+    The metrics of a chunk are read while the device computes the next one, so that the
+    device does not wait for the host; only a state that is sampled, evaluated or saved
+    is waited for.
     """
-    run = cfg.run
-    if step == 0:
-        log.text("config", config.to_json(cfg))
-        log.picture(0, "real", monitor.real())
-    record = partial(_record, Clock(step, prefetcher), cfg, log, line)
-    saved, waiting, done, sheet = step, None, stopped(), None
-    while not done:
-        count = min(run.chunk - step % run.chunk, run.steps - step)
-        state, metrics = yield count
-        step += count
-        if waiting:
-            # Read while the chunk just begun keeps the device busy.
-            record(*waiting, saved)
-            waiting = None
-        # Asked once: a signal later in this round ends the next one.
-        done = step == run.steps or stopped()
-        draw = done or (run.sample_every and step % run.sample_every == 0)
-        save = done or step % run.checkpoint_every == 0
-        judge = run.evaluate_every and step % run.evaluate_every == 0
-        if draw or save or judge or step % run.log_every == 0:
-            waiting = (step, metrics | monitor.critic_metrics(state, step))
-        if draw or save or judge:
-            # Nothing is kept of a state that is not known to be finite.
-            record(*waiting, saved, judge and partial(monitor.evaluate, state))
-            waiting = None
-        if draw:
-            sheet = monitor.write_samples(state, step, log)
+
+    def __init__(
+        self,
+        config: Config,
+        step: int,
+        *,
+        monitor,
+        checkpoints,
+        log,
+        stopped,
+        progress=None,
+        prefetcher=None,
+    ):
+        """Starts the record of a run at `step`.
+
+        stopped() -> whether to save and end after the current chunk. progress: a
+        `ProgressLine`, None to show nothing. prefetcher: `Prefetcher` of a stream.
+        """
+        self.config = config
+        self.step = step
+        self.grid = None
+        """Path of the newest sample grid."""
+        self._monitor = monitor
+        self._checkpoints = checkpoints
+        self._log = log
+        self._stopped = stopped
+        self._progress = progress
+        self._saved_step = step
+        # (step, metrics on the device) that are not read yet.
+        self._pending = None
+        if step == 0:
+            log.text("config", to_json(config))
+            log.picture(0, "real", monitor.real())
+        self._clock = Clock(step, prefetcher)
+        self._done = stopped()
+
+    def next_count(self) -> int:
+        """Number of steps to train before the next `update`; 0 at the end."""
+        if self._done:
+            return 0
+        run = self.config.run
+        return min(run.chunk - self.step % run.chunk, run.steps - self.step)
+
+    def update(self, state, metrics) -> None:
+        """Records the state and the mean metrics after `next_count` steps.
+
+        The caller may donate the state afterwards. Raises Diverged if a metric is not
+        finite.
+        """
+        self.step += self.next_count()
+        run, step = self.config.run, self.step
+        if self._pending:
+            self._record()
+        # Read once: a signal later in this call ends the next one.
+        self._done = step == run.steps or self._stopped()
+        sample = self._done or self._is_due(run.sample_every)
+        save = self._done or self._is_due(run.checkpoint_every)
+        evaluate = self._is_due(run.evaluate_every)
+        if sample or save or evaluate or self._is_due(run.log_every):
+            self._pending = step, metrics | self._monitor.critic_metrics(state, step)
+        if sample or save or evaluate:
+            # A state is written only if its metrics are finite.
+            self._record(partial(self._monitor.evaluate, state) if evaluate else None)
+        if sample:
+            self.grid = self._monitor.write_samples(state, step, self._log)
         if save:
-            checkpoints.save(state)
-            saved = step
-    checkpoints.wait()
-    return step, sheet
+            self._checkpoints.save(state)
+            self._saved_step = step
+        if self._done:
+            self._checkpoints.wait()
+
+    def _is_due(self, every):
+        return every and self.step % every == 0
+
+    def _record(self, evaluate=None):
+        """Reads the pending metrics, writes them and shows the progress.
+
+        evaluate() -> more metrics, called if the others are finite.
+        """
+        step, metrics = self._pending
+        self._pending = None
+        values = {name: float(value) for name, value in metrics.items()}
+        self._check_finite(values, step)
+        wait_fraction = self._clock.data_wait_fraction()
+        rate = self._clock.rate(step)
+        evaluated = {}
+        if evaluate:
+            if self._progress:
+                self._progress.clear()
+            evaluated = self._clock.exclude(evaluate)
+        values |= evaluated | wait_fraction
+        values |= {"cycles_per_second": rate, "seconds": self._clock.elapsed()}
+        self._log.write(step, values)
+        if self._progress:
+            self._progress.show(progress_text(self.config, step, values, evaluated))
+
+    def _check_finite(self, values, step):
+        names = [name for name, value in values.items() if not math.isfinite(value)]
+        if names:
+            saved = "No checkpoint is saved yet"
+            if self._saved_step:
+                saved = f"The checkpoint of step {self._saved_step} is intact"
+            raise Diverged(
+                f"training diverged: {names[0]} is not finite between steps "
+                f"{self._clock.step} and {step}. {saved}; try a lower learning rate"
+            )
 
 
-def drive(follower, state, advance):
-    """Trains one run to its end: advance(state, count) -> (state, metrics).
-
-    Returns what `follow` returns.
-    """
-    try:
-        count = next(follower)
-        while True:
-            state, metrics = advance(state, jnp.int32(count))
-            count = follower.send((state, metrics))
-    except StopIteration as end:
-        return end.value
+def run_loop(recorder: RunRecorder, state, advance) -> None:
+    """Trains one run to its end: advance(state, count) -> (state, mean metrics)."""
+    while count := recorder.next_count():
+        state, metrics = advance(state, jnp.int32(count))
+        recorder.update(state, metrics)
 
 
-def _record(clock, cfg, log, line, step, metrics, saved, judge=None):
-    """Reads one record from the device, writes it, and shows it.
-
-    judge() -> more of it, once the rest is known to be finite. Raises Diverged where
-    it is not; `saved` is the last step kept.
-    """
-    values = {name: float(value) for name, value in metrics.items()}
-    bad = [name for name, value in values.items() if not math.isfinite(value)]
-    if bad:
-        kept = f"step {saved} is kept" if saved else "nothing is kept yet"
-        raise Diverged(
-            f"{bad[0]} is not finite between steps {clock.step} and {step}: training "
-            f"has diverged; {kept}, and a lower learning rate is the first thing to try"
-        )
-    stalled = clock.stalled()
-    rate = clock.rate(step)
-    judged = {}
-    if judge:
-        line.clear()
-        judged = clock.leave_out(judge)
-    values |= judged | stalled
-    values |= {"cycles_per_second": rate, "seconds": clock.elapsed()}
-    log.write(step, values)
-    estimate = make_losses(cfg.objective).metric
-    images_per_second = rate * cfg.objective.n_critic * cfg.data.batch_size
-    text = [
-        f"step {step}/{cfg.run.steps}",
+def progress_text(config: Config, step: int, values: dict, evaluated: dict) -> str:
+    """One line with the rate, the main metrics and the remaining time."""
+    rate = values["cycles_per_second"]
+    estimate = make_losses(config.objective).metric
+    images_per_second = rate * config.objective.n_critic * config.data.batch_size
+    parts = [
+        f"step {step}/{config.run.steps}",
         f"{rate:.3g} cycles/s",
         f"{images_per_second:.3g} images/s",
         f"{estimate} {values[estimate]:.4g}",
     ]
     if f"heldout_{estimate}" in values:
-        text.append(f"held-out {values[f'heldout_{estimate}']:.4g}")
+        parts.append(f"held-out {values[f'heldout_{estimate}']:.4g}")
     if "gradient_penalty" in values:
-        text.append(f"penalty {values['gradient_penalty']:.3g}")
-    text += [f"{name} {value:.4g}" for name, value in judged.items()]
-    text.append(f"generator loss {values['generator_loss']:.4g}")
-    text += [f"waiting for data {share:.0%}" for share in stalled.values()]
-    text.append(f"{duration((cfg.run.steps - step) / rate)} left")
-    line.show("  ".join(text))
+        parts.append(f"penalty {values['gradient_penalty']:.3g}")
+    parts += [f"{name} {value:.4g}" for name, value in evaluated.items()]
+    parts.append(f"generator loss {values['generator_loss']:.4g}")
+    if "data_wait_fraction" in values:
+        parts.append(f"waiting for data {values['data_wait_fraction']:.0%}")
+    parts.append(f"{duration((config.run.steps - step) / rate)} left")
+    return "  ".join(parts)
 
 
 class Clock:
-    """Time since training began, compilation not counted, and its rate."""
+    """Elapsed time and rate of training, without compilation."""
 
-    def __init__(self, step, prefetcher=None):
-        """prefetcher: see `follow`."""
-        self.step, self.prefetcher, self.counted = step, prefetcher, 0.0
-        self.start = self.last = time.perf_counter()
+    def __init__(self, step: int, prefetcher=None):
+        """prefetcher: that of a stream, whose `wait_seconds` is read."""
+        self.step = step
+        self._prefetcher = prefetcher
+        self._wait_seconds = 0.0
+        self._start = self._last = time.perf_counter()
 
-    def elapsed(self):
+    def elapsed(self) -> float:
         """Seconds since the start of this session."""
-        return time.perf_counter() - self.start
+        return time.perf_counter() - self._start
 
-    def stalled(self):
-        """{data_wait_fraction: of the time since the last `rate`}, of a stream."""
-        if self.prefetcher is None:
+    def data_wait_fraction(self) -> dict[str, float]:
+        """{"data_wait_fraction": of the time since the last `rate`}; {} if resident."""
+        if self._prefetcher is None:
             return {}
-        total = self.prefetcher.wait_seconds
-        new, self.counted = total - self.counted, total
-        return {"data_wait_fraction": new / (time.perf_counter() - self.last)}
+        total = self._prefetcher.wait_seconds
+        waited = total - self._wait_seconds
+        self._wait_seconds = total
+        return {"data_wait_fraction": waited / (time.perf_counter() - self._last)}
 
-    def rate(self, step):
-        """Steps a second since the step of the last call."""
+    def rate(self, step: int) -> float:
+        """Steps per second since the previous call."""
         now = time.perf_counter()
-        rate = (step - self.step) / (now - self.last)
-        self.step, self.last = step, now
+        rate = (step - self.step) / (now - self._last)
+        self.step, self._last = step, now
         return rate
 
-    def leave_out(self, function):
-        """function(), whose time is no part of the next rate."""
+    def exclude(self, function):
+        """Returns function(), whose time does not count towards the next rate."""
         start = time.perf_counter()
-        found = function()
-        self.last += time.perf_counter() - start
-        return found
+        result = function()
+        self._last += time.perf_counter() - start
+        return result

@@ -1,27 +1,33 @@
-"""What a run will do, told before it does it."""
+"""Plan of a run: its configuration, networks and cost, without data or compilation."""
 
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 from rich.console import Console
 from rich.table import Table
 
 from wgan_jax.algorithm import steps
-from wgan_jax.algorithm.state import Spec, TrainState
+from wgan_jax.algorithm.state import init_state, make_spec
 from wgan_jax.config import Config, to_json
 from wgan_jax.nn import conv
+from wgan_jax.nn.models import build
 from wgan_jax.nn.network import Network
 
 
-def cycle_flops(state: TrainState, samples, spec: Spec) -> float:
-    """Floating-point operations of one cycle: n_critic critic updates, one generator's.
+def cycle_flops(config: Config) -> float:
+    """Floating-point operations of n_critic critic updates and one generator update.
 
-    As XLA counts them in the program before it optimises it, with convolutions as plain
-    products: what the layers' definition needs, whatever the machine then saves.
+    XLA's count for the program before optimisation, with convolutions as plain
+    products: the cost of the layers' definition, independent of the machine.
     """
+    spec = make_spec(config, get_batch=None)
     key = jax.random.key(0)
-    batch = jax.eval_shape(spec.get_batch, samples, key, 0)
-    real, labels = batch if spec.classes else (batch, None)
+    state = jax.eval_shape(partial(init_state, spec=spec), key)
+    shape = (spec.batch_size, *config.data.sample_shape)
+    real, labels = jax.ShapeDtypeStruct(shape, jnp.float32), None
+    if spec.classes:
+        labels = jax.ShapeDtypeStruct(shape[:1], jnp.int32)
     critic_step = jax.jit(partial(steps.critic_step, spec=spec))
     generator_step = jax.jit(partial(steps.generator_step, spec=spec))
     with conv.use_implementation("products"):
@@ -33,15 +39,20 @@ def cycle_flops(state: TrainState, samples, spec: Spec) -> float:
     return spec.objective.n_critic * per_critic + per_generator
 
 
-def print_plan(config: Config, spec: Spec, environment: dict, flops: float) -> None:
-    """Prints the configuration, both networks, the cost of a cycle and the device."""
+def print_plan(config: Config, environment: dict) -> None:
+    """Prints the configuration, both networks, the cost of a cycle and the device.
+
+    environment: see `runs.directory.environment`.
+    """
     console = Console()
+    generator, critic = build(config.model, config.data.sample_shape)
     console.print_json(to_json(config))
-    console.print(_table("generator", spec.generator))
-    console.print(_table("critic", spec.critic))
-    print(f"one cycle: {config.objective.n_critic} critic updates and one generator "
-          f"update, {flops / 1e9:.3g} GFLOP")  # fmt: skip
-    print(f"device: {environment['device']}, {environment['devices']} in all")
+    console.print(_table("generator", generator))
+    console.print(_table("critic", critic))
+    cost = f"{cycle_flops(config) / 1e9:.3g} GFLOP"
+    updates = f"{config.objective.n_critic} critic updates and one generator update"
+    print(f"one cycle: {updates}, {cost}")
+    print(f"device: {environment['device']}, {environment['devices']} in total")
     print(f"precision: {environment['precision']}, networks in {environment['dtype']}")
 
 

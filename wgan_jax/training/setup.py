@@ -1,63 +1,94 @@
-"""Setup."""
+"""Setup of a run: data, specification, compiled chunk and prefetcher."""
+
+import dataclasses
+import time
+from functools import partial
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
+from wgan_jax.algorithm import steps
 from wgan_jax.algorithm.state import make_spec
 from wgan_jax.config import Config
 from wgan_jax.data import stream
 from wgan_jax.data.batches import make_get_batch, make_get_block_batch
+from wgan_jax.data.prefetch import Prefetcher
 from wgan_jax.distributed import processes
 from wgan_jax.distributed.sharding import ONE_DEVICE, BatchSharding
 from wgan_jax.errors import UserError
 
-# Of a stream, the images that diagnostics are drawn from.
-SEEN = 2048
+DIAGNOSTIC_IMAGES = 2048
+"""Images of a stream that stay on the device, for the diagnostics."""
 
 
-def prepare(cfg: Config, sharding: BatchSharding = ONE_DEVICE):
-    """(dataset, samples, spec) of a configuration: what its steps need but a state.
+def prepare(config: Config, sharding: BatchSharding = ONE_DEVICE):
+    """(dataset, samples, spec): all that the steps of a run need except its state.
 
-    samples: what `Spec.draw` takes batches from, on every device; where the dataset is
-    a stream, zeros of the same shapes, to compile for.
+    samples: the first argument of `Spec.get_batch`, on every device; for a stream,
+    zeros of the right shapes, for the compiler only.
     """
     if sharding.count > 1:
         where = f" of {jax.process_count()} processes" * (jax.process_count() > 1)
-        print(
-            f"{sharding.count} devices{where} share each batch of {cfg.data.batch_size}"
-        )
-    labelled = bool(cfg.model.classes)
-    dataset = stream.load(cfg, sharding)
+        batch = f"each batch of {config.data.batch_size}"
+        print(f"{sharding.count} devices{where} share {batch}")
+    labelled = bool(config.model.classes)
+    dataset = stream.load(config, sharding)
     if dataset.stream:
         print(dataset.stream)
         samples = dataset.stream.blank_block(sharding, processes.index_and_count())
-        draw = make_get_block_batch(cfg.data, labelled)
+        get_batch = make_get_block_batch(config.data, labelled)
     else:
-        samples = sharding.put_dataset(_samples(cfg, dataset))
-        draw = make_get_batch(cfg.data, len(dataset.train), labelled)
-    return dataset, samples, make_spec(cfg, draw, sharding)
+        samples = sharding.put_dataset(_samples(config, dataset))
+        get_batch = make_get_batch(config.data, len(dataset.train), labelled)
+    return dataset, samples, make_spec(config, get_batch, sharding)
 
 
-def seen(cfg, spec, dataset, samples):
-    """(draw, samples) of what `Look` sees: of a stream, a few that stay on the device.
+def prepare_monitor(config, spec, dataset, samples):
+    """(get_batch, samples) of the diagnostics; a stream keeps some on the device.
 
-    samples: what `prepare` gives.
+    samples: those of `prepare`.
     """
-    if not dataset.stream or not cfg.run.diagnostics:
+    if not dataset.stream or not config.run.diagnostics:
         return spec.get_batch, samples
-    count = min(max(SEEN, cfg.data.batch_size), len(dataset.train))
-    draw = make_get_batch(cfg.data, count, bool(cfg.model.classes))
-    return draw, spec.sharding.replicate(dataset.stream.first(count))
+    largest = max(DIAGNOSTIC_IMAGES, config.data.batch_size)
+    count = min(largest, len(dataset.train))
+    get_batch = make_get_batch(config.data, count, bool(config.model.classes))
+    return get_batch, spec.sharding.replicate(dataset.stream.first(count))
 
 
-def _samples(cfg, dataset):
-    """What batches are drawn from: samples, with classes beside their labels."""
-    classes, labels = cfg.model.classes, dataset.train_labels
+def compile_chunk(state, samples, spec):
+    """Compiles chunk(state, samples, count) -> (state, mean metrics); donates state."""
+    print("compiling ...", flush=True)
+    start = time.perf_counter()
+    chunk = jax.jit(partial(steps.train_chunk, spec=spec), donate_argnums=0)
+    compiled = chunk.lower(state, samples, jnp.int32(1)).compile()
+    print(f"compiled in {time.perf_counter() - start:.1f} s", flush=True)
+    return compiled
+
+
+def make_prefetcher(config, dataset, state, sharding) -> Prefetcher:
+    """Prefetcher of a stream, from the step of `state`."""
+
+    def before(step):
+        return int(steps.critic_updates_before(step, config.objective))
+
+    # A key of this process only: its reader computes independently of the others.
+    key = jax.random.wrap_key_data(np.asarray(jax.random.key_data(state.key)))
+    _, key = steps.split_key(dataclasses.replace(state, key=key))
+    process = processes.index_and_count()
+    return Prefetcher(dataset.stream, sharding, key, int(state.step), before, process)
+
+
+def _samples(config, dataset):
+    """Training samples, with classes the pair of them and their labels."""
+    classes, labels = config.model.classes, dataset.train_labels
     if not classes:
         return dataset.train
     if labels is None:
         raise UserError(
             f"model.classes={classes} needs labels, which data.source="
-            f"{cfg.data.source} does not have here: take model.classes=0"
+            f"{config.data.source} does not have here: take model.classes=0"
         )
     if labels.max() >= classes:
         raise UserError(
