@@ -132,15 +132,7 @@ def markdown(report) -> str:
 def main(argv) -> int:
     """Measures the rows, prints the table and writes it where asked."""
     parser = argparse.ArgumentParser(prog="benchmark.py breakdown", description=__doc__)
-    names = [*speed.FEATURES]
-    parser.add_argument(
-        "--config",
-        nargs="+",
-        choices=names,
-        default=names,
-        metavar="NAME",
-        help=f"rows to run, from {', '.join(names)} (default all)",
-    )
+    speed.add_config(parser)
     parser.add_argument("--tiny", action="store_true", help="minimal networks, to test")
     parser.add_argument(
         "--out", type=Path, metavar="FILE.json", help="also write all results as JSON"

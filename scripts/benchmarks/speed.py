@@ -365,14 +365,10 @@ def markdown(report) -> str:
     )
 
 
-def parse(argv):
-    parser = argparse.ArgumentParser(
-        prog="benchmark.py speed",
-        description=__doc__,
-        epilog="Other benchmarks: benchmark.py breakdown, streaming or scaling.",
-    )
-    add, names = parser.add_argument, list(FEATURES)
-    add(
+def add_config(parser) -> None:
+    """Adds the option --config, which selects rows."""
+    names = list(FEATURES)
+    parser.add_argument(
         "--config",
         nargs="+",
         choices=names,
@@ -380,6 +376,16 @@ def parse(argv):
         metavar="NAME",
         help=f"rows to run, from {', '.join(names)} (default all)",
     )
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(
+        prog="benchmark.py speed",
+        description=__doc__,
+        epilog="Other benchmarks: benchmark.py breakdown, streaming or scaling.",
+    )
+    add = parser.add_argument
+    add_config(parser)
     add(
         "--side",
         nargs="+",

@@ -59,9 +59,7 @@ def compute(size, seed, options):
         for nets, (generator, critic, fails) in NETS.items():
             fails = fails and kind == "wgan"
             rate = form["failing_rate" if fails else "rate"]
-            model = training.image_model(
-                generator, critic, form["features"], form["units"], form["image_size"]
-            )
+            model = training.image_model(generator, critic, form)
             config = training.image_config(kind, data_config, model, rate)
             run = {
                 "objective": kind,

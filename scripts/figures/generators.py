@@ -43,9 +43,7 @@ def compute(size, seed, options):
     panels = []
     for kind in OBJECTIVES:
         for generator in GENERATORS:
-            model = training.image_model(
-                generator, "dcgan", form["features"], form["units"], form["image_size"]
-            )
+            model = training.image_model(generator, "dcgan", form)
             config = training.image_config(kind, data_config, model, form["rate"])
             spec, train = training.make_trainer(config, dataset.train)
             sampler = make_sampler(config, spec)

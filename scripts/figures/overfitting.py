@@ -95,9 +95,7 @@ def make_config(constraint, data_config, form) -> Config:
     objective, optimizer = OBJECTIVES[constraint]
     rate = optimizer.critic_lr * form["faster"][constraint == "clip"]
     optimizer = dataclasses.replace(optimizer, critic_lr=rate, generator_lr=rate)
-    model = training.image_model(
-        "dcgan", "mlp", form["features"], form["units"], form["image_size"]
-    )
+    model = training.image_model("dcgan", "mlp", form)
     depth, norm, activation = CRITICS[constraint]
     model = dataclasses.replace(
         model,

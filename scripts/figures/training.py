@@ -78,15 +78,17 @@ def load(name, size, options, form, heldout) -> tuple[Data, Dataset]:
     return data_config, load_dataset(data_config)
 
 
-def image_model(generator, critic, features, units, image_size) -> Model:
-    """Networks of Arjovsky et al., section 4: convolutions of base width `features`.
+def image_model(generator, critic, form) -> Model:
+    """Networks of Arjovsky et al., section 4.
 
-    generator: dcgan (BatchNorm), constant (`features` channels in every layer, no norm)
-    or mlp (four ReLU layers of `units`); critic: dcgan (BatchNorm) or mlp.
+    generator: dcgan (BatchNorm, base width `features`), constant (`features` channels
+    in every layer, no norm) or mlp (four ReLU layers of `units`); critic: dcgan
+    (BatchNorm) or mlp. form: image_size, features and units.
     """
-    levels = (image_size // 4).bit_length() - 1
+    features = form["features"]
+    levels = (form["image_size"] // 4).bit_length() - 1
     pyramid = tuple(2**level for level in range(levels))
-    hidden = (units // features,) * 4
+    hidden = (form["units"] // features,) * 4
     widths = {"dcgan": pyramid[::-1], "constant": (1,) * levels, "mlp": hidden}
     return Model(
         kind="mlp" if generator == "mlp" else "dcgan",

@@ -121,12 +121,11 @@ def test_every_choice_of_networks_can_be_trained(size):
     pairs += [(generators, g, "dcgan") for g in generators.GENERATORS]
     for figure, generator, critic in pairs:
         form = figure.SIZES[size]
-        shape = form["image_size"]
-        model = training.image_model(
-            generator, critic, form["features"], form["units"], shape
-        )
+        model = training.image_model(generator, critic, form)
         for kind in ("wgan", "gan"):
-            data_config = Data(image_size=shape, batch_size=form["batch_size"])
+            data_config = Data(
+                image_size=form["image_size"], batch_size=form["batch_size"]
+            )
             validate(training.image_config(kind, data_config, model, form["rate"]))
         if figure is curves:
             assert form["steps"] % form["records"] == 0
@@ -141,7 +140,8 @@ def test_the_networks_are_those_of_the_paper():
     """Parameters counted by hand, for 64x64 in grey at the released widths."""
 
     def parameters(generator, critic):
-        model = training.image_model(generator, critic, 64, 512, 64)
+        form = {"features": 64, "units": 512, "image_size": 64}
+        model = training.image_model(generator, critic, form)
         config = training.image_config("wgan", Data(image_size=64), model, 5e-5)
         spec, _ = training.make_trainer(config, np.zeros((64, 64, 64, 1), np.uint8))
         return spec.generator.parameters, spec.critic.parameters

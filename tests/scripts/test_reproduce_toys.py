@@ -103,7 +103,7 @@ def test_log_odds_are_those_of_unequal_gaussians():
 
 def test_curves_are_derivatives(x64):
     odds, slope = np.array([-3.0, 0.5, 2.0]), np.array([1.0, -2.0, 4.0])
-    found = gaussians.curves(odds, slope)
+    curves = gaussians.curves(odds, slope)
     losses = {
         "D": jax.nn.sigmoid,
         "log_D": lambda a: jnp.log(jax.nn.sigmoid(a)),
@@ -111,7 +111,7 @@ def test_curves_are_derivatives(x64):
     }
     for name, function in losses.items():
         expected = np.abs(jax.vmap(jax.grad(function))(odds) * slope)
-        np.testing.assert_allclose(found[f"slope_{name}"], expected, rtol=1e-9)
+        np.testing.assert_allclose(curves[f"slope_{name}"], expected, rtol=1e-9)
 
 
 def test_critics_of_gaussians_have_inputs_on_the_line():
@@ -138,13 +138,13 @@ def test_the_best_discriminator_reaches_the_divergence():
 def test_points_from_noise_are_those_of_the_toy(name):
     count = 20_000
     z = jax.random.normal(jax.random.key(0), (count, 3))
-    made = np.asarray(critics.toy_from_noise(name, z), np.float64)
-    drawn = np.asarray(toy_sample(name, jax.random.key(1), count), np.float64)
-    # Means of cos and sin of k x tell distributions apart, here up to all modes of the
-    # lattice; each has a deviation below sqrt(1 / count).
+    points = np.asarray(critics.toy_from_noise(name, z), np.float64)
+    reference = np.asarray(toy_sample(name, jax.random.key(1), count), np.float64)
+    # Means of cos and sin of k x distinguish distributions, here up to all modes of the
+    # lattice; each has a standard deviation below sqrt(1 / count).
     for k in ((1, 0), (0, 1), (2, 1), (1, -3), (9, 0), (0, 9), (40, 7)):
-        here, there = (np.exp(1j * p @ np.array(k)).mean() for p in (made, drawn))
-        assert abs(here - there) < 5 * np.sqrt(2 / count)
+        a, b = (np.exp(1j * p @ np.array(k)).mean() for p in (points, reference))
+        assert abs(a - b) < 5 * np.sqrt(2 / count)
 
 
 def test_extreme_noise_stays_on_a_mode():
@@ -155,13 +155,12 @@ def test_extreme_noise_stays_on_a_mode():
 
 def test_fixed_generator_adds_unit_noise():
     z = jax.random.normal(jax.random.key(0), (4000, 5))
-    rest = surfaces.noisy("swiss_roll", z) - critics.toy_from_noise(
-        "swiss_roll", z[:, :3]
-    )
-    np.testing.assert_allclose(rest, z[:, 3:], atol=1e-6)
+    truth = critics.toy_from_noise("swiss_roll", z[:, :3])
+    noise = surfaces.noisy("swiss_roll", z) - truth
+    np.testing.assert_allclose(noise, z[:, 3:], atol=1e-6)
 
 
-def test_he_weights_keep_the_mean_square_of_what_passes():
+def test_he_weights_preserve_the_mean_square():
     spec = critics.toy_spec("8gaussians", *surfaces.CONSTRAINTS["penalty"], 256, 3)
     params, _ = jax.jit(spec.critic.init)(jax.random.key(0))
     arrays = jax.tree.leaves(params)
@@ -169,14 +168,14 @@ def test_he_weights_keep_the_mean_square_of_what_passes():
     kernels = [a for a in arrays if a.ndim == 2]
     assert [k.shape for k in kernels] == [(2, 256), (256, 256), (256, 256), (256, 1)]
     for kernel in kernels[1:3]:
-        # 65,536 numbers of a uniform distribution: 5 deviations of its mean square.
+        # 65,536 uniform numbers: 5 standard deviations of their mean square.
         expected = pytest.approx(2 / 256, rel=5 * np.sqrt(0.8 / kernel.size))
         assert float(jnp.square(kernel).mean()) == expected
         bound = np.sqrt(6 / 256)
         assert 0.99 * bound < jnp.abs(kernel).max() <= bound * (1 + 1e-6)
 
 
-def test_toy_nets_are_as_deep_as_asked():
+def test_toy_networks_have_the_given_depth():
     spec = critics.toy_spec("swiss_roll", *surfaces.CONSTRAINTS["clip"], 4, 12)
     for network, ends in ((spec.generator, 2 * 4), (spec.critic, 2 * 4)):
         dense = [row for row in network.summary if row[0] == "dense"]
@@ -188,7 +187,7 @@ def test_toy_nets_are_as_deep_as_asked():
 
 def test_peaks_are_counted_away_from_the_margin():
     x, y = np.meshgrid(*2 * [np.linspace(-1, 1, 101)])
-    # Maxima at every half number, of which -1 and 1 lie on the margin.
+    # Maxima at all multiples of 1/2, of which -1 and 1 are on the margin.
     assert surfaces.peaks(np.cos(4 * np.pi * x) + np.cos(4 * np.pi * y)) == 9
     assert surfaces.peaks(-np.hypot(x, y)) == 1
     assert surfaces.peaks(x + 2 * y) == 0
@@ -196,40 +195,38 @@ def test_peaks_are_counted_away_from_the_margin():
     assert surfaces.peaks(np.minimum(x, 0) + noise) == 0
 
 
-def test_levels_span_a_thousand():
+def test_levels_range_over_a_thousand():
     assert surfaces.levels(np.array([[-1.0, 3.0], [1.0, 0.0]])) == [
         [0, 1000],
         [500, 250],
     ]
 
 
-def test_gain_is_the_ratio_of_a_geometric_row():
+def test_gain_is_the_ratio_of_a_geometric_sequence():
     logs = np.log10(0.01 * 0.25 ** np.arange(13))
     assert gradients.gain(logs) == pytest.approx(0.25, rel=1e-12)
 
 
-def test_shares_leave_out_what_lies_beyond():
-    found = gradients.shares(
-        [np.array([0.1, 0.9]), np.array([[2.0, 0.2]])], [0, 0.5, 1]
-    )
-    assert found == [0.5, 0.25]
+def test_shares_exclude_entries_beyond_the_edges():
+    arrays = [np.array([0.1, 0.9]), np.array([[2.0, 0.2]])]
+    assert gradients.shares(arrays, [0, 0.5, 1]) == [0.5, 0.25]
 
 
 def test_kurtosis_of_known_distributions():
     rng = np.random.default_rng(7)
     assert gradients.kurtosis([3, -1, 3, -1]) == 1
     assert gradients.kurtosis(np.linspace(2, 5, 10_001)) == pytest.approx(1.8, rel=1e-3)
-    # 5 deviations of the estimate, which are sqrt(24 / n) each.
+    # 5 standard deviations of the estimate, sqrt(24 / n) each.
     bell = rng.normal(7, 0.1, 100_000).astype(np.float32)
     assert gradients.kurtosis(bell) == pytest.approx(3, abs=5 * np.sqrt(24e-5))
 
 
-def test_kurtosis_is_that_of_the_layers_between_hidden_ones():
+def test_kurtosis_is_that_of_layers_between_hidden_layers():
     square = np.array([[1.0, 2.0], [2.0, 1.0]])
     mixed = [np.ones((3, 2)), square, 10 * square, np.ones((2, 1))]
-    found = gradients.weights([mixed, mixed], [0, 5, 10])
-    assert found["kurtosis"]["mean"] == pytest.approx(1)
-    assert found["share"] == [12 / 16, 2 / 16]
+    weights = gradients.weights([mixed, mixed], [0, 5, 10])
+    assert weights["kurtosis"]["mean"] == pytest.approx(1)
+    assert weights["share"] == [12 / 16, 2 / 16]
 
 
 @pytest.mark.slow
@@ -251,19 +248,19 @@ def test_seeds_are_trained_as_if_alone():
 
 
 @pytest.mark.slow
-def test_norms_reach_below_what_float32_can_square():
+def test_norms_do_not_underflow():
     """A chain of layers with one positive weight w each: layer l has w^(L - l)."""
     size = gradients.Size(depth=3, features=1, seeds=1, steps=1)
     spec = gradients.make(None, size)
     _, state = gradients.train(spec, jax.random.split(jax.random.key(0), 1), 0)
     tiny = jax.tree.map(lambda a: jnp.full_like(a, 1e-10), state.critic.params)
-    # Biases that keep every unit on.
+    # These biases keep every unit active.
     layers = {
         i: {"kernel": row["kernel"], "bias": jnp.ones_like(row["bias"])} if row else row
         for i, row in tiny["layers"].items()
     }
     critic = replace(state.critic, params={"layers": layers})
     state = replace(state, critic=critic)
-    [found] = gradients.make_norms(spec, 0)(state)
+    (norms,) = gradients.make_norms(spec, 0)(state)
     expected = np.sqrt(2 / 1024) * 1e-10 ** np.arange(4)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(norms, expected, rtol=1e-6)
