@@ -132,6 +132,13 @@ def test_the_tests_that_the_theory_names_exist():
     assert all(f"def {name}(" in text for name in names)
 
 
+def test_prose_has_at_most_100_columns():
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+        prose = [x for x in text.splitlines() if not x.startswith(("|", "!["))]
+        assert [line for line in prose if len(line) > 100] == [], page.name
+
+
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().split()) <= 1000
 
