@@ -36,17 +36,17 @@ CLIP = Config(
 )
 
 
-def born(config):
+def initialised(config):
     spec = make_spec(config, get_batch=None)
     return spec, jax.jit(partial(init_state, spec=spec))(jax.random.key(0))
 
 
 @pytest.fixture(scope="module")
 def clipped():
-    spec, state = born(CLIP)
+    spec, state = initialised(CLIP)
     real = jax.random.normal(jax.random.key(1), (16, 2))
-    found = jax.jit(partial(critic_diagnostics, spec=spec))
-    return spec, state, real, found(state, real, jax.random.key(2))
+    diagnose = jax.jit(partial(critic_diagnostics, spec=spec))
+    return spec, state, real, diagnose(state, real, jax.random.key(2))
 
 
 def test_share_at_bound_counts_entries_over_all_leaves():
@@ -55,27 +55,27 @@ def test_share_at_bound_counts_entries_over_all_leaves():
 
 
 def test_share_at_bound_is_that_of_the_clipped_critic(clipped):
-    _, state, _, found = clipped
+    _, state, _, metrics = clipped
     flat = np.concatenate([np.ravel(a) for a in jax.tree.leaves(state.critic.params)])
     expected = (np.abs(flat) == np.float32(0.05)).mean()
     assert 0 < expected < 1
-    np.testing.assert_allclose(found["weights_at_bound"], expected, rtol=1e-6)
+    np.testing.assert_allclose(metrics["weights_at_bound"], expected, rtol=1e-6)
 
 
 def test_cosine_of_rmsprops_first_step_is_that_of_signs_with_the_gradient(clipped):
-    spec, state, real, found = clipped
+    spec, state, real, metrics = clipped
     key_step = jax.random.split(jax.random.key(2), 3)[0]
     gradient = critic_gradient(state, real, key_step, spec=spec)[0]
     g = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(gradient)])
     # PyTorch's RMSprop starts with 10 sign(g), but for gradients near its epsilon.
     expected = np.abs(g).sum() / np.linalg.norm(g) / np.sqrt((np.abs(g) > 0).sum())
-    np.testing.assert_allclose(found["step_gradient_cosine"], expected, rtol=1e-3)
+    np.testing.assert_allclose(metrics["step_gradient_cosine"], expected, rtol=1e-3)
 
 
 def test_cosine_of_a_step_against_the_gradient_is_negative():
     # Momentum of an earlier gradient of the other sign outweighs the new one.
     config = replace(CLIP, optimizer=Optimizer(kind="adam", beta1=0.9, beta2=0.9))
-    spec, state = born(config)
+    spec, state = initialised(config)
     real = jax.random.normal(jax.random.key(1), (16, 2))
     key = jax.random.key(2)
     diagnose = jax.jit(partial(critic_diagnostics, spec=spec))
@@ -97,9 +97,9 @@ def test_cosine_of_a_step_against_the_gradient_is_negative():
 def test_layer_gradients_are_the_chain_rule_in_numpy(clipped):
     spec, state, real, _ = clipped
     fake = jax.random.normal(jax.random.key(5), (16, 2))
-    found = jax.jit(partial(layer_gradients, spec=spec))(state.critic, real, fake)
+    norms = jax.jit(partial(layer_gradients, spec=spec))(state.critic, real, fake)
     layers = state.critic.params["layers"]
-    dense = sorted(found)
+    dense = sorted(norms)
     weights = [np.asarray(layers[i]["kernel"], "f8") for i in dense]
     biases = [np.asarray(layers[i]["bias"], "f8") for i in dense]
     totals = dict.fromkeys(dense, 0.0)
@@ -114,12 +114,12 @@ def test_layer_gradients_are_the_chain_rule_in_numpy(clipped):
             if i:
                 gradient = gradient @ weights[i].T * (before[i - 1] > 0)
     expected = [np.sqrt(totals[i]) for i in dense]
-    np.testing.assert_allclose([found[i] for i in dense], expected, rtol=1e-4)
+    np.testing.assert_allclose([norms[i] for i in dense], expected, rtol=1e-4)
 
 
 def test_slopes_are_those_at_points_between_the_samples(clipped):
-    spec, state, _, found = clipped
-    slopes = [found[f"slope/q{q:03}"] for q in QUANTILES]
+    spec, state, _, metrics = clipped
+    slopes = [metrics[f"slope/q{q:03}"] for q in QUANTILES]
     assert np.all(np.diff(slopes) >= 0)
 
     def linear(params, stats, x, train, offsets=None):
@@ -127,8 +127,8 @@ def test_slopes_are_those_at_points_between_the_samples(clipped):
 
     flat = replace(spec, critic=replace(spec.critic, apply=linear, summary=[]))
     real = jnp.ones((16, 2))
-    found = critic_diagnostics(state, real, jax.random.key(0), spec=flat)
-    np.testing.assert_allclose([found[f"slope/q{q:03}"] for q in QUANTILES], 5.0)
+    metrics = critic_diagnostics(state, real, jax.random.key(0), spec=flat)
+    np.testing.assert_allclose([metrics[f"slope/q{q:03}"] for q in QUANTILES], 5.0)
 
 
 @pytest.mark.parametrize("kind", ["gan", "lsgan"])
@@ -144,16 +144,16 @@ def test_gan_losses_reach_their_divergence_at_the_best_critic(kind, x64):
     counts = [np.repeat(np.arange(4), (10 * w).astype(int)) for w in (p, q)]
     real, fake = (jnp.asarray(best[c]) for c in counts)
     losses = make_losses(Objective(kind=kind))
-    found = losses.estimate(losses.critic(real, fake))
+    distance = losses.estimate(losses.critic(real, fake))
     if kind == "lsgan":
         expected = (np.square(p - q) / (p + q)).sum() / 2
     else:
         m = (p + q) / 2
         safe = np.where(p > 0, p, 1.0)
         expected = (p * np.log(safe / m)).sum() / 2 + (q * np.log(q / m)).sum() / 2
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    np.testing.assert_allclose(distance, expected, rtol=1e-9)
     worse = losses.critic(real + 0.1, fake + 0.1)
-    assert losses.estimate(worse) < found
+    assert losses.estimate(worse) < distance
 
 
 def test_diagnostics_are_logged_when_asked_for(tmp_path):

@@ -1,7 +1,7 @@
 """Whole training cycles against the plain PyTorch of `torch_nets`.
 
-Both sides start from the same weights and are given the same real samples, noise and
-epsilons; afterwards every number that training changes is compared.
+Both sides start from the same weights and use the same real samples, noise and
+epsilons; every number that training changes is compared.
 """
 
 import itertools
@@ -30,15 +30,15 @@ pytestmark = pytest.mark.torch
 
 BATCH, Z_DIM, N_CRITIC, WIDTH, CYCLES = 4, 3, 2, 2, 20
 CLASSES = 3
-# In float32 it matters in which order a program sums: as users have it, not as quickly
-# as the other tests compile it (see conftest.py).
+# In float32 the order of sums matters: compiled as for users, unlike the other tests,
+# which compile faster (see conftest.py).
 AS_FOR_USERS = {
     "xla_backend_optimization_level": 3,
     "xla_llvm_disable_expensive_passes": False,
 }
 if "fusion_emitters" in os.environ.get("XLA_FLAGS", ""):
     AS_FOR_USERS["xla_cpu_use_fusion_emitters"] = True
-# A wide bound, so that signals pass through nets as narrow as these.
+# A wide bound, so that signals pass through narrow networks.
 CLIP, GP_WEIGHT, LR = 0.1, 10.0, 1e-3
 
 
@@ -50,7 +50,7 @@ def from_file(name, **model):
 
 
 def of_paper(**model):
-    """A configuration for a net of the papers at 64x64, without a file of its own."""
+    """A configuration of a network of the papers at 64x64, which has no file."""
     model = {"critic_widths": (1, 2, 4, 8), "features": WIDTH} | model
     return Config(
         data=Data(image_size=64, channels=3), model=Model(z_dim=Z_DIM, **model)
@@ -194,9 +194,11 @@ MOMENTS = {"square_avg": "nu", "exp_avg_sq": "nu", "exp_avg": "mu"}
 
 
 @partial(jax.jit, static_argnums=(2, 3, 4))
-def chance(key_train, step, z_dim, size, classes):
-    """(noises of the critic updates, their epsilons, noise of the generator update, its
-    labels). size: samples of the generator update."""
+def draw_noise(key_train, step, z_dim, size, classes):
+    """(noises and epsilons of the critic updates, noise and labels of the generator's).
+
+    size: samples of the generator update.
+    """
     key, key_generator = jax.random.split(jax.random.fold_in(key_train, step))
     noises, epsilons = [], []
     for i in range(N_CRITIC):
@@ -244,12 +246,12 @@ def starting_state(spec, rng, dtype):
 
 def flat(layers, prefix=""):
     """{path: {leaf: array}} of layers in layers, in the order in which they are run."""
-    found = {}
+    arrays = {}
     for name, inner in sorted(layers.items()):
         path = f"{prefix}{name}"
         nested = any(isinstance(value, dict) for value in inner.values())
-        found |= flat(inner, f"{path}.") if nested else {path: inner}
-    return found
+        arrays |= flat(inner, f"{path}.") if nested else {path: inner}
+    return arrays
 
 
 def leaves(module, layers, images):
@@ -294,31 +296,31 @@ def weights(module, net, images):
 
 
 def idle(net):
-    """The leaves of a net in which a BatchNorm takes out what the bias before it adds.
+    """The leaves of a network whose effect a BatchNorm removes: biases before it.
 
-    Such a bias has no gradient but rounding errors, which the optimizer divides by its
-    epsilon; it wanders, the running mean behind it follows, and nothing else changes.
-    All biases of a generator's residual blocks are such, by its last norm at least.
+    The gradient of such a bias is a rounding error, which the optimizer divides by its
+    epsilon: the bias wanders, the running mean after it follows, and nothing else
+    changes. All biases of a generator's residual blocks are idle, due to its last norm.
     """
     stats = net.stats.get("layers", {})
     biased = [i for i, leaf in net.params["layers"].items() if "bias" in leaf]
-    behind = [i + 1 for i in biased if i + 1 in stats]
-    found = {f"{i - 1}.bias" for i in behind} | {f"{i}.mean" for i in behind}
+    norms = [i + 1 for i in biased if i + 1 in stats]
+    names = {f"{i - 1}.bias" for i in norms} | {f"{i}.mean" for i in norms}
     paths = flat(net.params["layers"])
     for path, leaf in paths.items():
         if "." in path and stats:
-            found |= {f"{path}.bias"} if "kernel" in leaf else {f"{path}.mean"}
+            names |= {f"{path}.bias"} if "kernel" in leaf else {f"{path}.mean"}
     blocks = [i for i in stats if any("." in p for p in paths)]
-    return found | {f"{i}.mean" for i in blocks}
+    return names | {f"{i}.mean" for i in blocks}
 
 
 def numbers(name, module, optimizer, net, images):
-    """{what: (their array, ours)} of all that training changes in one network."""
-    found = {}
+    """{name: (their array, ours)} of everything that training changes in a network."""
+    pairs = {}
 
     def add(leaf, moment, tensor, array):
-        what = ("idle " if leaf in idle(net) else "") + f"{name}.{leaf}{moment}"
-        found[what] = tensor.detach().numpy().copy(), array
+        prefix = "idle " if leaf in idle(net) else ""
+        pairs[f"{prefix}{name}.{leaf}{moment}"] = tensor.detach().numpy().copy(), array
 
     for leaf, tensor, array in weights(module, net, images):
         add(leaf, "", tensor, array)
@@ -326,7 +328,7 @@ def numbers(name, module, optimizer, net, images):
         tree = optax.tree.get(net.opt_state, MOMENTS[moment])
         for leaf, tensor, array in leaves(module, tree["layers"], images):
             add(leaf, f".{moment}", optimizer.state[tensor][moment], array)
-    return found
+    return pairs
 
 
 @cache
@@ -367,11 +369,11 @@ def train(net, system, dtype):
     netD = make_critic().to(getattr(torch, dtype))
     with torch.no_grad():
         for module, ours in ((netG, state.generator), (netD, state.critic)):
-            found = weights(module, ours, images)
+            pairs = weights(module, ours, images)
             # All but the counters of batches, which BatchNorm does not use.
-            held = [t for t in module.state_dict().values() if t.is_floating_point()]
-            assert len(found) == len(held)
-            for _, tensor, array in found:
+            tensors = [t for t in module.state_dict().values() if t.is_floating_point()]
+            assert len(pairs) == len(tensors)
+            for _, tensor, array in pairs:
                 assert tensor.shape == array.shape
                 tensor.copy_(torch.tensor(array))
     optimizerD = torch_optimizer(netD.parameters(), lr=LR, **options)
@@ -383,7 +385,7 @@ def train(net, system, dtype):
         size = spec.generator_batch
         noises, epsilons, last_noise, last_labels = jax.tree.map(
             lambda a: torch.tensor(np.asarray(a)),
-            chance(key_train, state.step, spec.z_dim, size, classes),
+            draw_noise(key_train, state.step, spec.z_dim, size, classes),
         )
         state, metrics = step(state, reals, labels)
         for i, (real, noise, epsilon) in enumerate(
@@ -410,19 +412,22 @@ def train(net, system, dtype):
             None if last_labels is None else last_labels.long(),
         )
         yield (
-            {what: (value.item(), metrics[what]) for what, value in expected.items()}
+            {name: (value.item(), metrics[name]) for name, value in expected.items()}
             | numbers("generator", netG, optimizerG, state.generator, images)
             | numbers("critic", netD, optimizerD, state.critic, images)
         )
 
 
-def compare(found, *, rtol, sharding, wandering):
-    """share: what an element may miss as a share of its array's largest, for elements
-    that are small differences of larger numbers; wandering: what an idle one may."""
-    for what, (theirs, ours) in found.items():
-        atol = wandering if what.startswith("idle") else sharding * np.abs(theirs).max()
+def compare(pairs, *, rtol, share, wandering):
+    """Compares every pair.
+
+    share: tolerance as a share of an array's largest element, for elements that are
+    small differences of larger numbers; wandering: absolute tolerance of idle leaves.
+    """
+    for name, (theirs, ours) in pairs.items():
+        atol = wandering if name.startswith("idle") else share * np.abs(theirs).max()
         np.testing.assert_allclose(
-            ours, theirs, rtol, atol, equal_nan=False, err_msg=what
+            ours, theirs, rtol, atol, equal_nan=False, err_msg=name
         )
 
 
@@ -433,13 +438,13 @@ def check(net, system, dtype, **tolerances):
     last = next(itertools.islice(cycles, CYCLES - 2, None))
     compare(first, **tolerances)
     compare(last, **tolerances)
-    # What stays would show nothing. A bias of the critic may: it adds as much to the
-    # scores of real as to those of fake samples where its unit is always on. So may the
+    # An unchanged number would prove nothing. A critic's bias may stay: where its unit
+    # is always on, it adds equally to the scores of real and fake samples. So may the
     # accuracy over four samples.
     still = re.compile(r"^critic.*bias|^idle|^class_accuracy")
-    for what, (theirs, _) in last.items():
-        if not still.search(what):
-            assert np.any(theirs != first[what][0]), what
+    for name, (theirs, _) in last.items():
+        if not still.search(name):
+            assert np.any(theirs != first[name][0]), name
 
 
 @pytest.fixture(autouse=True)
@@ -453,10 +458,10 @@ def one_thread():
 
 @pytest.mark.parametrize(("net", "system"), CASES)
 def test_twenty_cycles_follow_torch(net, system, x64):
-    # Measured in all cases after 20 cycles: no element misses 7e-12 of its array's
-    # largest, and 1e-9 of itself is exceeded by 1.4e-12 of that at most; idle ones miss
-    # 4e-9.
-    check(net, system, "float64", rtol=1e-9, sharding=1e-11, wandering=1e-7)
+    # Measured over all cases after 20 cycles: errors are below 7e-12 of the array's
+    # largest element, and exceed 1e-9 of the element by at most 1.4e-12 of the largest;
+    # those of idle leaves are 4e-9.
+    check(net, system, "float64", rtol=1e-9, share=1e-11, wandering=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -469,8 +474,8 @@ def test_twenty_cycles_follow_torch(net, system, x64):
     ],
 )
 def test_twenty_cycles_follow_torch_in_float32(net, system):
-    # The optimizers divide a gradient by its own size: where the batch's terms nearly
-    # cancel, the rounding errors of the sum are passed on as a share of a whole step.
-    # Measured: 8e-5 of an array's largest at the first cycle, and no more at the last;
-    # metrics 1e-5. No net here has idle numbers, whose steps would be noise alone.
-    check(net, system, "float32", rtol=1e-4, sharding=3e-4, wandering=0)
+    # The optimizers divide a gradient by its size: where the terms of a batch nearly
+    # cancel, the rounding errors of the sum become a share of a whole step. Measured:
+    # 8e-5 of an array's largest element at the first cycle and at the last; metrics
+    # 1e-5. No network here has idle leaves, whose steps would be noise.
+    check(net, system, "float32", rtol=1e-4, share=3e-4, wandering=0)

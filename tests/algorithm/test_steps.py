@@ -2,6 +2,7 @@ from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,8 +25,8 @@ from wgan_jax.config import Config, Data, Model, Objective, Optimizer, Run
 from wgan_jax.nn.network import Network
 
 BATCH = 4
-# Under TensorFlow's RMSprop the first direction is g / sqrt(.9 + .1 g^2), which tells
-# the gradient; Adam's would tell its sign only.
+# Under TensorFlow's RMSprop the first direction is g / sqrt(.9 + .1 g^2), which shows
+# the gradient; that of Adam shows only its sign.
 TF1 = Optimizer(kind="rmsprop_tf1", critic_lr=0.3, generator_lr=0.01)
 CLIP = Objective(constraint="clip", clip=0.5, n_critic=2)
 PENALTY = Objective(gp_weight=3.0, gp_target=0.8, n_critic=2)
@@ -52,7 +53,7 @@ def _score(params, stats, x, train):
     return score, _record(stats, x)
 
 
-# w z + b, and q |x|^2 / 2 + v.x, whose gradient is q x + v. Both keep what they saw.
+# w z + b, and q |x|^2 / 2 + v.x, whose gradient is q x + v. Both record their inputs.
 GENERATOR = Network(
     lambda key: (
         {"w": jnp.array([1.0, -2.0]), "b": jnp.array([0.5, 0.0])},
@@ -85,7 +86,7 @@ def spy_spec(objective, optimizer=TF1, steps=100):
 
 @pytest.fixture(scope="session")
 def batches():
-    """Batch number i is near 3 i, so what the critic saw tells the number."""
+    """Batch number i is near 3 i, so the critic's input shows the number."""
     noise = np.random.default_rng(0).uniform(-1, 1, (12, BATCH, 2))
     return jnp.asarray(noise + 3 * np.arange(12)[:, None, None], jnp.float32)
 
@@ -114,10 +115,6 @@ def tf1_direction(gradient, mean_square):
 
 def numbers(tree):
     return jax.tree.map(np.asarray, tree)
-
-
-def assert_trees_equal(a, b):
-    jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
 def bits(state):
@@ -287,13 +284,13 @@ def test_each_update_changes_its_own_net_only(batches):
     spec = spy_spec(PENALTY)
     state = init_state(jax.random.key(0), spec)
     new, _ = critic_step(state, batches[0], jax.random.key(1), spec=spec)
-    assert_trees_equal(new.generator.params, state.generator.params)
-    assert_trees_equal(new.generator.opt_state, state.generator.opt_state)
+    chex.assert_trees_all_equal(new.generator.params, state.generator.params)
+    chex.assert_trees_all_equal(new.generator.opt_state, state.generator.opt_state)
     assert new.step == state.step
     assert not np.isclose(new.critic.params["v"], state.critic.params["v"]).any()
     newer, _ = generator_step(new, jax.random.key(2), spec=spec)
-    assert_trees_equal(newer.critic.params, new.critic.params)
-    assert_trees_equal(newer.critic.opt_state, new.critic.opt_state)
+    chex.assert_trees_all_equal(newer.critic.params, new.critic.params)
+    chex.assert_trees_all_equal(newer.critic.opt_state, new.critic.opt_state)
     assert not np.isclose(newer.generator.params["b"], new.generator.params["b"]).any()
 
 
@@ -327,7 +324,7 @@ def test_critic_update_counts_add_up_at_every_step(warmup):
     np.testing.assert_array_equal(before, np.cumsum(counts) - counts)
 
 
-def test_warmup_runs_100_critic_updates_then_goes_on_with_the_next_batch():
+def test_warmup_runs_100_critic_updates_then_continues_with_the_next_batch():
     spec = replace(
         spy_spec(replace(CLIP, warmup=True)),
         get_batch=lambda samples, key, index: jnp.full((BATCH, 2), index, jnp.float32),
@@ -368,7 +365,7 @@ def test_linear_decay_counts_generator_updates_for_both_nets():
     ]
     np.testing.assert_allclose(ratio, 0.25, rtol=1e-2)
     over, _ = run(replace(before, step=jnp.int32(6)), None, 1)
-    assert_trees_equal(over.critic.params, before.critic.params)
+    chex.assert_trees_all_equal(over.critic.params, before.critic.params)
 
 
 def test_constant_learning_rate_stays():
@@ -376,7 +373,7 @@ def test_constant_learning_rate_stays():
     assert spec.learning_rate(0.3, 4) == 0.3
 
 
-# --------------------------------------------------------------- keys of all the chance
+# ------------------------------------------------------------------------- random keys
 
 
 def test_no_two_draws_of_a_run_share_a_key(monkeypatch, batches):
@@ -414,11 +411,12 @@ def test_no_two_draws_of_a_run_share_a_key(monkeypatch, batches):
     spy_on("uniform")
     with jax.disable_jit():
         train_chunk(state, batches, 3, spec=spec)
-    # Two initial nets; for three steps noise and epsilon of two updates, and noise.
+    # Two initialisations; in each of three steps noise and epsilon of two updates, and
+    # noise.
     assert len(drawn) == 2 + 3 * (2 * 2 + 1)
     assert len(set(drawn)) == len(drawn)
-    # The source of batches gets one key throughout, and whichever way it derives its
-    # own from it, they are nobody else's.
+    # The source of batches gets one key throughout, and however it derives its
+    # keys from it, no other draw uses them.
     data_bits = {tuple(jax.random.key_data(k).tolist()) for k in data_keys}
     assert len(data_keys) == 6
     assert len(data_bits) == 1
@@ -458,7 +456,7 @@ def batch_normed():
     return SimpleNamespace(spec=spec, state=state, real=real, new=new, metrics=metrics)
 
 
-@pytest.mark.parametrize("when", ["state", "new"], ids=["born", "updated"])
+@pytest.mark.parametrize("when", ["state", "new"], ids=["initial", "updated"])
 def test_clip_bounds_every_critic_leaf(batch_normed, when):
     net = getattr(batch_normed, when).critic
     paths = jax.tree_util.tree_leaves_with_path(net.params)
@@ -473,7 +471,7 @@ def test_clip_bounds_every_critic_leaf(batch_normed, when):
 
 def test_generator_statistics_move_in_a_critic_step(batch_normed):
     before, after = batch_normed.state.generator, batch_normed.new.generator
-    assert_trees_equal(before.params, after.params)
+    chex.assert_trees_all_equal(before.params, after.params)
     for old, new in zip(jax.tree.leaves(before.stats), jax.tree.leaves(after.stats)):
         assert not np.isclose(old, new).any()
 
@@ -496,10 +494,9 @@ def test_real_and_fake_pass_the_critic_apart(batch_normed):
     got = batch_normed.metrics["wasserstein"]
     np.testing.assert_allclose(got, apart, rtol=1e-4)
     assert abs(mixed[:BATCH].mean() - mixed[BATCH:].mean() - got) > 0.1 * abs(got)
-    for ours, expected in zip(
-        jax.tree.leaves(batch_normed.new.critic.stats), jax.tree.leaves(stats)
-    ):
-        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
+    chex.assert_trees_all_close(
+        batch_normed.new.critic.stats, stats, rtol=1e-4, atol=1e-6
+    )
 
 
 # ---------------------------------------------------------------- a real toy, in chunks
@@ -507,7 +504,7 @@ def test_real_and_fake_pass_the_critic_apart(batch_normed):
 
 @pytest.fixture(scope="session")
 def toy():
-    """A small penalised MLP run: born(seed), the jitted chunk, and samples."""
+    """A small penalised MLP run: initial(seed), the jitted chunk, and samples."""
     config = Config(
         data=Data(source="8gaussians", batch_size=8),
         model=Model(
@@ -532,13 +529,19 @@ def toy():
 
     spec = make_spec(config, draw)
     samples = np.random.default_rng(1).normal(size=(40, 2)).astype(np.float32)
-    born = jax.jit(lambda seed: init_state(jax.random.key(seed), spec))
-    chunk = jax.jit(partial(train_chunk, spec=spec), donate_argnums=0)
-    return SimpleNamespace(spec=spec, samples=samples, born=born, chunk=chunk)
+    initial = jax.jit(lambda seed: init_state(jax.random.key(seed), spec))
+
+    # Chunks of every length run one program.
+    @chex.assert_max_traces(n=1)
+    def train(state, samples, steps):
+        return train_chunk(state, samples, steps, spec=spec)
+
+    chunk = jax.jit(train, donate_argnums=0)
+    return SimpleNamespace(spec=spec, samples=samples, initial=initial, chunk=chunk)
 
 
 def run_in_chunks(toy, seed, length, steps=25):
-    state, history = toy.born(seed), []
+    state, history = toy.initial(seed), []
     for _ in range(steps // length):
         state, metrics = toy.chunk(state, toy.samples, length)
         history.append(numbers(metrics))
@@ -550,28 +553,27 @@ def test_chunks_of_every_length_run_one_program_and_give_the_same_bits(toy):
     fives, _ = run_in_chunks(toy, 0, 5)
     ones, each = run_in_chunks(toy, 0, 1)
     assert whole.step == 25
-    assert_trees_equal(whole, fives)
-    assert_trees_equal(whole, ones)
+    chex.assert_trees_all_equal(whole, fives)
+    chex.assert_trees_all_equal(whole, ones)
     for name in mean:
         np.testing.assert_allclose(mean[name][0], each[name].mean(), rtol=1e-4)
-    assert toy.chunk._cache_size() == 1
 
 
 def test_a_seed_gives_the_same_bits_twice_and_another_gives_others(toy):
     first, again, other = (run_in_chunks(toy, seed, 5, 5)[0] for seed in (1, 1, 2))
-    assert_trees_equal(first, again)
+    chex.assert_trees_all_equal(first, again)
     ours, others = first.critic.params["layers"], other.critic.params["layers"]
     assert not np.isclose(ours[1]["kernel"], others[1]["kernel"]).any()
 
 
 def test_state_is_donated_to_the_chunk(toy):
-    state = toy.born(0)
+    state = toy.initial(0)
     toy.chunk(state, toy.samples, 1)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
 
 
 def test_every_number_of_the_state_moves_but_key_and_free_constant(toy):
-    before, (after, _) = bits(toy.born(0)), run_in_chunks(toy, 0, 5, 5)
+    before, (after, _) = bits(toy.initial(0)), run_in_chunks(toy, 0, 5, 5)
     last = max(before.critic.params["layers"])
     leaves = map(jax.tree_util.tree_leaves_with_path, (before, after))
     for (path, old), (_, new) in zip(*leaves, strict=True):
@@ -582,38 +584,39 @@ def test_every_number_of_the_state_moves_but_key_and_free_constant(toy):
 
 
 def test_average_is_the_recursion_over_the_generators(toy):
-    state = toy.born(0)
+    state = toy.initial(0)
     expected = numbers((state.generator.params, state.generator.stats))
-    assert_trees_equal(numbers((state.ema.params, state.ema.stats)), expected)
+    chex.assert_trees_all_equal(numbers((state.ema.params, state.ema.stats)), expected)
     for _ in range(3):
         state, _ = toy.chunk(state, toy.samples, 1)
         new = numbers((state.generator.params, state.generator.stats))
         expected = jax.tree.map(lambda a, n: 0.75 * a + 0.25 * n, expected, new)
-    got = (state.ema.params, state.ema.stats)
-    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    ema = (state.ema.params, state.ema.stats)
+    chex.assert_trees_all_close(ema, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_no_average_is_kept_unless_asked_for():
+def test_no_average_without_ema_decay():
     assert init_state(jax.random.key(0), spy_spec(CLIP)).ema is None
 
 
 def test_seeds_train_together_under_vmap(toy):
     seeds = [3, 4]
     states = jax.tree.map(
-        lambda *leaves: np.stack(leaves), *(bits(toy.born(seed)) for seed in seeds)
+        lambda *leaves: np.stack(leaves), *(bits(toy.initial(seed)) for seed in seeds)
     )
     states = replace(states, key=jax.random.wrap_key_data(states.key))
-    many = jax.jit(jax.vmap(toy.chunk, in_axes=(0, None, None)))
+    chunk = partial(train_chunk, spec=toy.spec)
+    many = jax.jit(jax.vmap(chunk, in_axes=(0, None, None)))
     states, metrics = many(states, toy.samples, 3)
     for i, seed in enumerate(seeds):
-        alone, alone_metrics = toy.chunk(toy.born(seed), toy.samples, 3)
-        for a, b in zip(
-            jax.tree.leaves((states.generator, states.critic, metrics)),
-            jax.tree.leaves((alone.generator, alone.critic, alone_metrics)),
-            strict=True,
-        ):
-            np.testing.assert_allclose(a[i], b, rtol=1e-3, atol=1e-4)
+        alone, alone_metrics = toy.chunk(toy.initial(seed), toy.samples, 3)
+        together = (states.generator, states.critic, metrics)
+        chex.assert_trees_all_close(
+            jax.tree.map(lambda a, i=i: a[i], together),
+            (alone.generator, alone.critic, alone_metrics),
+            rtol=1e-3,
+            atol=1e-4,
+        )
 
 
 # -------------------------------------------------------------------- held-out estimate
@@ -663,7 +666,7 @@ WEIGHTS = replace(
 )
 
 
-def _generate_told(params, stats, z, train, labels):
+def _generate_labelled(params, stats, z, train, labels):
     return z + params["table"][labels], stats
 
 
@@ -672,10 +675,10 @@ def _classify(params, stats, x, train):
     return (scores, x @ params["c"]), stats
 
 
-def told_spec():
-    """Spies that know classes: a place a label, and logits linear in the sample."""
+def labelled_spec():
+    """Spies with classes: one position per label, logits linear in the sample."""
     table = jnp.arange(2.0 * CLASSES).reshape(CLASSES, 2)
-    generator = Network(lambda key: ({"table": table}, {}), _generate_told, [])
+    generator = Network(lambda key: ({"table": table}, {}), _generate_labelled, [])
     c = jnp.array([[0.1, -0.2, 0.3], [0.2, 0.1, -0.1]])
     params = {"q": jnp.array(0.3), "v": jnp.array([0.4, -0.7]), "c": c}
     critic = Network(lambda key: (params, _recorder()), _score, [], _classify)
@@ -696,7 +699,7 @@ def cross_entropy(logits, labels):
 
 
 def test_the_classifier_learns_from_real_samples_with_their_labels_alone(new_key):
-    spec, key = told_spec(), new_key()
+    spec, key = labelled_spec(), new_key()
     state = init_state(new_key(), spec)
     real = jax.random.normal(new_key(), (BATCH, 2))
     labels = jnp.array([0, 2, 1, 2])
@@ -715,7 +718,7 @@ def test_the_classifier_learns_from_real_samples_with_their_labels_alone(new_key
 
 
 def test_generated_samples_of_a_critic_update_have_the_labels_of_the_real(new_key):
-    spec, key = told_spec(), new_key()
+    spec, key = labelled_spec(), new_key()
     state = init_state(new_key(), spec)
     labels = jnp.array([0, 2, 1, 2])
     after, _ = jax.jit(partial(critic_step, spec=spec))(
@@ -727,7 +730,7 @@ def test_generated_samples_of_a_critic_update_have_the_labels_of_the_real(new_ke
 
 
 def test_the_generator_is_scored_on_classes_of_its_own_drawing(new_key):
-    spec, key = told_spec(), new_key()
+    spec, key = labelled_spec(), new_key()
     state = init_state(new_key(), spec)
     after, metrics = jax.jit(partial(generator_step, spec=spec))(state, key)
     key_z, key_labels = jax.random.split(key)
@@ -744,14 +747,14 @@ def test_the_generator_is_scored_on_classes_of_its_own_drawing(new_key):
 
 
 def test_labels_are_drawn_each_as_often(new_key):
-    labels = np.asarray(random_labels(new_key(), 30_000, told_spec()))
+    labels = np.asarray(random_labels(new_key(), 30_000, labelled_spec()))
     assert labels.dtype == np.int32
     # A standard error of 82.
     assert np.abs(np.bincount(labels, minlength=CLASSES) - 10_000).max() < 400
 
 
-def test_a_chunk_of_labelled_batches_tells_all_its_metrics(batches, new_key):
-    spec = told_spec()
+def test_a_chunk_of_labelled_batches_reports_all_its_metrics(batches, new_key):
+    spec = labelled_spec()
     spec = replace(spec, get_batch=lambda s, key, i: (s[i], jnp.array([0, 1, 2, 0])))
     state = init_state(new_key(), spec)
     run = jax.jit(partial(train_chunk, spec=spec))

@@ -61,7 +61,7 @@ def test_every_config_loads_is_valid_and_survives_json(path):
     assert type(again.model.generator_widths) is tuple
 
 
-# Numbers of the notebooks the configs follow, kept apart from the configs themselves.
+# Numbers of the notebooks that the configurations follow, independent of them.
 SEEDS = {
     "fashion_mnist_mlp": {
         "data.name": "fashion_mnist",
@@ -198,8 +198,8 @@ def test_load_of_a_missing_file_in_a_missing_folder(tmp_path):
         ("import no_such_module", "failed with ModuleNotFoundError: No module named"),
         ("x = 1", "failed with AttributeError: "),
         (
-            "def get_config():\n    raise RuntimeError('told you')",
-            "failed with RuntimeError: told you",
+            "def get_config():\n    raise RuntimeError('no such day')",
+            "failed with RuntimeError: no such day",
         ),
         (
             "from wgan_jax.config import Data\n"
@@ -213,7 +213,7 @@ def test_load_of_a_missing_file_in_a_missing_folder(tmp_path):
         ("def get_config():\n    pass", "returned NoneType, not a wgan_jax.config"),
     ],
 )
-def test_load_tells_what_is_wrong_with_a_file(tmp_path, source, expected):
+def test_load_reports_the_error_of_a_file(tmp_path, source, expected):
     path = tmp_path / "mine.py"
     path.write_text(source)
     with pytest.raises(UserError) as error:
@@ -569,7 +569,7 @@ def test_wrong_types_are_named(name, value, expected):
 
 
 def test_one_number_for_widths_is_a_wrong_type():
-    # (64) without a comma is the likeliest slip.
+    # (64) without a comma is the likeliest mistake.
     made = config_with({"model.generator_widths": (64)})
     assert complaint(made) == (
         "model.generator_widths=64 must be a tuple of whole numbers"

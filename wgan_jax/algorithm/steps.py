@@ -142,7 +142,7 @@ def generator_step(
     generator = _update(
         state.generator, gradient, stats, spec.optimizer.generator_lr, state.step, spec
     )
-    ema: Any = state.ema
+    ema = state.ema
     if ema is not None:
         new: Any = Ema(params=generator.params, stats=generator.stats)
         ema = optax.incremental_update(new, ema, 1 - spec.optimizer.ema_decay)
