@@ -16,7 +16,7 @@ def get_config():
     return Config(
         data=Data(
             # A folder tree of image files, or source="npz" with dir="images.npz", or
-            # source="array_record" with what scripts/pack_images.py made of a folder.
+            # source="array_record" with the output of `wgan_jax.prepare pack`.
             source="folder",
             dir="data/my_images",
             # Images are centre-cropped to a square and resized to this size.

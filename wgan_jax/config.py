@@ -25,20 +25,11 @@ FORMAT = 1
 class Data:
     """The real samples and their preparation."""
 
-    source: Literal[
-        "digits",
-        "tfds",
-        "folder",
-        "array_record",
-        "npz",
-        "vectors",
-        "8gaussians",
-        "25gaussians",
-        "swiss_roll",
-    ] = "digits"
-    """Source of the samples: scikit-learn's handwritten digits, a TensorFlow Datasets
-    (TFDS) data set, a folder of image files, array_record files of encoded images,
-    images or vectors in an .npz file, or a 2-D distribution."""
+    source: str = "digits"
+    """Source of the samples: digits (scikit-learn's), tfds (TensorFlow Datasets),
+    folder (image files), array_record (files of encoded images), npz (images in an .npz
+    file), vectors (in an .npz file), 8gaussians, 25gaussians, swiss_roll (2-D
+    distributions), or a reader of your own, FILE.py:NAME."""
     name: str = ""
     """Name of the TFDS data set, such as mnist (source tfds)."""
     split: str = "train"
@@ -78,8 +69,7 @@ class Data:
     heldout: int = 1000
     """Samples excluded from training, for the held-out estimate."""
     skip_corrupt: bool = False
-    """Skip image files that cannot be read instead of stopping (source folder, not
-    streamed)."""
+    """Skip images that cannot be read instead of stopping (not streamed)."""
     stream: Literal["auto", "always", "never"] = "auto"
     """Read and decode training images during training (sources tfds, folder,
     array_record), or hold all of them on the device; auto streams where they would take
@@ -96,6 +86,9 @@ class Data:
     @property
     def is_points(self) -> bool:
         """Samples are points, not images."""
+        if callable(self.source) or ":" in self.source:
+            reader = lookup({}, self.source, "data.source")
+            return getattr(reader, "points", False)
         return self.is_toy or self.source == "vectors"
 
     @property

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from wgan_jax import cli, pictures
-from wgan_jax.data.dataset import load_dataset
+from wgan_jax.data.dataset import load_in_memory
 from wgan_jax.data.toys import toy_sample
 from wgan_jax.errors import UserError
 from wgan_jax.runs.restore import restore_run
@@ -98,7 +98,7 @@ def _write(out, samples, labels, config, columns):
             key = jax.random.key(0)
             real = np.asarray(toy_sample(config.data.source, key, 1000))
         elif points:
-            real = load_dataset(config.data).heldout[:1000]
+            real = load_in_memory(config.data).heldout[:1000]
         pictures.save_png(out, picture(samples, real, columns))
     else:
         digits = len(str(len(samples) - 1))

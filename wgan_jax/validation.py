@@ -8,12 +8,11 @@ from wgan_jax.algorithm.constraints import Constraint, make_constraint
 from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.algorithm.optimizers import make_optimizer
 from wgan_jax.config import Config
+from wgan_jax.data.sources import check_stream, reader_class
 from wgan_jax.errors import UserError
 
-# Sources whose images have numbers, by which a few are read at a time.
-STREAMED = ("tfds", "folder", "array_record")
 # Fields that name a function, which may also be given itself.
-FUNCTIONS = ("objective.kind", "objective.constraint", "optimizer.kind")
+FUNCTIONS = ("data.source", "objective.kind", "objective.constraint", "optimizer.kind")
 
 
 def validate(config: Config) -> None:
@@ -123,20 +122,8 @@ def _check_intervals(run):
 
 
 def _check_source(config):
-    data = config.data
-    field = {
-        "tfds": "name",
-        "folder": "dir",
-        "array_record": "dir",
-        "npz": "dir",
-        "vectors": "dir",
-    }.get(data.source)
-    if field and not getattr(data, field):
-        raise UserError(
-            f"data.{field} is empty: data.source={data.source} needs it, as in "
-            f"--data.{field} {'mnist' if field == 'name' else 'PATH'}"
-        )
-    if data.stream == "always":
+    reader_class(config.data)
+    if config.data.stream == "always":
         check_stream(config, "data.stream=always")
 
 
@@ -262,30 +249,3 @@ def _check_norm_groups(config):
                 f"model.norm_groups={groups} does not divide {field}={size}: all "
                 "groups must have the same size"
             )
-
-
-def check_stream(config: Config, why: str) -> None:
-    """Raises UserError where the images cannot be streamed; why: what asks for it."""
-    data, run = config.data, config.run
-    if data.source not in STREAMED:
-        raise UserError(
-            f"{why} needs images that can be read one by one: data.source="
-            f"{data.source} is kept in memory, so leave data.stream at auto"
-        )
-    if data.skip_corrupt:
-        raise UserError(
-            f"data.skip_corrupt=True cannot stand with {why}: which images are left "
-            "out must be known before the first batch; mend or remove the files that "
-            "cannot be read, or take data.stream=never"
-        )
-    if data.classes:
-        raise UserError(
-            f"data.classes={data.classes} cannot stand with {why}: every label would "
-            "be read before the first batch; leave data.classes empty, or take "
-            "data.stream=never"
-        )
-    if run.evaluate_every and run.evaluate_features == "classifier":
-        raise UserError(
-            f"run.evaluate_features=classifier cannot stand with {why}: the classifier "
-            "is trained on images in memory; take inception, or data.stream=never"
-        )

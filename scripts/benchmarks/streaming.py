@@ -8,7 +8,6 @@ that of this process and its workers over one epoch.
 
 import argparse
 import json
-import math
 import multiprocessing
 import os
 import statistics
@@ -23,13 +22,14 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-import pack_images
 from benchmarks import speed
 from benchmarks.report import machine, progress, save, table
 from provenance import provenance
 from wgan_jax.config import Config, Data, Objective, Run
 from wgan_jax.data import stream
+from wgan_jax.data.dataset import load
 from wgan_jax.data.prefetch import Prefetcher
+from wgan_jax.data.sources.array_record import encode, write_records
 from wgan_jax.distributed.sharding import ONE_DEVICE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,9 +51,9 @@ def make_images(size: int, count: int) -> np.ndarray:
 def write_images(out: Path, size: int, format: str, count: int) -> None:
     """Writes `count` images to the folder `out`, at most a thousand different ones."""
     images = make_images(size, min(count, 1000))
-    encoded = [pack_images.encode(image, format) for image in images]
+    encoded = [encode(image, format) for image in images]
     records = (encoded[i % len(encoded)] for i in range(count))
-    pack_images.write_records(out, records, count, format)
+    write_records(out, records, count, format)
 
 
 def open_stream(folder: Path, size: int, workers: int, steps: int) -> stream.Stream:
@@ -71,7 +71,7 @@ def open_stream(folder: Path, size: int, workers: int, steps: int) -> stream.Str
     config = Config(
         data=data_config, objective=Objective(n_critic=1), run=Run(steps=steps)
     )
-    return stream.open_dataset(config, math.inf).stream
+    return load(config).stream
 
 
 def rate(folder: Path, size: int, workers: int, seconds: float) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from figures import training
 from wgan_jax import pictures, train
-from wgan_jax.data.dataset import load_dataset
+from wgan_jax.data.dataset import load_in_memory
 from wgan_jax.errors import UserError
 from wgan_jax.evaluation.images import make_generated_batches
 from wgan_jax.metrics import frechet, inception_score
@@ -82,7 +82,7 @@ def compute(names_of_runs, form, size, options) -> dict:
         for name in names_of_runs
     }
     config, _, _ = restore.restore_run(runs[names_of_runs[0]][0])
-    dataset = load_dataset(config.data)
+    dataset = load_in_memory(config.data)
     extractor = _extractor(config, dataset, size)
     reference = extract_array(extractor, dataset.train).moments
     heldout = extract_array(extractor, dataset.heldout[: form["count"]])

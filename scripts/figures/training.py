@@ -20,7 +20,7 @@ from wgan_jax.algorithm.state import init_state, make_spec
 from wgan_jax.algorithm.steps import train_chunk
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer
 from wgan_jax.data.batches import make_get_batch
-from wgan_jax.data.dataset import Dataset, load_dataset
+from wgan_jax.data.dataset import Dataset, load_in_memory
 from wgan_jax.metrics.transport import sliced_wasserstein
 from wgan_jax.validation import validate
 
@@ -75,7 +75,7 @@ def load(name, size, options, form, heldout) -> tuple[Data, Dataset]:
             resize="bilinear",
             **fields,
         )
-    return data_config, load_dataset(data_config)
+    return data_config, load_in_memory(data_config)
 
 
 def image_model(generator, critic, form) -> Model:

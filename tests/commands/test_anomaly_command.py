@@ -17,7 +17,7 @@ from wgan_jax.anogan import encoder
 from wgan_jax.anogan import images as anogan_images
 from wgan_jax.anogan.images import load_images
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer
-from wgan_jax.data.dataset import load_dataset
+from wgan_jax.data.dataset import load_in_memory
 from wgan_jax.errors import UserError
 from wgan_jax.runs import directory, restore, sampling
 from wgan_jax.runs.checkpoint import Checkpoints
@@ -238,7 +238,7 @@ def test_the_grid_shows_the_extremes_and_their_reconstructions(run, made, tmp_pa
 def test_no_scored_image_is_a_training_image(run):
     data_config = restore.restore_run(run)[0].data
     shown = load_images(data_config, "", (), "")
-    trained = {image.tobytes() for image in load_dataset(data_config).train}
+    trained = {image.tobytes() for image in load_in_memory(data_config).train}
     assert not trained & {image.tobytes() for image in shown.samples}
     assert set(shown.labels[shown.anomalous]) == {0, *range(2, 10)}
     assert set(shown.labels[~shown.anomalous]) == {1}
@@ -255,12 +255,12 @@ def test_a_run_on_all_classes_scores_held_out_images_without_truth():
 def test_a_test_split_or_a_named_split_is_scored_whole(monkeypatch):
     splits = []
 
-    def load(data_config, report):
+    def load_parts(data_config):
         splits.append((data_config.name, data_config.split, data_config.test_split))
         part = anogan_images.Samples(np.zeros((4, 8, 8, 1), np.uint8), np.arange(4))
         return part, part.rows([0, 1, 3]) if data_config.test_split else None
 
-    monkeypatch.setitem(anogan_images.sources.LOADERS, "tfds", load)
+    monkeypatch.setattr(anogan_images, "load_parts", load_parts)
     data_config = Data(source="tfds", name="mnist", test_split="test", heldout=1)
     data_config = dataclasses.replace(data_config, classes=(1,), batch_size=1)
     shown = load_images(data_config, "", (), "")
@@ -350,7 +350,7 @@ def test_a_mistake_gets_one_sentence_and_exit_2(run, tmp_path, arguments, part):
 def test_errors_of_images_name_the_option(run, tmp_path):
     (tmp_path / "bad.png").write_text("no image")
     error = refused(run, "--images", tmp_path)
-    assert f"--images {tmp_path}: 1 of 1 image files cannot be read" in error
+    assert f"--images {tmp_path}: 1 of 1 images cannot be read" in error
     assert error.endswith("; remove them\n")
     np.savez(tmp_path / "a.npz", images=np.zeros((2, 3)))
     assert "must be uint8 [n, height" in refused(run, "--images", tmp_path / "a.npz")

@@ -533,7 +533,7 @@ def test_a_toy_critic_with_instance_norm_is_refused():
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("data.source", "cifar", "data.source='cifar' must be one of digits, tfds, "),
+        ("data.source", "cifar", "data.source=cifar is not known: take digits, tfds, "),
         ("model.kind", "cnn", "model.kind='cnn' must be one of mlp, dcgan"),
         ("optimizer.kind", 1, "optimizer.kind=1 must be of type str"),
         ("data.batch_size", 64.0, "data.batch_size=64.0 must be of type int"),

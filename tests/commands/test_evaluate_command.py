@@ -12,7 +12,7 @@ import pytest
 from helpers import TINY, in_process, python_m
 
 from wgan_jax import evaluate, train
-from wgan_jax.data.dataset import load_dataset
+from wgan_jax.data.dataset import load_in_memory
 from wgan_jax.data.toys import toy_sample
 from wgan_jax.evaluation.distances import LABELS
 from wgan_jax.metrics import transport
@@ -191,7 +191,7 @@ def test_pixels_are_measured_in_units_of_their_range(image_run, monkeypatch):
     assert set(measures) == {"sliced_wasserstein"}
     found = measures["sliced_wasserstein"]
     config = restore.restore_run(image_run)[0]
-    heldout = load_dataset(config.data).heldout.reshape(32, -1) / 255
+    heldout = load_in_memory(config.data).heldout.reshape(32, -1) / 255
     expected = transport.sliced_wasserstein(np.zeros((32, 256)), heldout)
     # W1 to one point is the mean distance to it, which has no randomness.
     assert found["value"]["mean"] == pytest.approx(expected, rel=1e-12)

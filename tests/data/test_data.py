@@ -10,11 +10,11 @@ import pytest
 from PIL import Image, ImageOps
 from sklearn.datasets import load_digits, make_swiss_roll
 
+from wgan_jax import files
 from wgan_jax.config import Data
-from wgan_jax.data import dataset as data
-from wgan_jax.data import sources
 from wgan_jax.data.batches import make_get_batch, permute, to_float
-from wgan_jax.data.dataset import load_dataset
+from wgan_jax.data.dataset import load_in_memory
+from wgan_jax.data.sources import folder as folder_source
 from wgan_jax.data.toys import toy_sample
 from wgan_jax.errors import UserError
 from wgan_jax.files import cache_directory
@@ -28,8 +28,9 @@ def cached(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def reports():
-    return []
+def reports(capsys):
+    """A function that returns the lines printed since its last call."""
+    return lambda: capsys.readouterr().out.splitlines()
 
 
 def rows(images):
@@ -37,9 +38,9 @@ def rows(images):
     return sorted(image.tobytes() for image in images)
 
 
-def complaint(described, report=print):
+def complaint(described):
     with pytest.raises(UserError) as error:
-        load_dataset(described, report)
+        load_in_memory(described)
     return str(error.value)
 
 
@@ -251,7 +252,7 @@ def test_labels_stay_with_their_images():
     digits = load_digits()
     scans = np.round(digits.images * 255 / 16).astype(np.uint8)[..., None]
     expected = by_image(scans, digits.target)
-    dataset = load_dataset(Data(image_size=8, heldout=100))
+    dataset = load_in_memory(Data(image_size=8, heldout=100))
     for images, labels in (
         (dataset.train, dataset.train_labels),
         (dataset.heldout, dataset.heldout_labels),
@@ -274,7 +275,7 @@ def test_batches_keep_labels_with_their_images(new_key):
 
 def test_classes_choose_images_for_training_and_held_out():
     wanted = load_digits().target
-    dataset = load_dataset(Data(image_size=8, heldout=50, classes=(1, 7)))
+    dataset = load_in_memory(Data(image_size=8, heldout=50, classes=(1, 7)))
     assert len(dataset.heldout) == 50
     assert len(dataset.train) == np.isin(wanted, (1, 7)).sum() - 50
     assert set(dataset.train_labels.tolist()) == {1, 7}
@@ -303,7 +304,7 @@ def test_classes_that_cannot_be_had(described, expected, npz):
 
 def test_npz_labels_travel_with_images(npz):
     path = npz(images=GREY, labels=np.arange(6))
-    dataset = load_dataset(npz_of(path))
+    dataset = load_in_memory(npz_of(path))
     expected = by_image(GREY, np.arange(6))
     found = [expected[image.tobytes()] for image in dataset.train]
     assert dataset.train_labels.tolist() == found
@@ -313,7 +314,7 @@ def test_npz_arrays_of_two_splits_have_labels_of_their_own(npz):
     arrays = {"train_images": GREY[:4], "train_labels": np.arange(4)}
     arrays |= {"test_images": GREY[4:], "test_labels": np.arange(4, 6)}
     named = {"array": "train_images", "test_split": "test_images", "heldout": 2}
-    dataset = load_dataset(npz_of(npz(**arrays), **named))
+    dataset = load_in_memory(npz_of(npz(**arrays), **named))
     expected = by_image(GREY, np.arange(6))
     for images, labels, count in (
         (dataset.train, dataset.train_labels, 4),
@@ -393,7 +394,7 @@ def test_swiss_roll_is_that_of_scikit_learn(toys):
 
 def test_toys_load_only_points_held_out():
     described = Data(source="swiss_roll", heldout=50)
-    first, again = load_dataset(described), load_dataset(described)
+    first, again = load_in_memory(described), load_in_memory(described)
     assert first.train.shape == (0, 2)
     assert first.heldout.shape == (50, 2)
     assert first.heldout.dtype == np.float32
@@ -405,7 +406,7 @@ def test_toys_load_only_points_held_out():
 
 def test_digits_at_their_own_size_are_the_scans():
     scans = np.round(load_digits().images * 255 / 16).astype(np.uint8)
-    dataset = load_dataset(Data(image_size=8, heldout=100))
+    dataset = load_in_memory(Data(image_size=8, heldout=100))
     assert len(dataset.heldout) == 100
     together = np.concatenate([dataset.train, dataset.heldout])
     assert rows(together) == rows(scans)
@@ -413,7 +414,7 @@ def test_digits_at_their_own_size_are_the_scans():
 
 @pytest.mark.parametrize(("size", "channels"), [(16, 1), (28, 3), (32, 1)])
 def test_digits_are_resized_and_converted(size, channels):
-    dataset = load_dataset(Data(image_size=size, channels=channels, heldout=192))
+    dataset = load_in_memory(Data(image_size=size, channels=channels, heldout=192))
     assert dataset.train.shape == (1605, size, size, channels)
     assert dataset.heldout.shape == (192, size, size, channels)
     assert dataset.train.dtype == dataset.heldout.dtype == np.uint8
@@ -424,9 +425,9 @@ def test_digits_are_resized_and_converted(size, channels):
 
 
 def test_heldout_digits_are_never_trained_on_and_always_the_same():
-    first = load_dataset(Data(image_size=8, heldout=192, batch_size=8))
+    first = load_in_memory(Data(image_size=8, heldout=192, batch_size=8))
     assert not set(rows(first.train)) & set(rows(first.heldout))
-    again = load_dataset(
+    again = load_in_memory(
         Data(image_size=8, heldout=192, batch_size=64, dequantize=True)
     )
     np.testing.assert_array_equal(first.heldout, again.heldout)
@@ -434,7 +435,7 @@ def test_heldout_digits_are_never_trained_on_and_always_the_same():
 
 
 def test_nothing_held_out():
-    dataset = load_dataset(Data(image_size=8, heldout=0))
+    dataset = load_in_memory(Data(image_size=8, heldout=0))
     assert dataset.heldout.shape == (0, 8, 8, 1)
     assert len(dataset.train) == 1797
 
@@ -444,7 +445,7 @@ def test_a_batch_larger_than_the_data_is_refused(heldout):
     left = max(1797 - heldout, 0)
     message = complaint(Data(image_size=8, heldout=heldout, batch_size=8))
     assert message == (
-        f"data.batch_size=8 is larger than the {left} images left to train on beside "
+        f"data.batch_size=8 is larger than the {left} images left to train on besides "
         f"data.heldout={heldout}: lower one of them"
     )
 
@@ -491,7 +492,7 @@ def test_folder_images_are_converted_cropped_and_resized(tree, channels, resize)
     expected = [
         ImageOps.fit(Image.open(file).convert(mode), (8, 8), method) for file in files
     ]
-    found = load_dataset(folder_of(folder, channels=channels, resize=resize)).train
+    found = load_in_memory(folder_of(folder, channels=channels, resize=resize)).train
     assert found.shape == (8, 8, 8, channels)
     assert found.dtype == np.uint8
     assert rows(found) == rows([np.asarray(image) for image in expected])
@@ -508,7 +509,7 @@ def folder(tmp_path):
 
 
 def test_images_of_the_right_size_keep_every_bit(folder):
-    found = load_dataset(folder_of(folder[0])).train
+    found = load_in_memory(folder_of(folder[0])).train
     np.testing.assert_array_equal(found, folder[1][None])
 
 
@@ -521,13 +522,13 @@ def test_the_square_at_the_centre_is_kept(folder, wide):
     framed = framed if wide else framed.swapaxes(0, 1)
     Image.fromarray(framed).save(path / "a.png")
     expected = image if wide else image.swapaxes(0, 1)
-    np.testing.assert_array_equal(load_dataset(folder_of(path)).train, expected[None])
+    np.testing.assert_array_equal(load_in_memory(folder_of(path)).train, expected[None])
 
 
 def test_box_filter_takes_the_mean_of_what_a_pixel_covers(folder):
     image = noise_image(10, 16, 16)
     Image.fromarray(image).save(folder[0] / "a.png")
-    found = load_dataset(folder_of(folder[0], resize="box")).train[0]
+    found = load_in_memory(folder_of(folder[0], resize="box")).train[0]
     means = image.reshape(8, 2, 8, 2, 3).mean((1, 3))
     # Pillow rounds after each of the two directions.
     assert np.abs(found - means).max() <= 1
@@ -538,14 +539,14 @@ def test_photographs_are_turned_as_their_exif_says(folder):
     exif = Image.Exif()
     exif[0x0112] = 6  # Shown turned to the right.
     Image.fromarray(image).save(path / "a.png", exif=exif)
-    found = load_dataset(folder_of(path)).train
+    found = load_in_memory(folder_of(path)).train
     np.testing.assert_array_equal(found[0], np.rot90(image, -1))
 
 
 def test_16_bit_grey_keeps_its_contrast(folder):
     levels = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1024
     Image.fromarray(levels).save(folder[0] / "a.png")
-    found = load_dataset(folder_of(folder[0], channels=1)).train[0, ..., 0]
+    found = load_in_memory(folder_of(folder[0], channels=1)).train[0, ..., 0]
     assert np.abs(found - levels / 257).max() <= 1
 
 
@@ -553,7 +554,7 @@ def test_a_folder_that_is_missing_or_empty_is_named(tmp_path):
     missing, empty = tmp_path / "missing", tmp_path / "empty"
     empty.mkdir()
     (empty / "notes.txt").write_text("no image")
-    assert complaint(folder_of(missing)) == f"data.dir={missing} is no folder"
+    assert complaint(folder_of(missing)) == f"data.dir={missing} is not a folder"
     message = complaint(folder_of(empty))
     assert message.startswith(f"data.dir={empty} has no image files")
     assert ".jpeg .jpg .pgm .png" in message
@@ -570,7 +571,7 @@ def test_unreadable_files_are_counted_and_named(folder):
     (path / "half.png").write_bytes(whole[: len(whole) // 2])
     (path / "empty.jpg").touch()
     message = complaint(folder_of(path))
-    assert message.startswith("2 of 3 image files cannot be read: ")
+    assert message.startswith("2 of 3 images cannot be read: ")
     assert str(path / "half.png") in message
     assert str(path / "empty.jpg") in message
     assert "--data.skip-corrupt" in message
@@ -579,7 +580,7 @@ def test_unreadable_files_are_counted_and_named(folder):
 def test_of_many_unreadable_files_three_are_named(folder):
     corrupt(folder[0], 5)
     message = complaint(folder_of(folder[0]))
-    assert message.startswith("5 of 6 image files")
+    assert message.startswith("5 of 6 images")
     assert message.count("broken") == 3
     assert "; ...;" in message
 
@@ -590,69 +591,68 @@ def test_unreadable_files_can_be_skipped_and_are_told_of_each_time(
     path, image = folder
     corrupt(path, 2)
     described = folder_of(path, skip_corrupt=True)
-    first = load_dataset(described, reports.append)
-    monkeypatch.delattr(sources, "read_file")
-    again = load_dataset(described, reports.append)
+    first, (report,) = load_in_memory(described), reports()
+    monkeypatch.delattr(folder_source, "decode")
+    again = load_in_memory(described)
     np.testing.assert_array_equal(first.train, image[None])
     np.testing.assert_array_equal(again.train, image[None])
-    assert reports[0] == reports[1]
-    assert reports[0].startswith("2 of 3 image files cannot be read: ")
-    assert "broken0.png" in reports[0]
-    assert reports[0].endswith("training without them")
+    assert reports() == [report]
+    assert report.startswith("2 of 3 images cannot be read: ")
+    assert "broken0.png" in report
+    assert report.endswith("training without them")
     # What was found before stops a run that does not skip.
-    assert complaint(folder_of(path)).startswith("2 of 3 image files")
+    assert complaint(folder_of(path)).startswith("2 of 3 images")
 
 
 def test_nothing_but_unreadable_files(tmp_path, reports):
     corrupt(tmp_path, 2)
     described = folder_of(tmp_path, skip_corrupt=True)
-    assert "larger than the 0 images" in complaint(described, reports.append)
-    assert len(reports) == 1
+    assert "larger than the 0 images" in complaint(described)
+    assert len(reports()) == 1
 
 
 # ------------------------------------------------------------------------------- cache
 
 
 def test_images_are_decoded_once(folder, monkeypatch, reports):
-    first = load_dataset(folder_of(folder[0]), reports.append)
-    monkeypatch.delattr(sources, "read_file")
+    first = load_in_memory(folder_of(folder[0]))
+    monkeypatch.delattr(folder_source, "decode")
     # Nothing of these shapes an image.
     described = folder_of(folder[0], batch_size=1, scale="unit", dequantize=True)
-    again = load_dataset(described, reports.append)
+    again = load_in_memory(described)
     np.testing.assert_array_equal(first.train, again.train)
-    assert reports == []
+    assert reports() == []
 
 
 @pytest.mark.parametrize(
     "changes", [{"image_size": 4}, {"channels": 1}, {"resize": "box"}], ids=str
 )
-def test_what_shapes_the_images_is_decoded_anew(folder, monkeypatch, changes):
-    load_dataset(folder_of(folder[0]))
-    monkeypatch.delattr(sources, "read_file")
+def test_what_shapes_the_images_is_decoded_anew(folder, monkeypatch, reports, changes):
+    load_in_memory(folder_of(folder[0]))
+    monkeypatch.delattr(folder_source, "decode")
     described = folder_of(folder[0], skip_corrupt=True, **changes)
-    said = []
     with pytest.raises(UserError):
-        load_dataset(described, said.append)
-    assert "name 'read_file' is not defined" in said[0]
+        load_in_memory(described)
+    assert "name 'decode' is not defined" in reports()[0]
 
 
 def test_a_changed_file_is_decoded_anew(folder):
     path, _ = folder
-    load_dataset(folder_of(path))
+    load_in_memory(folder_of(path))
     before = (path / "a.png").stat()
     other = noise_image(11, 8, 8)
     Image.fromarray(other).save(path / "a.png")
     os.utime(path / "a.png", ns=(before.st_atime_ns, before.st_mtime_ns + 1))
-    np.testing.assert_array_equal(load_dataset(folder_of(path)).train, other[None])
+    np.testing.assert_array_equal(load_in_memory(folder_of(path)).train, other[None])
 
 
 def test_new_and_missing_files_are_noticed(folder):
     path, _ = folder
-    load_dataset(folder_of(path))
+    load_in_memory(folder_of(path))
     Image.fromarray(noise_image(12, 8, 8)).save(path / "b.png")
-    assert len(load_dataset(folder_of(path)).train) == 2
+    assert len(load_in_memory(folder_of(path)).train) == 2
     (path / "a.png").unlink()
-    assert len(load_dataset(folder_of(path)).train) == 1
+    assert len(load_in_memory(folder_of(path)).train) == 1
 
 
 # NumPy leaves the file open when its archive is cut off.
@@ -660,14 +660,14 @@ def test_new_and_missing_files_are_noticed(folder):
 @pytest.mark.parametrize("left", [0, 10, 200])
 def test_a_cut_off_cache_is_made_anew(folder, cached, left, monkeypatch):
     path, image = folder
-    load_dataset(folder_of(path))
+    load_in_memory(folder_of(path))
     (file,) = cached.iterdir()
     whole = file.read_bytes()
     assert len(whole) > 200
     file.write_bytes(whole[:left])
-    np.testing.assert_array_equal(load_dataset(folder_of(path)).train, image[None])
-    monkeypatch.delattr(sources, "read_file")
-    np.testing.assert_array_equal(load_dataset(folder_of(path)).train, image[None])
+    np.testing.assert_array_equal(load_in_memory(folder_of(path)).train, image[None])
+    monkeypatch.delattr(folder_source, "decode")
+    np.testing.assert_array_equal(load_in_memory(folder_of(path)).train, image[None])
     assert [p.name for p in cached.iterdir()] == [file.name]
 
 
@@ -676,12 +676,12 @@ def test_a_full_disk_costs_the_cache_only(folder, cached, reports, monkeypatch):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(data.np, "savez", savez)
-    dataset = load_dataset(folder_of(folder[0]), reports.append)
+    monkeypatch.setattr(files.np, "savez", savez)
+    dataset = load_in_memory(folder_of(folder[0]))
     np.testing.assert_array_equal(dataset.train, folder[1][None])
-    (said,) = reports
-    assert said.startswith("decoded images are not kept for the next run: ")
-    assert "No space left" in said
+    (report,) = reports()
+    assert report.startswith("decoded images are not cached: ")
+    assert "No space left" in report
     assert list(cached.iterdir()) == []
 
 
@@ -690,9 +690,9 @@ def test_a_cache_that_cannot_be_made_costs_the_cache_only(
 ):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    dataset = load_dataset(folder_of(folder[0]), reports.append)
+    dataset = load_in_memory(folder_of(folder[0]))
     np.testing.assert_array_equal(dataset.train, folder[1][None])
-    assert len(reports) == 1
+    assert len(reports()) == 1
 
 
 def test_the_cache_is_in_the_home_folder_by_default(monkeypatch, tmp_path):
@@ -752,20 +752,20 @@ def npz(tmp_path):
     ],
 )
 def test_npz_arrays_are_taken_as_they_are(npz, arrays, changes, expected):
-    found = load_dataset(npz_of(npz(**arrays), **changes)).train
+    found = load_in_memory(npz_of(npz(**arrays), **changes)).train
     assert found.shape[1:] == (8, 8, changes.get("channels", 1))
     assert rows(found) == rows(expected)
 
 
 def test_npz_colour_becomes_grey_by_luminance(npz):
-    found = load_dataset(npz_of(npz(any=COLOUR[:1]))).train[0, ..., 0]
+    found = load_in_memory(npz_of(npz(any=COLOUR[:1]))).train[0, ..., 0]
     luminance = COLOUR[0] @ np.array([0.299, 0.587, 0.114])
     assert np.abs(found - luminance).max() <= 1
 
 
 def test_npz_images_are_resized(npz):
     path = npz(any=GREY)
-    found = load_dataset(npz_of(path, image_size=4, resize="box")).train
+    found = load_in_memory(npz_of(path, image_size=4, resize="box")).train
     means = GREY.reshape(6, 4, 2, 4, 2).mean((2, 4))
     order = np.abs(found[:, None, ..., 0] - means).max((2, 3)).argmin(1)
     assert sorted(order) == list(range(6))
@@ -785,7 +785,7 @@ def test_npz_images_are_resized(npz):
         ({"a": GREY[0]}, {}, ["array 'a'", "uint8[8, 8]", "must be uint8"]),
         ({"a": GREY[None, None]}, {}, ["uint8[1, 1, 6, 8, 8]", "must be uint8"]),
         ({"a": np.moveaxis(COLOUR, 3, 1)}, {}, ["uint8[6, 3, 8, 8]", "1 or 3]"]),
-        ({"a": np.array([None])}, {}, ["is no readable .npz file"]),
+        ({"a": np.array([None])}, {}, ["is not a readable .npz file"]),
         ({"a": GREY}, {"batch_size": 7}, ["data.batch_size=7", "the 6 images"]),
         ({"a": GREY}, {"heldout": 6}, ["data.batch_size=1", "the 0 images"]),
     ],
@@ -829,7 +829,7 @@ def test_a_file_that_is_no_npz_is_named(npz, spoil):
     path = npz(a=GREY)
     spoil(path)
     message = complaint(npz_of(path))
-    assert message.startswith(f"data.dir={path} is no readable .npz file: ")
+    assert message.startswith(f"data.dir={path} is not a readable .npz file: ")
 
 
 def test_an_npz_without_images_is_fewer_than_a_batch(npz):

@@ -1,6 +1,7 @@
 """A stream gives what images in memory give, and leaves nothing behind."""
 
 import dataclasses
+import importlib.util
 import io
 import json
 import math
@@ -26,15 +27,16 @@ from test_tfds import write as write_tfds
 from wgan_jax import evaluate, sweep, train
 from wgan_jax.algorithm import steps
 from wgan_jax.config import Config, Data, Model, Objective, Run
-from wgan_jax.data import readers, shuffle, stream
+from wgan_jax.data import decoding, shuffle, stream
 from wgan_jax.data.batches import (
     epoch_rounds,
     make_get_batch,
     make_get_block_batch,
     permute,
 )
-from wgan_jax.data.dataset import load_dataset
+from wgan_jax.data.dataset import load, load_in_memory
 from wgan_jax.data.prefetch import Prefetcher
+from wgan_jax.data.sources.array_record import ArrayRecordImages
 from wgan_jax.distributed.sharding import ONE_DEVICE, BatchSharding
 from wgan_jax.errors import UserError
 from wgan_jax.metrics.features import Extractor, extract_array
@@ -86,7 +88,7 @@ def described(folder, **changes):
 
 def opened(cfg, limit=math.inf):
     cfg = cfg if isinstance(cfg, Config) else Config(cfg)
-    return stream.open_dataset(cfg, limit)
+    return load(cfg, limit=limit)
 
 
 # ------------------------------------------------------------------------------- order
@@ -120,7 +122,7 @@ def test_the_rounds_of_an_epoch_are_those_that_the_device_draws(new_key):
 
 def both(cfg, key, batches, **more):
     """The batches of these numbers as training sees them: (resident, streamed)."""
-    resident = load_dataset(cfg.data)
+    resident = load_in_memory(cfg.data)
     labelled = bool(cfg.model.classes)
     draw = jax.jit(make_get_batch(cfg.data, len(resident.train), labelled))
     samples = (resident.train, resident.train_labels) if labelled else resident.train
@@ -186,7 +188,7 @@ def test_labels_come_with_their_images(tfds, workers, new_key):
         Model(kind="resnet", classes=10),
     )
     assert_same(*both(cfg, new_key(), range(6)))
-    resident, streamed = load_dataset(cfg.data), opened(cfg)
+    resident, streamed = load_in_memory(cfg.data), opened(cfg)
     np.testing.assert_array_equal(streamed.heldout, resident.heldout)
     np.testing.assert_array_equal(streamed.heldout_labels, resident.heldout_labels)
     assert len(streamed.train) == len(TRAIN) - (0 if workers else 2)
@@ -199,11 +201,11 @@ def test_a_folder_of_images_is_streamed(tmp_path, new_key):
     cfg = described(tmp_path, workers=1)
     cfg = Config(dataclasses.replace(cfg, source="folder"))
     assert_same(*both(cfg, new_key(), range(4)))
-    np.testing.assert_array_equal(opened(cfg).heldout, load_dataset(cfg.data).heldout)
+    np.testing.assert_array_equal(opened(cfg).heldout, load_in_memory(cfg.data).heldout)
 
 
 def test_records_are_read_whatever_their_format(folder):
-    resident = load_dataset(described(folder, heldout=0, batch_size=1))
+    resident = load_in_memory(described(folder, heldout=0, batch_size=1))
     kept = np.random.default_rng(0).permutation(60)
     np.testing.assert_array_equal(resident.train, IMAGES[kept])
 
@@ -222,11 +224,11 @@ def test_records_are_read_whatever_their_format(folder):
 )
 def test_plain_pixels_are_those_that_pillow_gives(encoded, plain, channels):
     settings = Data(image_size=8, channels=channels)
-    found = readers.plain_pixels(encoded, settings)
+    found = decoding.plain_pixels(encoded, settings)
     assert (found is not None) == (plain == channels)
     if found is not None:
         with Image.open(io.BytesIO(encoded)) as image:
-            np.testing.assert_array_equal(found, readers.fit(image, settings))
+            np.testing.assert_array_equal(found, decoding.fit(image, settings))
 
 
 # ----------------------------------------------------------------------------- blocks
@@ -418,7 +420,7 @@ def test_a_record_that_is_damaged_on_disk_is_named(tmp_path):
     place = damaged.index(encode(IMAGES[7])[60:100])
     damaged[place] ^= 1
     path.write_bytes(damaged)
-    reader = readers.ArrayRecordImages(described(path))
+    reader = ArrayRecordImages(described(path))
     np.testing.assert_array_equal(reader.read([6, 8]).samples, IMAGES[[6, 8]])
     with pytest.raises(UserError, match=f"record 7 of {path} cannot be read .*hash"):
         reader.read([6, 7])
@@ -430,7 +432,7 @@ def test_diagnostics_of_a_stream_are_of_some_of_its_images(folder):
     draw, some = prepare_monitor(cfg, spec, dataset, samples)
     batch = draw(some, jax.random.key(0), 0)
     assert batch.shape == (6, 8, 8, 3)
-    np.testing.assert_array_equal(some, load_dataset(cfg.data).train)
+    np.testing.assert_array_equal(some, load_in_memory(cfg.data).train)
 
 
 # ------------------------------------------------------------------------------ workers
@@ -455,8 +457,9 @@ def test_workers_do_not_outlive_a_process_that_is_killed(folder):
 import jax, multiprocessing, time
 from wgan_jax import config
 from wgan_jax.data import stream
+from wgan_jax.data.dataset import load
 settings = config.{described(folder, workers=1)!r}
-source = stream.open_dataset(config.Config(settings), float("inf")).stream
+source = load(config.Config(settings)).stream
 batches = stream.read_batches(source, jax.random.key(0), range(1000))
 next(batches)
 print(multiprocessing.active_children()[0].pid, flush=True)
@@ -496,7 +499,7 @@ def test_a_worker_that_is_killed_is_told_in_a_sentence(folder, new_key):
     batches = stream.read_batches(source, new_key(), range(10**6))
     next(batches)
     multiprocessing.active_children()[0].kill()
-    with pytest.raises(UserError, match="was ended from outside"):
+    with pytest.raises(UserError, match="was killed"):
         list(batches)
     assert multiprocessing.active_children() == []
 
@@ -528,14 +531,14 @@ def test_auto_streams_what_takes_more_than_half_of_the_memory(
 ):
     settings = dataclasses.replace(described(folder), stream=how)
     found = opened(settings, limit)
-    assert bool(found) == streams
+    assert bool(found.stream) == streams
     if streams and how == "auto":
-        assert found.stream.why == "more than half of 0.023 MB of memory"
+        assert found.stream.reason == "more than half of 0.023 MB of memory"
 
 
 def test_images_are_read_by_slices(folder):
     settings = described(folder)
-    found, resident = opened(settings).train, load_dataset(settings).train
+    found, resident = opened(settings).train, load_in_memory(settings).train
     assert found.shape == resident.shape
     np.testing.assert_array_equal(found[3:9], resident[3:9])
     assert isinstance(BatchSharding().put_block(found[:2]), jax.Array)
@@ -550,7 +553,7 @@ def test_features_are_of_slices_and_kept_by_what_shapes_them(folder):
 
     extractor = Extractor("mean", 2, mean, "some")
     found = extract_array(extractor, opened(settings).train)
-    resident = extract_array(extractor, load_dataset(settings).train)
+    resident = extract_array(extractor, load_in_memory(settings).train)
     np.testing.assert_array_equal(found.moments.mean, resident.moments.mean)
     count = len(asked)
     extract_array(extractor, opened(settings).train)
@@ -569,12 +572,15 @@ def test_features_are_of_slices_and_kept_by_what_shapes_them(folder):
         (
             {"source": "digits"},
             "data.stream=always needs images that can be read one by one: data.source="
-            "digits is kept in memory, so leave data.stream at auto",
+            "digits is held in memory, so leave data.stream at auto",
         ),
-        ({"classes": (1,)}, "data.classes=(1,) cannot stand with data.stream=always: "),
+        (
+            {"classes": (1,)},
+            "data.classes=(1,) cannot be combined with data.stream=always: ",
+        ),
         (
             {"skip_corrupt": True},
-            "data.skip_corrupt=True cannot stand with data.stream=always: ",
+            "data.skip_corrupt=True cannot be combined with data.stream=always: ",
         ),
         ({"workers": -2}, "data.workers=-2 must be -1, 0 or more"),
         ({"dir": ""}, "data.dir is empty: data.source=array_record needs it"),
@@ -590,7 +596,7 @@ def test_what_cannot_be_streamed_is_refused_at_once(changes, said):
 
 def test_a_classifier_cannot_be_trained_on_a_stream():
     run = Run(evaluate_every=25, evaluate_features="classifier")
-    with pytest.raises(UserError, match="evaluate_features=classifier cannot stand"):
+    with pytest.raises(UserError, match="evaluate_features=classifier cannot be"):
         validate(Config(described("somewhere"), run=run))
 
 
@@ -599,13 +605,13 @@ def test_auto_tells_what_stands_against_streaming(folder):
     with pytest.raises(UserError) as error:
         opened(settings, 10_000)
     assert str(error.value).startswith(
-        "data.classes=(1,) cannot stand with streaming, which 0.0115 MB of images need "
-        "with 0.01 MB of memory: every label"
+        "data.classes=(1,) cannot be combined with streaming, which 0.0115 MB of "
+        "images need with 0.01 MB of memory: every label"
     )
 
 
 def test_without_grain_the_extra_is_named(folder, monkeypatch):
-    monkeypatch.setattr(stream.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UserError) as error:
         opened(described(folder))
     assert "pip install 'wgan-jax[stream]'" in str(error.value)
@@ -624,9 +630,9 @@ def test_labels_that_are_not_there_or_too_many(folder, tfds):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda p: p, "is no array_record file and no folder"),
+        (lambda p: p, "is neither an array_record file nor a folder"),
         (lambda p: p.mkdir(), "has no files called *.array_record"),
-        (lambda p: p.write_bytes(b"x" * 999), "is no readable array_record file"),
+        (lambda p: p.write_bytes(b"x" * 999), "is not a readable array_record file"),
         (lambda p: write(p, []), "larger than the 0 images"),
     ],
     ids=["missing", "empty folder", "no array_record", "no records"],
@@ -636,7 +642,7 @@ def test_array_record_files_that_will_not_do(tmp_path, make, said, how):
     make(path := tmp_path / "x.array_record")
     settings = dataclasses.replace(described(path), stream=how)
     with pytest.raises(UserError) as error:
-        opened(settings) or load_dataset(settings)
+        opened(settings)
     assert said in str(error.value)
 
 

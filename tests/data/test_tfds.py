@@ -6,23 +6,25 @@ import os
 import shutil
 import subprocess
 import sys
-from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import test_readme
+from helpers import ROOT, in_process
 from PIL import Image
-from test_readme import clone  # noqa: F401
 
+from wgan_jax import prepare, train
 from wgan_jax.config import Data
-from wgan_jax.data import sources, tfds
-from wgan_jax.data import tfds as tfds_source
-from wgan_jax.data.dataset import load_dataset
+from wgan_jax.data import tfds
+from wgan_jax.data.dataset import load_in_memory
+from wgan_jax.data.sources import tfds as tfds_reader
 from wgan_jax.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[2]
+# Sizes of a run that trains in seconds.
+TINY = """--run.steps 1 --run.chunk 1 --run.log-every 1 --run.sample-every 1
+--run.checkpoint-every 1 --run.grid-size 4 --model.features 1 --data.batch-size 4
+--data.heldout 8 --objective.n-critic 1""".split()  # noqa: SIM905
 TRAIN = np.random.default_rng(0).integers(0, 256, (9, 6, 6, 1), np.uint8)
 TEST = np.random.default_rng(1).integers(0, 256, (4, 6, 6, 1), np.uint8)
 
@@ -100,9 +102,9 @@ def tfds_of(folder, **changes):
     return Data(source="tfds", tfds_dir=str(folder), **(described | changes))
 
 
-def complaint(described, report=print):
+def complaint(described):
     with pytest.raises(UserError) as error:
-        load_dataset(described, report)
+        load_in_memory(described)
     return str(error.value)
 
 
@@ -118,16 +120,16 @@ def tiny(tmp_path_factory):
 
 def test_a_data_set_that_is_prepared_anew_is_decoded_anew(tmp_path, monkeypatch):
     write(tmp_path)
-    first = load_dataset(tfds_of(tmp_path)).train
+    first = load_in_memory(tfds_of(tmp_path)).train
     shutil.rmtree(tmp_path / "tiny")
     monkeypatch.setitem(globals(), "TRAIN", 255 - TRAIN)
     write(tmp_path)
-    second = load_dataset(tfds_of(tmp_path)).train
+    second = load_in_memory(tfds_of(tmp_path)).train
     assert rows(second) == rows(255 - first)
 
 
 def test_images_of_a_split_are_read_bit_by_bit(tiny):
-    found = load_dataset(tfds_of(tiny)).train
+    found = load_in_memory(tfds_of(tiny)).train
     assert found.shape == (9, 6, 6, 1)
     assert found.dtype == np.uint8
     assert rows(found) == rows(TRAIN)
@@ -136,7 +138,7 @@ def test_images_of_a_split_are_read_bit_by_bit(tiny):
 def test_labels_are_those_of_the_images(tiny):
     number = {image.tobytes(): i for i, image in enumerate(TRAIN)}
     for _ in ("decoded", "cached"):
-        dataset = load_dataset(tfds_of(tiny, heldout=3))
+        dataset = load_in_memory(tfds_of(tiny, heldout=3))
         for images, labels in (
             (dataset.train, dataset.train_labels),
             (dataset.heldout, dataset.heldout_labels),
@@ -145,7 +147,9 @@ def test_labels_are_those_of_the_images(tiny):
 
 
 def test_classes_choose_from_both_splits(tiny):
-    dataset = load_dataset(tfds_of(tiny, test_split="test", heldout=9, classes=(0, 2)))
+    dataset = load_in_memory(
+        tfds_of(tiny, test_split="test", heldout=9, classes=(0, 2))
+    )
     assert rows(dataset.train) == rows(TRAIN[[0, 2]])
     assert rows(dataset.heldout) == rows(TEST[[0, 2]])
 
@@ -160,27 +164,27 @@ def test_classes_choose_from_both_splits(tiny):
     ],
 )
 def test_splits_and_their_slices(tiny, split, expected):
-    assert rows(load_dataset(tfds_of(tiny, split=split)).train) == rows(expected)
+    assert rows(load_in_memory(tfds_of(tiny, split=split)).train) == rows(expected)
 
 
 def test_held_out_images_come_from_the_test_split(tiny):
-    dataset = load_dataset(tfds_of(tiny, test_split="test", heldout=3))
+    dataset = load_in_memory(tfds_of(tiny, test_split="test", heldout=3))
     assert rows(dataset.train) == rows(TRAIN)
     assert len(dataset.heldout) == 3
     assert set(rows(dataset.heldout)) < set(rows(TEST))
-    again = load_dataset(tfds_of(tiny, test_split="test", heldout=3))
+    again = load_in_memory(tfds_of(tiny, test_split="test", heldout=3))
     np.testing.assert_array_equal(dataset.heldout, again.heldout)
 
 
 def test_without_a_test_split_part_of_the_train_split_is_held_out(tiny):
-    dataset = load_dataset(tfds_of(tiny, heldout=3))
+    dataset = load_in_memory(tfds_of(tiny, heldout=3))
     assert len(dataset.heldout) == 3
     assert rows([*dataset.train, *dataset.heldout]) == rows(TRAIN)
 
 
 def test_images_are_converted_and_resized(tiny):
     described = tfds_of(tiny, image_size=3, channels=3, resize="box")
-    found = load_dataset(described).train
+    found = load_in_memory(described).train
     assert found.shape == (9, 3, 3, 3)
     means = np.sort(TRAIN.reshape(9, 3, 2, 3, 2).mean((2, 4)).ravel())
     # Pillow rounds after each of the two directions.
@@ -188,18 +192,18 @@ def test_images_are_converted_and_resized(tiny):
 
 
 def test_images_are_decoded_once(tiny, monkeypatch):
-    first = load_dataset(tfds_of(tiny))
-    monkeypatch.delattr(sources, "fit")
-    np.testing.assert_array_equal(load_dataset(tfds_of(tiny)).train, first.train)
+    first = load_in_memory(tfds_of(tiny))
+    monkeypatch.delattr(tfds_reader, "fit")
+    np.testing.assert_array_equal(load_in_memory(tfds_of(tiny)).train, first.train)
 
 
 def load_elsewhere(described, tmp_path):
     """Loads in a new process; returns how many images, and whether with TensorFlow."""
     script = (
         "import sys\n"
-        "from wgan_jax.data.dataset import load_dataset\n"
+        "from wgan_jax.data.dataset import load_in_memory\n"
         "from wgan_jax.config import Data\n"
-        f"dataset = load_dataset({described!r})\n"
+        f"dataset = load_in_memory({described!r})\n"
         "print(len(dataset.train), 'tensorflow' in sys.modules)\n"
     )
     environment = os.environ | {
@@ -247,16 +251,14 @@ def test_slices_that_do_not_exist_are_named(tiny, split):
 def test_a_data_set_without_images_is_refused():
     from tensorflow_datasets import features
 
-    builder = namedtuple("Builder", "info")(
-        namedtuple("Info", "features")(features.FeaturesDict({"label": np.int64}))
-    )
+    labels_only = features.FeaturesDict({"label": np.int64})
     with pytest.raises(UserError, match=r"(?s)name=iris has no images: .*label"):
-        tfds.examples(builder, "train", "iris")
+        tfds_reader.image_features(labels_only, "iris")
 
 
 def test_the_image_feature_need_not_be_called_image(tmp_path):
     write(tmp_path, image="scan")
-    assert rows(load_dataset(tfds_of(tmp_path)).train) == rows(TRAIN)
+    assert rows(load_in_memory(tfds_of(tmp_path)).train) == rows(TRAIN)
 
 
 @pytest.mark.parametrize(
@@ -264,14 +266,14 @@ def test_the_image_feature_need_not_be_called_image(tmp_path):
 )
 def test_an_unknown_name_brings_near_ones(tmp_path, name, near):
     message = complaint(tfds_of(tmp_path, name=name))
-    assert message.startswith(f"data.name={name} is no TFDS data set: did you mean ")
+    assert message.startswith(f"data.name={name} is not a TFDS data set: did you mean ")
     assert near in message.split("did you mean ")[1].rstrip("?").split(" or ")
 
 
 def test_an_unknown_name_that_is_near_to_none(tmp_path):
     message = complaint(tfds_of(tmp_path, name="qqqqqqqqqq"))
     assert message == (
-        "data.name=qqqqqqqqqq is no TFDS data set: see tfds.list_builders()"
+        "data.name=qqqqqqqqqq is not a TFDS data set: see tfds.list_builders()"
     )
 
 
@@ -302,7 +304,7 @@ def tensorflow(monkeypatch):
                 return find("json") if installed else None
             return find(name, *arguments)
 
-        monkeypatch.setattr(tfds_source.importlib.util, "find_spec", find_spec)
+        monkeypatch.setattr(tfds.importlib.util, "find_spec", find_spec)
 
     return seem
 
@@ -325,7 +327,7 @@ def finish_with(monkeypatch, returncode=0, stderr="", effect=lambda: None):
         effect()
         return subprocess.CompletedProcess(command, returncode, "", stderr)
 
-    monkeypatch.setattr(tfds_source.subprocess, "run", run)
+    monkeypatch.setattr(tfds.subprocess, "run", run)
     return commands
 
 
@@ -349,40 +351,31 @@ def test_a_preparation_that_fails_is_one_sentence(
 
 
 def test_a_preparation_is_told_of_and_its_result_is_read(
-    tmp_path, tensorflow, monkeypatch
+    tmp_path, tensorflow, monkeypatch, capsys
 ):
     tensorflow(True)
     commands = finish_with(
         monkeypatch, effect=lambda: write(tmp_path, "mnist", "3.0.1", "image")
     )
     described = tfds_of(tmp_path, name="mnist", manual_dir="originals")
-    reports = []
-    assert rows(load_dataset(described, reports.append).train) == rows(TRAIN)
-    assert len(reports) == 1
-    assert reports[0].startswith("preparing mnist")
+    assert rows(load_in_memory(described).train) == rows(TRAIN)
+    assert capsys.readouterr().out.startswith("preparing mnist")
     (command,) = commands
-    assert command == [
-        *[sys.executable, "-m", "wgan_jax.data.tfds", "mnist"],
-        *["--tfds-dir", str(tmp_path), "--manual-dir", "originals"],
-    ]
+    assert command[:3] == [sys.executable, "-m", "wgan_jax.data.tfds"]
     # What the command means to the process that it starts.
     called = []
-    monkeypatch.setattr(
-        tfds_source, "prepare", lambda **given: called.append(given) or "there"
-    )
-    assert tfds.main(command[3:]) == 0
-    assert called == [
-        {"name": "mnist", "tfds_dir": str(tmp_path), "manual_dir": "originals"}
-    ]
+    monkeypatch.setattr(tfds, "prepare", lambda *given: called.append(given))
+    assert tfds.main(*command[3:]) == 0
+    assert called == [("mnist", str(tmp_path), "originals")]
 
 
 def test_the_preparing_process_ends_with_one_line_of_reason(monkeypatch, capsys):
-    def prepare(**_):
+    def prepare(*_):
         print("progress")
         raise RuntimeError("first line\nsecond line " + 500 * "x")
 
-    monkeypatch.setattr(tfds_source, "prepare", prepare)
-    assert tfds.main(["mnist"]) == 2
+    monkeypatch.setattr(tfds, "prepare", prepare)
+    assert tfds.main("mnist", "", "") == 2
     out, err = capsys.readouterr()
     assert out == ""
     last = err.splitlines()[-1]
@@ -419,22 +412,19 @@ def mnist(tmp_path_factory):
         heldout=10000,
     )
     # Its files have the names of MNIST's, which TFDS once took for the same.
-    (line,) = (x for x in test_readme.commands("python scripts/prepare") if "fash" in x)
-    line = line.replace("FOLDER", str(originals("fashion_mnist")))
-    test_readme.run(ROOT, line, "--tfds-dir", described.tfds_dir)
-    reports = []
-    tfds.open_builder(described, reports.append)
-    assert len(reports) == 1
+    words = ["--tfds-dir", described.tfds_dir]
+    manual = ["--manual-dir", originals("fashion_mnist")]
+    assert in_process(prepare, "tfds", "fashion_mnist", *words, *manual) == (0, "")
+    tfds.open_builder(described)
     return described
 
 
 @pytest.mark.data
 @pytest.mark.prepare
-def test_prepared_mnist_is_that_of_the_original_files(mnist):
-    reports = []
-    dataset = load_dataset(mnist, reports.append)
+def test_prepared_mnist_is_that_of_the_original_files(mnist, monkeypatch):
     # Prepared once, and never again.
-    assert reports == []
+    monkeypatch.delattr(tfds, "_prepare_in_subprocess")
+    dataset = load_in_memory(mnist)
     assert dataset.train.shape == (60000, 28, 28, 1)
     assert dataset.heldout.shape == (10000, 28, 28, 1)
     assert rows(dataset.train) == rows(idx("train-images-idx3-ubyte.gz"))
@@ -446,20 +436,12 @@ def test_prepared_mnist_is_that_of_the_original_files(mnist):
 
 @pytest.mark.data
 @pytest.mark.prepare
-def test_commands_of_the_readme_with_mnist_and_fashion_mnist_run(
-    mnist,
-    clone,  # noqa: F811
-):
-    prepare = test_readme.commands("python scripts/prepare")
-    lines = [*prepare, *test_readme.commands("python -m")]
-    for line in (line for line in lines if not test_readme.offline(line)):
-        line = line.replace(" --manual-dir FOLDER", "")
-        if ".train" in line:
-            words = ["--data.tfds-dir", mnist.tfds_dir, "--data.split", "train[:200]"]
-            test_readme.run_here(clone, line, *words, *test_readme.TINY)
-        else:
-            test_readme.run(clone, line, "--tfds-dir", mnist.tfds_dir)
-    assert (clone / "runs" / "mnist_wgan_gp" / "checkpoints" / "1").is_dir()
+@pytest.mark.parametrize("name", ["mnist_wgan_gp", "fashion_mnist_mlp"])
+def test_configurations_train_on_prepared_data(mnist, tmp_path, name):
+    words = ["--config", ROOT / "configs" / f"{name}.py", "--out", tmp_path]
+    words += ["--data.tfds-dir", mnist.tfds_dir, "--data.split", "train[:200]"]
+    assert in_process(train, *words, *TINY) == (0, "")
+    assert (tmp_path / "checkpoints" / "1").is_dir()
 
 
 @pytest.mark.data
@@ -473,7 +455,7 @@ def test_prepared_mnist_is_read_without_tensorflow(mnist, tmp_path):
 @pytest.mark.prepare
 def test_slices_of_prepared_mnist(mnist):
     some = replace(mnist, split="train[:100]", test_split="", heldout=20)
-    dataset = load_dataset(some)
+    dataset = load_in_memory(some)
     assert dataset.train.shape == (80, 28, 28, 1)
     assert dataset.heldout.shape == (20, 28, 28, 1)
     everything = set(rows(idx("train-images-idx3-ubyte.gz")))

@@ -10,7 +10,7 @@ from helpers import in_process, records
 from wgan_jax import evaluate, sample, train
 from wgan_jax.config import Data
 from wgan_jax.data.batches import make_get_batch
-from wgan_jax.data.dataset import load_dataset
+from wgan_jax.data.dataset import load_in_memory
 from wgan_jax.errors import UserError
 
 COMMAND = """--config configs/toy_8gaussians.py --data.source vectors
@@ -33,7 +33,7 @@ def described(file, **more):
 
 
 def test_every_vector_is_trained_on_or_held_out_unchanged(file):
-    loaded = load_dataset(described(file))
+    loaded = load_in_memory(described(file))
     assert loaded.train.shape == (160, 3)
     assert loaded.heldout.shape == (40, 3)
     assert loaded.train.dtype == np.float32
@@ -45,7 +45,7 @@ def test_every_vector_is_trained_on_or_held_out_unchanged(file):
 
 def test_an_epoch_draws_every_vector_once_and_not_as_pixels(file):
     described_ = described(file)
-    vectors = load_dataset(described_).train
+    vectors = load_in_memory(described_).train
     draw = jax.jit(make_get_batch(described_, len(vectors)))
     batches = [draw(vectors, jax.random.key(0), i) for i in range(10)]
     epoch = np.concatenate(batches)
@@ -64,7 +64,7 @@ def test_an_epoch_draws_every_vector_once_and_not_as_pixels(file):
 )
 def test_vectors_that_do_not_fit_are_told_in_one_sentence(file, more, parts):
     with pytest.raises(UserError) as error:
-        load_dataset(described(file, **more))
+        load_in_memory(described(file, **more))
     for part in parts:
         assert part in str(error.value)
 
@@ -73,7 +73,9 @@ def test_images_are_no_vectors(tmp_path):
     path = tmp_path / "images.npz"
     np.savez(path, images=np.zeros((9, 4), np.uint8))
     with pytest.raises(UserError, match=r"uint8\[9, 4\].*floating point"):
-        load_dataset(Data(source="vectors", dir=str(path), dimensions=4, batch_size=2))
+        load_in_memory(
+            Data(source="vectors", dir=str(path), dimensions=4, batch_size=2)
+        )
 
 
 def test_vectors_train_sample_and_are_measured_by_the_commands(file, tmp_path):

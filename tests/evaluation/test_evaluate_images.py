@@ -13,7 +13,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from PIL import Image
 
 from wgan_jax import evaluate, metrics, pictures, sample, train
-from wgan_jax.data.dataset import load_dataset
+from wgan_jax.data.dataset import load_in_memory
 from wgan_jax.errors import UserError
 from wgan_jax.evaluation.images import make_generated_batches
 from wgan_jax.metrics import (
@@ -90,7 +90,7 @@ def restore_each_once():
 
 @pytest.fixture(scope="module")
 def dataset(run):
-    return load_dataset(restore.restore_run(run)[0].data)
+    return load_in_memory(restore.restore_run(run)[0].data)
 
 
 @pytest.fixture(scope="module")
@@ -430,7 +430,7 @@ def test_images_that_cannot_be_compared_are_refused(tmp_path, dataset):
         ("small.npz", "bring both to one size and number of channels"),
         ("few.npz", "has 9 images: give 10 or more"),
         ("floats.npz", "floats.npz is float64[20, 16, 16, 1]: it must be uint8"),
-        ("bad.npz", "is no .npz file with `images`"),
+        ("bad.npz", "is not a readable .npz file"),
         ("mixed", "has images of different sizes, 16.png and 8.png"),
         ("empty", "has no image files"),
         ("nowhere", "is neither a folder of images nor an .npz file"),

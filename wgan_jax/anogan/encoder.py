@@ -13,7 +13,7 @@ from rich.progress import Progress, TextColumn
 from wgan_jax.anogan import scoring
 from wgan_jax.config import Config
 from wgan_jax.data.batches import make_get_batch
-from wgan_jax.data.dataset import load_dataset
+from wgan_jax.data.dataset import load_in_memory
 from wgan_jax.files import save_npz
 from wgan_jax.nn.models import build_encoder
 
@@ -61,7 +61,7 @@ def load_or_train(
 
 
 def _train(config, nets, options, encode, params, key):
-    train = load_dataset(config.data).train
+    train = load_in_memory(config.data).train
     get_batch = make_get_batch(config.data, len(train))
     total, kappa = options["encoder_steps"], options["kappa"]
     adam = optax.adam(optax.linear_schedule(options["encoder_lr"], 0.0, total))

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from wgan_jax.config import Data
-from wgan_jax.data import readers, sources
-from wgan_jax.data.dataset import load_dataset
+from wgan_jax.data.dataset import load_in_memory
+from wgan_jax.data.decoding import image_files
+from wgan_jax.data.memory import load_parts
 from wgan_jax.data.readers import Samples
 from wgan_jax.errors import UserError
 
@@ -74,10 +75,10 @@ def load_images(
 
 def _load_untrained(data_config):
     """Images that the run was not trained on."""
-    whole, test = sources.LOADERS[data_config.source](data_config, print)
+    whole, test = load_parts(data_config)
     if test is not None:
         return test
-    dataset = load_dataset(data_config)
+    dataset = load_in_memory(data_config)
     heldout = Samples(dataset.heldout, dataset.heldout_labels)
     if not data_config.classes:
         return heldout
@@ -107,16 +108,14 @@ def _load_source(data_config, source):
         )
     data_config = dataclasses.replace(data_config, source=kind, **fields)
     try:
-        part, _ = sources.LOADERS[kind](data_config, print)
+        part, _ = load_parts(data_config)
     except UserError as error:
         # The remedy for training does not apply here.
         reason = str(error).partition(", or train without")[0]
         raise UserError(f"--images {source}: {reason}") from error
     if kind != "folder":
         return part, None
-    files = [p for p in path.rglob("*") if p.suffix.lower() in readers.SUFFIXES]
-    files = sorted(p for p in files if p.is_file())
-    return part, [p.relative_to(path).as_posix() for p in files]
+    return part, [file.relative_to(path).as_posix() for file in image_files(path)]
 
 
 def _describe(source):

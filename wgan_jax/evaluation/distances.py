@@ -13,8 +13,8 @@ from rich.progress import Progress
 
 from wgan_jax.algorithm import steps
 from wgan_jax.algorithm.objectives import make_losses
-from wgan_jax.data import stream
 from wgan_jax.data.batches import to_float
+from wgan_jax.data.dataset import load
 from wgan_jax.data.toys import toy_sample
 from wgan_jax.errors import UserError
 from wgan_jax.evaluation import table
@@ -70,7 +70,7 @@ def evaluate_distances(run, checkpoint, protocol: EvaluationProtocol) -> Evaluat
     restore.check_finite(run, state)
     measure = _measure_toy
     if not config.data.is_toy:
-        dataset = stream.load(config)
+        dataset = load(config)
         if not len(dataset.heldout):
             raise UserError(
                 f"{run} was trained with data.heldout={config.data.heldout} and has no "

@@ -12,9 +12,9 @@ from wgan_jax import pictures
 from wgan_jax.algorithm import steps
 from wgan_jax.algorithm.state import Spec
 from wgan_jax.config import Config
-from wgan_jax.data import image_sets, stream
+from wgan_jax.data import image_sets
 from wgan_jax.data.batches import to_float
-from wgan_jax.data.dataset import load_dataset
+from wgan_jax.data.dataset import load, load_in_memory
 from wgan_jax.errors import UserError
 from wgan_jax.evaluation import table
 from wgan_jax.evaluation.distances import (
@@ -218,7 +218,7 @@ def evaluate_images(
     restore.check_finite(run, state)
     # The classifier is trained on images in memory.
     in_memory = features == "classifier"
-    dataset = load_dataset(config.data) if in_memory else stream.load(config)
+    dataset = load_in_memory(config.data) if in_memory else load(config)
     if protocol.reference == "heldout" and len(dataset.heldout) < LEAST:
         raise UserError(
             f"--reference heldout needs {LEAST} held-out images or more and {run} has "

@@ -142,12 +142,13 @@ def extract_array(
     compute = partial(
         extract, extractor, batches, len(images), keep_rows=keep_rows, advance=advance
     )
-    if not extractor.identity:
+    identity = images.identity if isinstance(images, LazyImages) else "array"
+    if not (extractor.identity and identity):
         return compute()
     about = f"{extractor.name} {extractor.identity} {SPLITS} {images.shape}".encode()
     digest = hashlib.sha256(about)
     if isinstance(images, LazyImages):
-        digest.update(images.identity.encode())
+        digest.update(identity.encode())
     else:
         digest.update(np.ascontiguousarray(images))
     path = cache_directory() / f"features-{digest.hexdigest()[:24]}.npz"

@@ -7,6 +7,8 @@ plane, and not 0.9973 as on the line.
 
 import numpy as np
 
+from wgan_jax.data.toys import RADIUS, SCALE, SPACING, STD
+
 MIXTURES = ("8gaussians", "25gaussians")
 
 
@@ -14,16 +16,16 @@ def centres(name: str) -> np.ndarray:
     """Centres of the modes, [k, 2]."""
     if name == "8gaussians":
         angle = np.pi / 4 * np.arange(8)
-        return 2 / 1.414 * np.stack([np.cos(angle), np.sin(angle)], 1)
+        return RADIUS / SCALE[name] * np.stack([np.cos(angle), np.sin(angle)], 1)
     if name == "25gaussians":
-        line = 2 / 2.828 * np.arange(-2, 3)
+        line = SPACING / SCALE[name] * np.arange(-2, 3)
         return np.stack(np.meshgrid(line, line, indexing="ij"), -1).reshape(-1, 2)
     raise ValueError(f"{name} is no mixture: only {' and '.join(MIXTURES)} have modes")
 
 
 def deviation(name: str) -> float:
     """Standard deviation of every mode, in each coordinate."""
-    return {"8gaussians": 0.02 / 1.414, "25gaussians": 0.05 / 2.828}[name]
+    return STD[name] / SCALE[name]
 
 
 def mode_shares(points, name: str) -> np.ndarray:

@@ -66,7 +66,7 @@ def train_group(members, sharding, mode, stop):
     if dataset.stream:
         raise UserError(
             "a sweep needs its images on the device, but they are streamed "
-            f"({dataset.stream.why}): take data.stream=never, or train the runs one "
+            f"({dataset.stream.reason}): take data.stream=never, or train the runs one "
             "by one with python -m wgan_jax.train"
         )
     best = None

@@ -11,12 +11,11 @@ import numpy as np
 from wgan_jax.algorithm import steps
 from wgan_jax.algorithm.state import make_spec
 from wgan_jax.config import Config
-from wgan_jax.data import stream
 from wgan_jax.data.batches import make_get_batch, make_get_block_batch
+from wgan_jax.data.dataset import load
 from wgan_jax.data.prefetch import Prefetcher
 from wgan_jax.distributed import processes
 from wgan_jax.distributed.sharding import ONE_DEVICE, BatchSharding
-from wgan_jax.errors import UserError
 
 DIAGNOSTIC_IMAGES = 2048
 """Images of a stream that stay on the device, for the diagnostics."""
@@ -33,13 +32,16 @@ def prepare(config: Config, sharding: BatchSharding = ONE_DEVICE):
         batch = f"each batch of {config.data.batch_size}"
         print(f"{sharding.count} devices{where} share {batch}")
     labelled = bool(config.model.classes)
-    dataset = stream.load(config, sharding)
+    dataset = load(config, sharding)
     if dataset.stream:
         print(dataset.stream)
         samples = dataset.stream.blank_block(sharding, processes.index_and_count())
         get_batch = make_get_block_batch(config.data, labelled)
     else:
-        samples = sharding.put_dataset(_samples(config, dataset))
+        samples = dataset.train
+        if labelled:
+            samples = samples, dataset.train_labels
+        samples = sharding.put_dataset(samples)
         get_batch = make_get_batch(config.data, len(dataset.train), labelled)
     return dataset, samples, make_spec(config, get_batch, sharding)
 
@@ -78,21 +80,3 @@ def make_prefetcher(config, dataset, state, sharding) -> Prefetcher:
     _, key = steps.split_key(dataclasses.replace(state, key=key))
     process = processes.index_and_count()
     return Prefetcher(dataset.stream, sharding, key, int(state.step), before, process)
-
-
-def _samples(config, dataset):
-    """Training samples, with classes the pair of them and their labels."""
-    classes, labels = config.model.classes, dataset.train_labels
-    if not classes:
-        return dataset.train
-    if labels is None:
-        raise UserError(
-            f"model.classes={classes} needs labels, which data.source="
-            f"{config.data.source} does not have here: take model.classes=0"
-        )
-    if labels.max() >= classes:
-        raise UserError(
-            f"model.classes={classes} is too few for the labels, which go up to "
-            f"{labels.max()}: take model.classes={labels.max() + 1}"
-        )
-    return dataset.train, labels

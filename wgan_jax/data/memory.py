@@ -1,0 +1,120 @@
+"""Every sample of a reader in memory: decoded once, in threads, and cached on disk."""
+
+import concurrent.futures
+import contextlib
+import hashlib
+
+import numpy as np
+from rich.progress import track
+
+from wgan_jax.config import Data
+from wgan_jax.data.readers import Reader, Samples, UnreadableSample
+from wgan_jax.data.sources import open_reader
+from wgan_jax.errors import UserError
+from wgan_jax.files import cache_directory, save_npz
+
+# Samples that a thread reads in one call.
+CHUNK = 32
+
+
+def load_parts(data: Data) -> tuple[Samples, Samples | None]:
+    """Every sample of the training part, and of the test part where there is one."""
+    reader = open_reader(data)
+    test = reader.test_reader()
+    return load_samples(reader), test and load_samples(test)
+
+
+def load_samples(reader: Reader) -> Samples:
+    """Every readable sample of a reader, in the order of their numbers.
+
+    Raises UserError where some cannot be read, unless data.skip_corrupt is set.
+    """
+    samples, unreadable = _load_cached(reader)
+    if unreadable:
+        named = "; ".join(unreadable[:3]) + ("; ..." if len(unreadable) > 3 else "")
+        problem = f"{len(unreadable)} of {len(reader)} images cannot be read: {named}"
+        if not reader.data.skip_corrupt:
+            raise UserError(
+                f"{problem}; remove them, or train without them by --data.skip-corrupt"
+            )
+        print(f"{problem}; training without them")
+    return samples
+
+
+def _load_cached(reader):
+    """(samples, summaries of the unreadable ones), from the cache where it has them."""
+    data, identity = reader.data, reader.identity
+    facts = f"{data.source} {identity}\n{data.sample_shape} {data.resize}"
+    name = hashlib.sha256(facts.encode()).hexdigest()[:24]
+    path = cache_directory() / f"{name}.npz"
+    if identity:
+        # Entries that are missing, truncated or foreign are decoded again.
+        with contextlib.suppress(Exception), path.open("rb") as opened:
+            file = np.load(opened, allow_pickle=False)
+            labels = file["labels"]
+            samples = Samples(file["images"], labels if len(labels) else None)
+            return samples, list(file["bad"])
+    samples, errors = read_all(reader, np.arange(len(reader)), "decoding")
+    unreadable = [error.summary for error in errors]
+    if identity and all(error.permanent for error in errors):
+        labels = np.zeros(0, np.int32) if samples.labels is None else samples.labels
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            bad = np.array(unreadable, dtype=str)
+            save_npz(path, images=samples.samples, labels=labels, bad=bad)
+        except OSError as error:
+            print(f"decoded images are not cached: {error}")
+    return samples, unreadable
+
+
+def read_all(
+    reader: Reader, numbers: np.ndarray, description: str
+) -> tuple[Samples, list[UnreadableSample]]:
+    """(readable samples of these numbers, an error for each unreadable one).
+
+    description: of the progress bar. Raises UserError where the reader returns arrays
+    of another shape or type than its `Data` describes.
+    """
+    data, count = reader.data, len(numbers)
+    dtype = np.float32 if data.is_points else np.uint8
+    samples = np.empty((count, *data.sample_shape), dtype)
+    labels = np.empty(count, np.int32)
+    readable = np.ones(count, bool)
+
+    def read(places) -> list[UnreadableSample]:
+        try:
+            part = reader.read(numbers[places])
+        except UnreadableSample as error:
+            if len(places) > 1:
+                return [error for place in places for error in read([place])]
+            readable[places] = False
+            return [error]
+        _check(part, (len(places), *data.sample_shape), dtype, reader)
+        samples[places] = part.samples
+        if reader.classes:
+            labels[places] = part.labels
+        return []
+
+    chunks = [np.arange(count)[i : i + CHUNK] for i in range(0, count, CHUNK)]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        work = pool.map(read, chunks)
+        silent = count < 1000
+        bar = track(work, description, len(chunks), transient=True, disable=silent)
+        errors = [error for part in bar for error in part]
+    result = Samples(samples, labels if reader.classes else None)
+    return result.rows(readable) if errors else result, errors
+
+
+def _check(part, shape, dtype, reader):
+    array, source = np.asarray(part.samples), reader.data.source
+    if (array.shape, array.dtype) != (shape, dtype):
+        raise UserError(
+            f"data.source={source} returned {array.dtype}{list(array.shape)} where "
+            f"{dtype.__name__}{list(shape)} was expected: see data.image_size, "
+            "data.channels and data.dimensions"
+        )
+    if reader.classes and np.shape(part.labels) != shape[:1]:
+        raise UserError(
+            f"data.source={source} returned labels of shape {np.shape(part.labels)} "
+            f"for {shape[0]} samples"
+        )

@@ -1,0 +1,82 @@
+"""Data sources. A new one is a file with a `Reader` and one line of SOURCES."""
+
+from wgan_jax.config import TOYS, Config, Data
+from wgan_jax.data.readers import Reader
+from wgan_jax.data.sources.array_record import ArrayRecordImages
+from wgan_jax.data.sources.digits import Digits
+from wgan_jax.data.sources.folder import ImageFolder
+from wgan_jax.data.sources.npz import NpzImages
+from wgan_jax.data.sources.tfds import TfdsImages
+from wgan_jax.data.sources.vectors import NpzVectors
+from wgan_jax.errors import UserError
+from wgan_jax.references import lookup
+
+SOURCES: dict[str, type[Reader]] = {
+    "digits": Digits,
+    "tfds": TfdsImages,
+    "folder": ImageFolder,
+    "array_record": ArrayRecordImages,
+    "npz": NpzImages,
+    "vectors": NpzVectors,
+}
+
+
+def reader_class(data: Data) -> type[Reader] | None:
+    """Reader of data.source, a name or a reference; None for a toy distribution.
+
+    Raises UserError for any other value, and where the field that it needs is empty.
+    """
+    if data.is_toy:
+        return None
+    source = lookup(SOURCES | dict.fromkeys(TOYS), data.source, "data.source")
+    if not (isinstance(source, type) and issubclass(source, Reader)):
+        raise UserError(
+            f"data.source={data.source} is not a subclass of "
+            "wgan_jax.data.readers.Reader"
+        )
+    field = source.required_field
+    if field and not getattr(data, field):
+        raise UserError(
+            f"data.{field} is empty: data.source={data.source} needs it, as in "
+            f"--data.{field} {'mnist' if field == 'name' else 'PATH'}"
+        )
+    return source
+
+
+def open_reader(data: Data) -> Reader:
+    """Reader of the samples that `data` describes, which is not a toy."""
+    reader = reader_class(data)
+    assert reader, f"data.source={data.source} is a toy distribution"
+    return reader(data)
+
+
+def check_stream(config: Config, reason: str) -> None:
+    """Raises UserError where the configuration rules streaming out.
+
+    reason: the setting or condition that asks for it.
+    """
+    data, run = config.data, config.run
+    source = reader_class(data)
+    if not (source and source.streamable):
+        raise UserError(
+            f"{reason} needs images that can be read one by one: data.source="
+            f"{data.source} is held in memory, so leave data.stream at auto"
+        )
+    if data.skip_corrupt:
+        raise UserError(
+            f"data.skip_corrupt=True cannot be combined with {reason}: the images to "
+            "leave out must be known before the first batch; fix or remove the files "
+            "that cannot be read, or take data.stream=never"
+        )
+    if data.classes:
+        raise UserError(
+            f"data.classes={data.classes} cannot be combined with {reason}: every "
+            "label would be read before the first batch; leave data.classes empty, or "
+            "take data.stream=never"
+        )
+    if run.evaluate_every and run.evaluate_features == "classifier":
+        raise UserError(
+            f"run.evaluate_features=classifier cannot be combined with {reason}: the "
+            "classifier is trained on images in memory; take inception, or "
+            "data.stream=never"
+        )

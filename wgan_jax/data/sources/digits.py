@@ -1,0 +1,32 @@
+"""The handwritten digits that scikit-learn ships: 1,797 scans of 8x8 pixels."""
+
+import numpy as np
+
+from wgan_jax.config import Data
+from wgan_jax.data.decoding import fit_arrays
+from wgan_jax.data.readers import Reader, Samples
+
+
+class Digits(Reader):
+    """Scans in memory, with labels 0 to 9."""
+
+    classes = 10
+    streamable = False
+
+    def __init__(self, data: Data):
+        from sklearn.datasets import load_digits
+
+        super().__init__(data)
+        digits = load_digits()
+        # Grey levels 0 to 16.
+        self.images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
+        self.labels = digits.target.astype(np.int32)
+
+    def __len__(self):
+        return len(self.images)
+
+    def read(self, numbers: np.ndarray) -> Samples:
+        """Scans of these numbers, resized and converted."""
+        return Samples(
+            fit_arrays(self.images[numbers], self.data), self.labels[numbers]
+        )

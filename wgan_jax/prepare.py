@@ -1,0 +1,127 @@
+"""Prepares data: `python -m wgan_jax.prepare pack FOLDER OUT` or `tfds NAME`."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import Literal
+
+from rich.progress import track
+
+from wgan_jax import cli
+from wgan_jax.config import Data
+from wgan_jax.data.sources.array_record import encode, write_records
+from wgan_jax.data.sources.folder import ImageFolder
+from wgan_jax.data.tfds import open_builder
+from wgan_jax.errors import UserError
+
+PROG = "python -m wgan_jax.prepare"
+
+
+@dataclasses.dataclass(frozen=True)
+class Pack:
+    """Writes a folder of images as array_record files, which are fast to stream."""
+
+    folder: cli.Positional[str]
+    """Folder of image files, at any depth."""
+    out: cli.Positional[str]
+    """New folder for the array_record files."""
+    image_size: int
+    """Height and width in pixels; other images are centre-cropped and resized."""
+    channels: Literal[1, 3]
+    """Colour channels: 1 (grey) or 3 (RGB)."""
+    resize: Literal["box", "bilinear", "bicubic", "lanczos"] = Data.resize
+    """Resampling filter, as data.resize."""
+    format: Literal["png", "ppm"] = "png"
+    """png takes less space, ppm is decoded faster."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tfds:
+    """Prepares a TensorFlow Datasets name as array_record; needs TensorFlow."""
+
+    name: cli.Positional[str]
+    """TFDS name, such as mnist."""
+    tfds_dir: str = ""
+    """Folder of prepared data sets; empty takes TFDS's default."""
+    manual_dir: str = ""
+    """Folder with the original files, for machines without network."""
+
+
+def main(argv=None) -> int:
+    """Runs the subcommand that the first word names; returns the exit status."""
+    name, *words = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    commands = {"pack": (Pack, pack), "tfds": (Tfds, prepare_tfds)}
+    if name in ("-h", "--help"):
+        print(f"usage: {PROG} COMMAND ...; COMMAND --help lists the options\n")
+        for command, (kind, _) in commands.items():
+            print(f"  {command}  {kind.__doc__}")
+        return 0
+    if name not in commands:
+        raise UserError(f"{name} is not a command of prepare: take pack or tfds")
+    kind, run = commands[name]
+    options = cli.parse(kind, words, f"{PROG} {name}")
+    try:
+        run(options)
+    except UserError as error:
+        # Here the fields of a configuration are options.
+        sentence = str(error).replace("--data.", "--")
+        for field in ("data.dir=", "data.name="):
+            sentence = sentence.replace(field, "")
+        raise UserError(sentence) from error
+    return 0
+
+
+def prepare_tfds(options: Tfds) -> None:
+    """Prepares a TFDS data set unless that has been done."""
+    data = Data(source="tfds", **dataclasses.asdict(options))
+    print(f"{options.name} is prepared in {open_builder(data).data_path}")
+
+
+def pack(options: Pack) -> None:
+    """Decodes, fits and encodes every image of a folder, in threads."""
+    if options.image_size <= 0:
+        raise UserError(f"--image-size {options.image_size} must be greater than 0")
+    out = Path(options.out)
+    if out.exists():
+        raise UserError(f"{out} already exists: give a new folder")
+    data = Data(
+        source="folder",
+        dir=options.folder,
+        image_size=options.image_size,
+        channels=options.channels,
+        resize=options.resize,
+    )
+    reader = ImageFolder(data)
+
+    def encoded(number):
+        return encode(reader.read([number]).samples[0], options.format)
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        work = _map_ahead(pool, encoded, range(len(reader)))
+        # Without a terminal, the progress bar would leave an empty line.
+        silent = not sys.stdout.isatty()
+        records = track(work, "packing", len(reader), transient=True, disable=silent)
+        write_records(out, records, len(reader), options.format)
+    print(f"{len(reader):,} images of {options.folder} are in {out}")
+
+
+def _map_ahead(pool, function, items, ahead=256):
+    """Yields function(item) in order; at most `ahead` results wait in memory."""
+    waiting = collections.deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) == ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+if __name__ == "__main__":
+    cli.run(main)
