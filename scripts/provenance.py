@@ -11,6 +11,12 @@ from wgan_jax.config import Config
 from wgan_jax.runs import directory
 
 
+def usable_cores() -> int:
+    """Number of cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def provenance(*packages: str) -> dict:
     """Facts about this process that its numbers depend on.
 
@@ -18,14 +24,13 @@ def provenance(*packages: str) -> dict:
     commit ends in a plus sign where tracked files have uncommitted changes.
     """
     environment = directory.environment(Config())
-    affinity = getattr(os, "sched_getaffinity", None)
     info = Path("/proc/cpuinfo")
     cpu = re.search(r"model name\s*: (.*)", info.read_text() if info.exists() else "")
     return {
         "commit": environment["git_commit"],
         "device": environment["device"],
         "cpu": cpu[1] if cpu else platform.processor() or platform.machine(),
-        "cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "cores": usable_cores(),
         "versions": {
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in ("jax", "numpy", *packages)},

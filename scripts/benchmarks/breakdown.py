@@ -113,7 +113,7 @@ def markdown(report) -> str:
     header += ["in no event", "GFLOP: least s", "GB: least s", "most of all else"]
     rows = []
     for row in report["rows"]:
-        total = report["threads"] * row["s_per_cycle"]
+        total = report["cores"] * row["s_per_cycle"]
         shares = [row["products_s"] / total, row["others_s"] / total]
         shares.append(max(0.0, 1 - sum(shares)))
         others = (op for op in row["most"] if not op.startswith(PRODUCTS))
@@ -138,9 +138,8 @@ def main(argv) -> int:
         "--out", type=Path, metavar="FILE.json", help="also write all results as JSON"
     )
     options = parser.parse_args(argv)
-    _, threads = speed.set_up("float32")
+    speed.set_up("float32")
     report = provenance() | {
-        "threads": threads,
         "matrix_gflop_per_s": speed.matrix_gflop_per_s(64 if options.tiny else 2048),
         "gb_per_s": gigabytes_per_s(1 if options.tiny else 256),
         "rows": [],

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.report import machine, progress, save, table
-from provenance import provenance
+from provenance import provenance, usable_cores
 from wgan_jax.algorithm import steps
 from wgan_jax.algorithm.state import init_state, make_spec
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer
@@ -140,7 +140,7 @@ def serve(pipe, side, config, images, precision):
     Answers "start" with the seconds to the end of the first cycle, compilation
     included, a number of cycles with the seconds they took, and "peak" with megabytes.
     """
-    device, _ = set_up(precision)
+    device = set_up(precision)
     samples = np.random.default_rng(0).integers(
         0, 256, (images, *config.data.sample_shape), np.uint8
     )
@@ -279,7 +279,7 @@ def _own_seconds(sides):
     return total
 
 
-def benchmark(name, config, side_names, images, precision, rounds, seconds):
+def measure_row(name, config, side_names, images, precision, rounds, seconds):
     """The row of one configuration: a dict of its work and its measurements."""
     batch, n_critic = config.data.batch_size, config.objective.n_critic
     shape = "x".join(map(str, config.data.sample_shape))
@@ -359,8 +359,8 @@ def markdown(report) -> str:
             rows.append([*work, SIDES[side], *cells])
     return (
         f"Training cycles in {report['precision']}, median of {report['rounds']} turns "
-        f"of about {report['seconds']:g} s each. {report['threads']} threads; a matrix "
-        f"product runs at {report['matrix_gflop_per_s']:.0f} GFLOP/s. "
+        f"of about {report['seconds']:g} s each. A matrix product "
+        f"runs at {report['matrix_gflop_per_s']:.0f} GFLOP/s. "
         f"{machine(report)}\n\n{table(header, rows)}"
     )
 
@@ -418,8 +418,8 @@ def parse(argv):
     return options
 
 
-def set_up(precision):
-    """Gives all sides the same device, threads and precision: (device, threads)."""
+def set_up(precision) -> str:
+    """Gives all sides the same device, threads and precision. Returns cpu or cuda."""
     if torch is not None and not torch.cuda.is_available():
         jax.config.update("jax_platforms", "cpu")
     # All sides share one GPU. Compilation times must not come from a cache.
@@ -428,16 +428,13 @@ def set_up(precision):
     jax.config.update("jax_enable_compilation_cache", False)
     # By default both would round to TensorFloat-32 on a GPU, in different places.
     jax.config.update("jax_default_matmul_precision", precision)
-    device = "cuda" if jax.default_backend() == "gpu" else "cpu"
-    # XLA uses every core that this process may use. PyTorch would use half of them
-    # where cores come in pairs.
-    affinity = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count()))
-    threads = len(affinity(0))
     if torch is not None:
         rough = precision == "tensorfloat32"
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = rough
-        torch.set_num_threads(threads)
-    return device, threads
+        # As many as XLA uses. PyTorch would use half of the cores where they come in
+        # pairs.
+        torch.set_num_threads(usable_cores())
+    return "cuda" if jax.default_backend() == "gpu" else "cpu"
 
 
 def main(argv) -> int:
@@ -447,7 +444,7 @@ def main(argv) -> int:
         raise UserError(
             "this benchmark needs PyTorch: pip install torch, or wgan-jax[torch]"
         )
-    device, threads = set_up(options.precision)
+    device = set_up(options.precision)
     widths = GPU_FEATURES if device == "cuda" else FEATURES
     batch, images, size = options.batch_size, options.images, 2048
     turns = options.rounds, options.seconds
@@ -455,7 +452,6 @@ def main(argv) -> int:
         widths, batch, images, size = TINY_FEATURES, 4, 64, 64
         turns = (1, 0.02)
     report = provenance("torch") | {
-        "threads": threads,
         "precision": options.precision,
         "matrix_gflop_per_s": matrix_gflop_per_s(size),
         "rounds": turns[0],
@@ -465,7 +461,7 @@ def main(argv) -> int:
     for name in options.config:
         for features in [options.features] if options.features else widths[name]:
             config = make_config(name, features, batch, options.n_critic)
-            row = benchmark(
+            row = measure_row(
                 name, config, options.side, images, options.precision, *turns
             )
             report["rows"].append(row)

@@ -146,9 +146,7 @@ def test_every_row_is_written_with_its_sides(tmp_path):
     report = json.loads(out.read_text())
     assert [row["config"] for row in report["rows"]] == rows
     assert report["versions"].keys() == {"jax", "torch", "python", "numpy"}
-    assert all(
-        report[k] for k in ("device", "cpu", "cores", "threads", "commit", "date")
-    )
+    assert all(report[k] for k in ("device", "cpu", "cores", "commit", "date"))
     assert report["matrix_gflop_per_s"] > 0
     for row in report["rows"]:
         numbers = [row["gflop_per_cycle"]]
@@ -179,7 +177,7 @@ def test_shares_of_a_breakdown_add_up():
         "others_s": 0.8,
         "most": {"dot": 1.0, "copy": 0.4},
     }
-    report = PROVENANCE | {"threads": 2, "matrix_gflop_per_s": 20, "gb_per_s": 6.0}
+    report = PROVENANCE | {"matrix_gflop_per_s": 20, "gb_per_s": 6.0}
     text = breakdown.markdown(report | {"rows": [row]})
     assert "commit abc+" in text
     assert "| net | 4 | 2 | 25% | 20% | 55% | 10: 0.5 | 3: 0.5 | copy 10% |" in text
