@@ -36,7 +36,8 @@ FIGURES = {
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
 
-def parse(argv):
+def parse(argv) -> argparse.Namespace:
+    """Options of the command. Exits 2 for a mistake."""
     names = "; ".join(f"{name}: {title}" for name, title in FIGURES.items())
     parser = argparse.ArgumentParser(description=__doc__, epilog=names)
     add = parser.add_argument

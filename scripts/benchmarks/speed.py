@@ -378,7 +378,8 @@ def add_config(parser) -> None:
     )
 
 
-def parse(argv):
+def parse(argv) -> argparse.Namespace:
+    """Options of the speed benchmark. Exits 2 for a mistake."""
     parser = argparse.ArgumentParser(
         prog="benchmark.py speed",
         description=__doc__,
