@@ -14,7 +14,7 @@ import os
 import re
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
@@ -25,11 +25,12 @@ from wgan_jax.files import enable_compilation_cache
 
 Positional = tyro.conf.Positional
 
+Options = TypeVar("Options")
+
 
 def run(command) -> None:
-    """Runs command(), and exits 2 with one sentence where the user made a mistake."""
-    # TFDS and Orbax tell absl of all that they do not find, and of every error, with a
-    # traceback, before they raise it.
+    """Runs command() and exits with its status; a user's mistake is one sentence, 2."""
+    # TFDS and Orbax log every error with a traceback before they raise it.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     sys.unraisablehook = _unraisable
     enable_compilation_cache()
@@ -45,7 +46,7 @@ def run(command) -> None:
         elif processes.is_connection_loss(error):
             code = launcher.LOST
         elif processes.is_initialized():
-            # Told here, for the interpreter would wait for the others before it does.
+            # The interpreter would wait for the other processes before it prints this.
             traceback.print_exc()
             code = 1
         else:
@@ -56,8 +57,8 @@ def run(command) -> None:
 
 
 def _unraisable(event):
-    # What Orbax could not write tells an event loop that is gone by then; the error
-    # itself is raised, and told, elsewhere.
+    # A failed write of Orbax also reports to an event loop that is closed by then; the
+    # error itself is raised elsewhere.
     if "Event loop is closed" not in str(event.exc_value):
         sys.__unraisablehook__(event)
 
@@ -78,12 +79,15 @@ def explain(error: OSError) -> str:
         errno.EACCES: "give a place you may write to with --out",
         errno.EPERM: "give a place you may write to with --out",
     }
-    remedy = remedies.get(error.errno)
-    sentence = f"{where}: {os.strerror(error.errno)}"
+    number = error.errno or 0
+    remedy = remedies.get(number)
+    sentence = f"{where}: {os.strerror(number)}"
     return f"{sentence}; {remedy}" if remedy else sentence
 
 
-def parse_config(kind, argv: list[str], prog: str, *, required: bool = True):
+def parse_config(
+    kind: type[Options], argv: list[str], prog: str, *, required: bool = True
+) -> tuple[Config, Options]:
     """(config, options): the configuration and the fields of the dataclass `kind`.
 
     kind: has a field `config`, the path of the configuration file. The command line
@@ -113,7 +117,7 @@ def parse_config(kind, argv: list[str], prog: str, *, required: bool = True):
     return parsed.config, parsed.options
 
 
-def parse(kind, argv: list[str], prog: str):
+def parse(kind: type[Options], argv: list[str], prog: str) -> Options:
     """Options of the dataclass `kind` from argv. Raises UserError for a mistake.
 
     Help texts are the docstrings under the fields; --help prints them and exits 0.
@@ -121,7 +125,7 @@ def parse(kind, argv: list[str], prog: str):
     return _parse(kind, argv, prog, kind.__doc__, _option_types(kind))
 
 
-def _parse(kind, argv, prog, description, types, default=None):
+def _parse(kind, argv, prog, description, types, default=None) -> Any:
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
@@ -165,7 +169,7 @@ def _sentence(box: str, argv, types) -> str:
 
 def _option_types(kind, prefix="--"):
     """{option: type} of every field of a dataclass and of its sections."""
-    types = {"--help": bool}
+    types: dict[str, Any] = {"--help": bool}
     for field in dataclasses.fields(kind):
         name = prefix + field.name.replace("_", "-")
         if dataclasses.is_dataclass(field.type):

@@ -30,7 +30,7 @@ def enable_compilation_cache() -> None:
 
     failed = "Error (reading|writing) persistent compilation cache"
     warnings.filterwarnings("ignore", message=failed)
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.values["jax_compilation_cache_dir"] is None:
         folder = str(cache_directory() / "programs")
         jax.config.update("jax_compilation_cache_dir", folder)
 
@@ -76,4 +76,4 @@ def write_json(path: Path, value, indent: int | None = 2) -> None:
 def save_npz(path: Path, **arrays: np.ndarray) -> None:
     """Writes arrays as an uncompressed .npz file, whole or not at all."""
     with replacing(path) as temporary:
-        np.savez(temporary, **arrays)
+        np.savez(temporary, allow_pickle=False, **arrays)

@@ -104,7 +104,7 @@ def test_as_many_devices_as_divide_both_batches(eight, batch, generator_batch, c
 @pytest.mark.parametrize(
     ("count", "said"),
     [
-        (9, "--devices 9 must be from 1 to 8, which this machine has"),
+        (9, "--devices 9 must be from 1 to 8, the devices of this machine"),
         (-1, "--devices -1 must be from 1 to 8"),
         (3, "--devices 3 cannot share data.batch_size=64 evenly"),
         (4, "--devices 4 cannot share objective.generator_batch=30 evenly"),

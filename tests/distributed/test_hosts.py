@@ -168,7 +168,7 @@ def test_stopped_killed_damaged_and_resumed_it_is_the_same_run(whole, tmp_path):
     assert f"from step {stopped}" in told
     assert code == launcher.LOST, error
     assert error.count("\n") == 1, error
-    assert "another process of this run has ended or is lost" in error
+    assert "another process of this run exited or was lost" in error
 
     newest, last = saved(out)[-1], records(out)[-1]["step"]
     truncate(out / "checkpoints" / str(newest))
@@ -257,7 +257,7 @@ def test_who_waits_in_vain_is_told(tmp_path):
         code, _, error = ends(alone)
     assert code == 2
     assert error.count("\n") == 1, error
-    assert "not all processes came within --join-timeout" in error
+    assert "not all processes connected within --join-timeout" in error
 
 
 # ------------------------------------------------------------------- the command line
@@ -275,7 +275,7 @@ def test_one_process_needs_nothing():
         (DistributedOptions("a:1", 0, 0), "--num-processes 0 must be"),
         (DistributedOptions("a:1", 2, 2), "--process-id 2 must be from 0 to 1"),
         (DistributedOptions("a:1", 2), "--process-id -1 must be from 0 to 1"),
-        (DistributedOptions("a:1", 2, 0, True), "--distributed asks the cluster"),
+        (DistributedOptions("a:1", 2, 0, True), "--distributed reads --coordinator"),
         (
             DistributedOptions("a:1", 2, 0, join_timeout=0),
             "--join-timeout 0 must be 1 or more",

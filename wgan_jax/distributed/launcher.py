@@ -1,7 +1,7 @@
-"""Processes of one or more hosts that train one run together, by jax.distributed.
+"""Launcher of the processes that train one run: options, supervisor, jax.distributed.
 
-The runtime ends a process by abort() where another one is lost. So each works in a
-child of the command, which tells in a sentence how that ended.
+JAX's runtime aborts a process when another one is lost. Each process therefore works in
+a child of the command, which reports the reason in one sentence.
 """
 
 import dataclasses
@@ -18,48 +18,46 @@ from wgan_jax.distributed.processes import is_initialized, is_main_process
 from wgan_jax.errors import UserError
 
 LOST = 3
-"""Exit status where another process is gone: the same commands go on."""
-
+"""Exit status after the loss of another process: the same commands resume."""
 
 LOST_AFTER = 30
-"""Seconds without a sign of life after which a process counts as lost."""
-
+"""Seconds without a heartbeat after which a process counts as lost."""
 
 # The file descriptor of a pipe whose other end closes with the command.
-_CHILD = "WGAN_JAX_PARENT_PIPE"
+_PIPE = "WGAN_JAX_PARENT_PIPE"
 
-
+# First line of a message of the runtime, which `supervise` replaces.
 _RUNTIME_LINE = re.compile(r"[WEF]\d{4} \d\d:\d\d:|terminate called")
 
 
 @dataclasses.dataclass(frozen=True)
 class DistributedOptions:
-    """The processes that train one run, as the command line has them."""
+    """Options of the processes that train one run."""
 
     coordinator: str = ""
-    """HOST:PORT of process 0, by which processes find each other."""
+    """HOST:PORT of process 0, through which the processes connect."""
     num_processes: int = 0
-    """Processes that train together, each started by this command; 0 is one alone."""
+    """Processes that train one run, each started by this command; 0 is one process."""
     process_id: int = -1
-    """Which of them this one is, from 0."""
+    """Number of this process, from 0."""
     distributed: bool = False
-    """Take these three from the cluster: Slurm, Open MPI, Kubernetes or a TPU pod."""
+    """Read these three from the cluster: Slurm, Open MPI, Kubernetes or a TPU pod."""
     join_timeout: int = 300
-    """Seconds in which all processes must have come."""
+    """Seconds within which all processes must connect."""
 
     def enabled(self) -> bool:
-        """Whether there are several; UserError where what is given makes no sense."""
-        given = (self.coordinator, self.num_processes, self.process_id)
+        """Whether the options ask for jax.distributed; UserError if they conflict."""
+        process = (self.coordinator, self.num_processes, self.process_id)
         if self.join_timeout < 1:
             raise UserError(f"--join-timeout {self.join_timeout} must be 1 or more")
         if self.distributed:
-            if given != ("", 0, -1):
+            if process != ("", 0, -1):
                 raise UserError(
-                    "--distributed asks the cluster for --coordinator, "
-                    "--num-processes and --process-id: give it or them"
+                    "--distributed reads --coordinator, --num-processes and "
+                    "--process-id from the cluster and cannot be combined with them"
                 )
             return True
-        if given == ("", 0, -1):
+        if process == ("", 0, -1):
             return False
         if not re.fullmatch(r".+:\d+", self.coordinator):
             raise UserError(
@@ -67,64 +65,61 @@ class DistributedOptions:
                 "as in 10.0.0.1:8476"
             )
         if self.num_processes < 1:
-            raise UserError(
-                f"--num-processes {self.num_processes} must be how many train together,"
-                " 1 or more"
-            )
+            raise UserError(f"--num-processes {self.num_processes} must be 1 or more")
         if not 0 <= self.process_id < self.num_processes:
             raise UserError(
                 f"--process-id {self.process_id} must be from 0 to "
-                f"{self.num_processes - 1}, another one for each process"
+                f"{self.num_processes - 1}, and different for each process"
             )
         return True
 
 
 def supervise(module: str, argv: list[str]) -> int:
-    """Runs `python -m module argv` as one of several; returns the exit status.
+    """Runs `python -m module argv` in a child process; returns its exit status.
 
-    Signals are passed on. What the runtime says of a lost process is not shown, but a
-    sentence with what to do.
+    Signals are forwarded. The runtime's messages about a lost process are replaced by
+    one sentence with the remedy.
     """
-    alive, closes_with_us = os.pipe()
+    read_end, write_end = os.pipe()
     child = subprocess.Popen(
         [sys.executable, "-m", module, *argv],
-        env=os.environ | {_CHILD: str(alive)},
-        pass_fds=[alive],
+        env=os.environ | {_PIPE: str(read_end)},
+        pass_fds=[read_end],
         stderr=subprocess.PIPE,
-        # A Ctrl-C reaches a whole group: the child would have it twice.
+        # A Ctrl-C reaches the whole process group: the child would receive it twice.
         start_new_session=True,
         text=True,
         errors="replace",
     )
-    os.close(alive)
+    os.close(read_end)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: child.send_signal(number))
     held = []
-    for line in child.stderr:
+    for line in child.stderr or ():
         if held or _RUNTIME_LINE.match(line):
             held.append(line)
         else:
             sys.stderr.write(line)
             sys.stderr.flush()
     code = child.wait()
-    os.close(closes_with_us)
-    told = "".join(held)
+    os.close(write_end)
+    message = "".join(held)
     aborted = code == -signal.SIGABRT and held
-    if aborted and "RegisterTask" in told:
+    if aborted and "RegisterTask" in message:
         sentence = (
-            "not all processes came within --join-timeout: start each --process-id "
-            "once, with the same --coordinator, whose port all of them can reach"
+            "not all processes connected within --join-timeout: start each "
+            "--process-id once, with the same --coordinator, which all can reach"
         )
         code = 2
     elif aborted or code == LOST:
         sentence = (
-            "another process of this run has ended or is lost, so this one ended too: "
-            "what the other one said tells why; start all of them again, and they go "
-            "on from the last checkpoint"
+            "another process of this run exited or was lost, so this one stopped too; "
+            "see that process's output for the cause. The same commands, started "
+            "again, resume from the last checkpoint"
         )
         code = LOST
     else:
-        sys.stderr.write(told)
+        sys.stderr.write(message)
         return code if code >= 0 else 128 - code
     print(f"error: {sentence}", file=sys.stderr)
     return code
@@ -132,30 +127,30 @@ def supervise(module: str, argv: list[str]) -> int:
 
 def is_child() -> bool:
     """Whether this process was started by `supervise`."""
-    return _CHILD in os.environ
+    return _PIPE in os.environ
 
 
-def join(hosts: DistributedOptions) -> None:
-    """Joins the other processes; before anything else of JAX.
+def join(options: DistributedOptions) -> None:
+    """Connects to the other processes; must precede any other use of JAX.
 
-    Raises UserError where there is no cluster. Where not all processes come, the
-    runtime ends this one, of which `supervise` tells.
+    Raises UserError if --distributed finds no cluster. If a process is missing, the
+    runtime aborts this one, which `supervise` reports.
     """
     _end_with_parent()
-    count = f"{hosts.num_processes} processes" if hosts.num_processes else "the others"
-    print(f"waiting for {count} ...", flush=True)
-    told = {}
-    if not hosts.distributed:
-        told = {
-            "coordinator_address": hosts.coordinator,
-            "num_processes": hosts.num_processes,
-            "process_id": hosts.process_id,
+    others = f"{options.num_processes} processes" if options.num_processes else "all"
+    print(f"waiting for {others} ...", flush=True)
+    addresses = {}
+    if not options.distributed:
+        addresses = {
+            "coordinator_address": options.coordinator,
+            "num_processes": options.num_processes,
+            "process_id": options.process_id,
             "cluster_detection_method": "deactivate",
         }
     try:
         jax.distributed.initialize(
-            **told,
-            initialization_timeout=hosts.join_timeout,
+            **addresses,
+            initialization_timeout=options.join_timeout,
             heartbeat_timeout_seconds=LOST_AFTER,
         )
     except ValueError as error:
@@ -164,16 +159,16 @@ def join(hosts: DistributedOptions) -> None:
             "HOST:PORT, --num-processes and --process-id"
         ) from error
     if not is_main_process():
-        print(f"process {jax.process_index()} of {jax.process_count()}: the first "
-              "one, 0, tells of the run", flush=True)  # fmt: skip
-        # For good: whatever else is printed here, the first process prints as well.
+        number = f"process {jax.process_index()} of {jax.process_count()}"
+        print(f"{number}: process 0 shows the progress", flush=True)
+        # Until the end: process 0 prints everything that this process would print.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
 
 def _end_with_parent():
     if not is_child():
         return
-    pipe = int(os.environ[_CHILD])
+    pipe = int(os.environ[_PIPE])
 
     def wait():
         os.read(pipe, 1)
@@ -183,7 +178,7 @@ def _end_with_parent():
 
 
 def exit_failed(code: int) -> None:
-    """Ends a process that failed; at an ordinary end it would wait for all others."""
+    """Exits at once after a failure; a regular exit would wait for all processes."""
     if is_initialized() and code:
         sys.stdout.flush()
         sys.stderr.flush()

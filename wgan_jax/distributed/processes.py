@@ -1,4 +1,4 @@
-"""Processes."""
+"""Communication between the processes of a run: barrier, agreement, broadcast."""
 
 import contextlib
 import tempfile
@@ -11,95 +11,98 @@ from jax.experimental import multihost_utils
 
 from wgan_jax.errors import UserError
 
-_SIGNS = ("Gloo", "NCCL", "oordination", "heartbeat", "arrier", "UNAVAILABLE")
+# Parts of the messages of errors after the loss of a process.
+_LOSS_MESSAGES = ("Gloo", "NCCL", "oordination", "heartbeat", "arrier", "UNAVAILABLE")
 
 
 def is_initialized() -> bool:
-    """Whether this process has joined others, or itself alone, by `start`."""
+    """Whether `launcher.join` has initialised jax.distributed."""
     return jax.distributed.is_initialized()
 
 
 def is_connection_loss(error: Exception) -> bool:
-    """Whether an error is that of an operation that another process left."""
-    return is_initialized() and any(sign in str(error) for sign in _SIGNS)
+    """Whether an error is due to the loss of another process."""
+    return is_initialized() and any(text in str(error) for text in _LOSS_MESSAGES)
 
 
 def is_multiprocess() -> bool:
-    """Whether more than this process train the run."""
+    """Whether several processes train the run."""
     return jax.process_count() > 1
 
 
 def is_main_process() -> bool:
-    """Whether this is the process that writes what only one can."""
+    """Whether this is process 0, which writes the files of the run."""
     return jax.process_index() == 0
 
 
 @contextlib.contextmanager
 def output_directory(out: Path):
-    """Where a process writes what it tells of the run: `out` for the first one.
+    """Directory for log and samples: `out` in process 0, temporary in the others.
 
-    All take part in what is written, for all hold a part of the arrays; what the others
-    made of it goes with them.
+    All processes compute the same output, because each holds a part of the arrays.
     """
     if is_main_process():
         yield out
         return
-    with tempfile.TemporaryDirectory() as elsewhere:
-        (Path(elsewhere) / "samples").mkdir()
-        yield Path(elsewhere)
+    with tempfile.TemporaryDirectory() as temporary:
+        (Path(temporary) / "samples").mkdir()
+        yield Path(temporary)
 
 
 def index_and_count() -> tuple[int, int]:
-    """(which process this is, how many there are)."""
+    """(number of this process, number of processes)."""
     return jax.process_index(), jax.process_count()
 
 
 def allreduce_min(value: float) -> float:
-    """The least value that any process has, to the precision of float32."""
+    """Minimum of a value over all processes, in float32."""
     if not is_multiprocess():
         return value
     return float(multihost_utils.process_allgather(np.float32(value)).min())
 
 
 def barrier(name: str) -> None:
-    """Waits until all processes are here."""
+    """Waits until all processes have called this."""
     if is_multiprocess():
         multihost_utils.sync_global_devices(name)
 
 
-def check_same(value: str, what: str) -> None:
-    """Raises UserError on every process unless all have the same value."""
+def check_same(value: str, noun: str) -> None:
+    """Raises UserError in every process unless all have the same value.
+
+    noun: plural name of the value in the message.
+    """
     if not is_multiprocess():
         return
-    found = multihost_utils.process_allgather(np.uint32(zlib.crc32(value.encode())))
-    if len(set(found.tolist())) > 1:
+    checksum = np.uint32(zlib.crc32(value.encode()))
+    checksums = multihost_utils.process_allgather(checksum)
+    if len(set(checksums.tolist())) > 1:
         raise UserError(
-            f"the {len(found)} processes of this run have different {what}: start all "
-            "by the same command but for --process-id"
+            f"the {len(checksums)} processes of this run have different {noun}: start "
+            "all by the same command, except for --process-id"
         )
 
 
 def broadcast_from_main(answer: bool) -> bool:
-    """What the first process answers, on all of them."""
+    """The answer of process 0, in every process."""
     if not is_multiprocess():
         return answer
     return bool(multihost_utils.broadcast_one_to_all(np.uint32(answer)))
 
 
 def check_same_directory(out: Path) -> None:
-    """Raises UserError unless all processes see the same directory."""
+    """Raises UserError in every process unless all see the same directory."""
     if not is_multiprocess():
         return
     token = out / ".processes"
     if is_main_process():
-        token.write_text("seen\n")
-    barrier("directory written")
-    seen = token.is_file()
-    found = multihost_utils.process_allgather(np.uint32(seen))
+        token.touch()
+    barrier("token written")
+    visible = multihost_utils.process_allgather(np.uint32(token.is_file()))
     if is_main_process():
         token.unlink(missing_ok=True)
-    if not found.all():
+    if not visible.all():
         raise UserError(
             f"--out {out} is not the same directory for all processes: give one on a "
-            "disk that they share"
+            "shared disk"
         )

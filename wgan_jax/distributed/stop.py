@@ -30,7 +30,7 @@ class SharedStopRequest:
     """
 
     def __init__(self):
-        self.asked = 0
+        self.reads = 0
         self.interrupted = False
         signal.signal(signal.SIGINT, self)
 
@@ -44,9 +44,9 @@ class SharedStopRequest:
 
     @property
     def requested(self) -> bool:
-        """Whether to stop; the n-th question has the same answer in every process."""
-        self.asked += 1
-        return multihost_utils.reached_preemption_sync_point(self.asked)
+        """Whether to stop; the n-th read returns the same value in every process."""
+        self.reads += 1
+        return multihost_utils.reached_preemption_sync_point(self.reads)
 
 
 def _announce():

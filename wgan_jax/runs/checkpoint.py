@@ -125,21 +125,23 @@ class Checkpoints:
     def _restore(self, like, step):
         ocp, wanted, path = _orbax(), _flatten(like), self.directory / str(step)
         meta = ocp.args.Composite(meta=ocp.args.JsonRestore())
-        meta = self.manager.restore(step, args=meta).meta
+        meta = self.manager.restore(step, args=meta)["meta"]
         if meta.get("format") != FORMAT:
             raise UserError(
                 f"checkpoint {path} has format {meta.get('format', 0)}, but this "
                 f"version of wgan_jax reads format {FORMAT}: train again, or install "
                 "the version named in versions.json"
             )
-        _check_shapes(wanted, self.manager.item_metadata(step).state, path)
+        _check_shapes(wanted, self.manager.item_metadata(step)["state"], path)
         arrays = ocp.args.Composite(state=ocp.args.StandardRestore(wanted))
-        arrays = self.manager.restore(step, args=arrays).state
+        arrays = self.manager.restore(step, args=arrays)["state"]
         if _checksum(arrays) != meta["crc32"]:
             raise ValueError("its contents do not match their checksum")
         return _unflatten(arrays, like)
 
-    def restore_newest(self, like: TrainState, report, *, move: bool):
+    def restore_newest(
+        self, like: TrainState, report, *, move: bool
+    ) -> TrainState | None:
         """The newest readable TrainState, or None if none was ever saved.
 
         A damaged checkpoint is reported, and the previous one is taken. move: also move
@@ -203,7 +205,7 @@ def _unflatten(arrays, like):
 def _checksum(arrays):
     crc = 0
     for name in sorted(arrays):
-        crc = zlib.crc32(np.ascontiguousarray(arrays[name]).reshape(-1).view("u1"), crc)
+        crc = zlib.crc32(arrays[name].tobytes(), crc)
     return crc
 
 

@@ -28,8 +28,9 @@ class RunLog:
         self.last = (step, metrics)
         self.file.write(json.dumps({"step": step, **metrics}) + "\n")
         self.file.flush()
-        for name, value in metrics.items() if self.board else ():
-            self.board.add_scalar(name, value, step)
+        if self.board:
+            for name, value in metrics.items():
+                self.board.add_scalar(name, value, step)
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         """Writes a uint8 image [h, w, c] to TensorBoard."""
@@ -38,8 +39,9 @@ class RunLog:
 
     def histograms(self, step: int, arrays: dict[str, np.ndarray]) -> None:
         """Writes a histogram of each array's values to TensorBoard."""
-        for name, array in arrays.items() if self.board else ():
-            self.board.add_histogram(name, np.ravel(array), step)
+        if self.board:
+            for name, array in arrays.items():
+                self.board.add_histogram(name, np.ravel(array), step)
 
     def text(self, name: str, text: str) -> None:
         """Writes preformatted text to TensorBoard."""

@@ -35,8 +35,8 @@ def restore_run(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainSta
         if not saved:
             raise UserError(f"{run} has no checkpoint yet")
         if step == -1:
-            state = checkpoints.restore_newest(state, print, move=False)
-            return config, spec, state
+            newest = checkpoints.restore_newest(state, print, move=False)
+            return config, spec, newest or state
         if step not in saved:
             known = ", ".join(map(str, saved))
             raise UserError(f"--checkpoint {step} is not saved: {run} has {known}")

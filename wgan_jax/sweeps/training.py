@@ -6,6 +6,7 @@ import math
 import statistics
 import time
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +38,8 @@ class _Run:
     """A member in training."""
 
     member: Member
-    state: TrainState | None
+    state: Any
+    """A `TrainState`, or None once it is in a stack."""
     hyperparameters: dict
     monitor: Monitor
     checkpoints: Checkpoints

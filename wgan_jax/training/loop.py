@@ -75,17 +75,22 @@ class RunRecorder:
         self.step += self.next_count()
         run, step = self.config.run, self.step
         if self._pending:
-            self._record()
+            self._record(*self._pending)
+            self._pending = None
         # Read once: a signal later in this call ends the next one.
         self._done = step == run.steps or self._stopped()
         sample = self._done or self._is_due(run.sample_every)
         save = self._done or self._is_due(run.checkpoint_every)
         evaluate = self._is_due(run.evaluate_every)
-        if sample or save or evaluate or self._is_due(run.log_every):
-            self._pending = step, metrics | self._monitor.critic_metrics(state, step)
-        if sample or save or evaluate:
-            # A state is written only if its metrics are finite.
-            self._record(partial(self._monitor.evaluate, state) if evaluate else None)
+        read_now = sample or save or evaluate
+        if read_now or self._is_due(run.log_every):
+            metrics = metrics | self._monitor.critic_metrics(state, step)
+            if read_now:
+                # A state is written only if its metrics are finite.
+                evaluation = partial(self._monitor.evaluate, state)
+                self._record(step, metrics, evaluation if evaluate else None)
+            else:
+                self._pending = step, metrics
         if sample:
             self.grid = self._monitor.write_samples(state, step, self._log)
         if save:
@@ -97,13 +102,11 @@ class RunRecorder:
     def _is_due(self, every):
         return every and self.step % every == 0
 
-    def _record(self, evaluate=None):
-        """Reads the pending metrics, writes them and shows the progress.
+    def _record(self, step, metrics, evaluate=None):
+        """Reads metrics from the device, writes them and shows the progress.
 
         evaluate() -> more metrics, called if the others are finite.
         """
-        step, metrics = self._pending
-        self._pending = None
         values = {name: float(value) for name, value in metrics.items()}
         self._check_finite(values, step)
         wait_fraction = self._clock.data_wait_fraction()

@@ -34,7 +34,7 @@ def cycle_flops(config: Config) -> float:
         critic = critic_step.lower(state, real, key, labels=labels)
         generator = generator_step.lower(state, key)
     per_critic, per_generator = (
-        step.cost_analysis()["flops"] for step in (critic, generator)
+        (step.cost_analysis() or {})["flops"] for step in (critic, generator)
     )
     return spec.objective.n_critic * per_critic + per_generator
 

@@ -76,7 +76,8 @@ def make_prefetcher(config, dataset, state, sharding) -> Prefetcher:
         return int(steps.critic_updates_before(step, config.objective))
 
     # A key of this process only: its reader computes independently of the others.
-    key = jax.random.wrap_key_data(np.asarray(jax.random.key_data(state.key)))
+    key = jnp.asarray(np.asarray(jax.random.key_data(state.key)))
+    key = jax.random.wrap_key_data(key)
     _, key = steps.split_key(dataclasses.replace(state, key=key))
     process = processes.index_and_count()
     return Prefetcher(dataset.stream, sharding, key, int(state.step), before, process)
