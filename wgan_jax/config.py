@@ -103,11 +103,12 @@ class Data:
 class Model:
     """Generator and critic, sized by fields."""
 
-    kind: Literal["mlp", "dcgan", "resnet"] = "dcgan"
-    """Fully connected layers (mlp), a pyramid of stride-2 convolutions (dcgan), or
-    residual blocks that double or halve the image (resnet)."""
-    critic_kind: Literal["same", "mlp", "dcgan", "resnet"] = "same"
-    """Kind of the critic; same is model.kind."""
+    kind: str = "dcgan"
+    """Architecture of both networks: fully connected layers (mlp), a pyramid of
+    stride-2 convolutions (dcgan), residual blocks that double or halve the image
+    (resnet), or FILE.py:NAME or MODULE:NAME, a class of yours."""
+    critic_kind: str = "same"
+    """Architecture of the critic; same is model.kind."""
     z_dim: int = 100
     """Dimensions of the noise, drawn from a standard normal distribution."""
     features: int = 64

@@ -10,9 +10,17 @@ from wgan_jax.algorithm.optimizers import make_optimizer
 from wgan_jax.config import Config
 from wgan_jax.data.sources import check_stream, reader_class
 from wgan_jax.errors import UserError
+from wgan_jax.nn.models import architectures
 
 # Fields that name a function, which may also be given itself.
-FUNCTIONS = ("data.source", "objective.kind", "objective.constraint", "optimizer.kind")
+FUNCTIONS = (
+    "data.source",
+    "model.kind",
+    "model.critic_kind",
+    "objective.kind",
+    "objective.constraint",
+    "optimizer.kind",
+)
 
 
 def validate(config: Config) -> None:
@@ -22,6 +30,7 @@ def validate(config: Config) -> None:
     _check_ranges(config)
     _check_intervals(config.run)
     _check_source(config)
+    architectures(config.model)
     _check_objective(config)
     if config.data.is_points:
         _check_points(config)
@@ -167,7 +176,7 @@ def _check_points(config):
             f"data.{name} out"
         )
     for name, value in (("kind", model.kind), ("critic_kind", model.critic_is)):
-        if value != "mlp":
+        if value in ("dcgan", "resnet"):
             raise UserError(
                 f"model.{name}={value} needs images: {points}, so take model.kind=mlp"
             )
@@ -202,7 +211,7 @@ def _check_images(config):
 
 
 def _check_labels(model):
-    if model.classes and (model.kind, model.critic_is) != ("resnet", "resnet"):
+    if model.classes and {"mlp", "dcgan"} & {model.kind, model.critic_is}:
         raise UserError(
             f"model.classes={model.classes} needs networks that use labels: take "
             "model.kind=resnet or model.classes=0"

@@ -15,8 +15,9 @@ from wgan_jax import config, convert, sample
 from wgan_jax.config import Config, Data, Model, Objective
 from wgan_jax.errors import UserError
 from wgan_jax.nn import torch_weights
+from wgan_jax.nn.layers import Conv, ConvTranspose, Dense, ResidualBlock
 from wgan_jax.nn.models import build
-from wgan_jax.nn.network import Network
+from wgan_jax.nn.network import LayerSummary, Network
 from wgan_jax.pictures import to_uint8
 from wgan_jax.runs import restore, sampling
 from wgan_jax.runs.directory import read_config
@@ -400,23 +401,21 @@ def sequential(nn, network, params, input_shape):
     modules, before = [], tuple(input_shape)
     for i, (layer, shape, _) in enumerate(network.summary):
         bias = "bias" in params["layers"].get(i, {})
-        size = int(layer.split("x")[0][-1]) if "conv" in layer else 0
-        stride = int(layer[-1]) if size else 0
-        padding = (size - 1) // 2 if stride == 2 else 0
-        if layer == "dense":
+        name = str(layer)
+        if isinstance(layer, Dense):
             module = nn.Linear(before[0], shape[0], bias)
-        elif layer.startswith("conv"):
-            module = nn.Conv2d(before[2], shape[2], size, stride, padding, bias=bias)
-        elif layer.startswith("transposed"):
-            more = size % 2 if stride == 2 else 0
-            module = nn.ConvTranspose2d(
-                before[2], shape[2], size, stride, padding, more, bias=bias
-            )
-        elif layer == "batch norm":
+        elif isinstance(layer, Conv | ConvTranspose):
+            options = {"stride": layer.stride, "padding": layer.padding, "bias": bias}
+            kind = nn.Conv2d
+            if isinstance(layer, ConvTranspose):
+                kind = nn.ConvTranspose2d
+                options["output_padding"] = layer.output_padding
+            module = kind(before[2], shape[2], layer.kernel_size, **options)
+        elif name == "batch norm":
             module = (nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d)(shape[-1])
-        elif layer == "layer norm":
+        elif name == "layer norm":
             module = nn.GroupNorm(1, shape[-1])
-        elif layer == "reshape":
+        elif name == "reshape":
             module = nn.Flatten(0)
             if len(shape) == 3:
                 module = nn.Unflatten(1, (shape[2], *shape[:2]))
@@ -424,7 +423,7 @@ def sequential(nn, network, params, input_shape):
                 module = nn.Flatten()
         else:
             kinds = {"relu": nn.ReLU(), "tanh": nn.Tanh(), "linear": nn.Identity()}
-            module = (kinds | {"leaky_relu": nn.LeakyReLU(0.2)})[layer]
+            module = (kinds | {"leaky_relu": nn.LeakyReLU(0.2)})[name]
         modules.append(module)
         before = shape
     return nn.Sequential(*modules)
@@ -467,7 +466,8 @@ def test_names_and_counters_of_batches_do_not_matter():
 
 def test_what_is_no_plain_stack_is_refused():
     shapes = {"layers": {0: {"block": {"kernel": np.zeros((2, 2))}}}}
-    network = Network(lambda key: (shapes, {}), None, [("residual block", (2,), 4)])
+    row = LayerSummary(ResidualBlock([], []), (2,), 4)
+    network = Network(init=lambda key: (shapes, {}), apply=None, summary=[row])
     with pytest.raises(UserError, match=r"layer 0 \(residual block\) cannot be conv"):
         torch_weights.compare({}, network, (2,))
 

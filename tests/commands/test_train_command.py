@@ -258,7 +258,7 @@ def test_help_names_every_field_with_its_docstring(capsys):
         (["--run.steps", "many"], ["--run.steps many", "whole number"]),
         (["--run.steps", "1.5"], ["--run.steps 1.5", "whole number"]),
         (["--optimizer.critic-lr", "fast"], ["--optimizer.critic-lr fast", "a number"]),
-        (["--model.kind", "unet"], ["'unet'", "'mlp', 'dcgan'"]),
+        (["--model.kind", "unet"], ["model.kind=unet", "did you mean resnet?"]),
         (["--compile"], ["--compile applies to --dry-run only"]),
         (["--run.steps", "0"], ["run.steps=0 must be greater than 0"]),
         (["--run.log-every", "7"], ["run.log_every=7", "multiple of run.chunk=5"]),

@@ -116,7 +116,7 @@ def test_curves_are_derivatives(x64):
 
 def test_critics_of_gaussians_have_inputs_on_the_line():
     spec = gaussians.line_spec(*gaussians.TRAINED["penalty"])
-    assert spec.critic.summary[1][2] == 2 * 64
+    assert spec.critic.summary[1].parameters == 2 * 64
     fake, _ = spec.generator.apply({}, {}, jnp.array([[0.0], [1.0]]), True)
     np.testing.assert_allclose(fake, [[2.0], [3.0]])
 
@@ -178,9 +178,9 @@ def test_he_weights_preserve_the_mean_square():
 def test_toy_networks_have_the_given_depth():
     spec = critics.toy_spec("swiss_roll", *surfaces.CONSTRAINTS["clip"], 4, 12)
     for network, ends in ((spec.generator, 2 * 4), (spec.critic, 2 * 4)):
-        dense = [row for row in network.summary if row[0] == "dense"]
+        dense = [row for row in network.summary if str(row.layer) == "dense"]
         assert len(dense) == 13
-        assert dense[0][2] == ends + 4
+        assert dense[0].parameters == ends + 4
     points = spec.get_batch(None, jax.random.key(0), 0)
     assert points.shape == (256, 2)
 

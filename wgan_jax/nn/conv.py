@@ -22,11 +22,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from wgan_jax.nn import conv_products, conv_winograd
 from wgan_jax.nn.conv_products import Geometry, Implementation
+
+Array = jax.Array | np.ndarray
 
 _chosen: contextvars.ContextVar[Implementation | None] = contextvars.ContextVar(
     "implementation", default=None
@@ -67,7 +70,7 @@ def conv(
         x.shape[1:3],
         kernel.shape[:2],
         stride,
-        _pair(padding),
+        pair(padding),
         implementation or default_implementation(),
     )
     return _forward(x, kernel, geometry)
@@ -87,7 +90,7 @@ def conv_transpose(
     kernel: PyTorch's weight transposed by (2, 3, 1, 0). padding: as in the convolution
     that this transposes. h_out = (h - 1) stride - before - after + kh + output_padding.
     """
-    padding = _pair(padding)
+    padding = pair(padding)
     size = tuple(
         (n - 1) * stride - sum(padding) + k + output_padding
         for n, k in zip(y.shape[1:3], kernel.shape[:2], strict=True)
@@ -132,7 +135,7 @@ def upsample_conv(
     """
     if default_implementation() == "products":
         return conv(upsample(x), kernel, padding=padding)
-    before, after = (kernel.shape[0] - 1 - p for p in _pair(padding))
+    before, after = (kernel.shape[0] - 1 - p for p in pair(padding))
     kernel = _at_four_positions(jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
     return conv_transpose(x, kernel, stride=2, padding=(before, after))
 
@@ -154,7 +157,8 @@ def _at_four_positions(kernel) -> Any:
     return sum(jnp.pad(kernel, shift) for shift in shifts)
 
 
-def _pair(padding) -> tuple[int, int]:
+def pair(padding: int | tuple[int, int]) -> tuple[int, int]:
+    """Padding (before, after) of a number for both or of such a pair."""
     return (padding, padding) if isinstance(padding, int) else padding
 
 

@@ -1,6 +1,7 @@
-"""Layers with numbers, and stacks of them as pure functions. Only here is flax.
+"""Layers of a network, as Flax modules; only this file and `network` import Flax.
 
-A layer is called as layer(x, train, labels); labels are None without classes.
+A layer is called as layer(x, train, labels). train: norms use the statistics of the
+batch and update the running ones. labels: int32 [batch], or None without classes.
 """
 
 import math
@@ -11,35 +12,36 @@ import jax.numpy as jnp
 from flax import nnx
 
 from wgan_jax.nn import conv, norms
-from wgan_jax.nn.network import HEADS
 
 
 class Weighted(nnx.Module):
-    """A linear map and its bias, initialised as `init` says.
+    """A kernel of the given shape and a bias of the given width, initialised by `init`.
 
-    torch: PyTorch's default draws both from U(-b, b) with b = 1 / sqrt(fan_in), where
-    the fan in of a transposed convolution is that of its output channels. dcgan: N(0,
-    0.02). he, glorot: uniform of variance 4 / (ins + outs) and 2 / (ins + outs), with
-    no bias at first (tflib of Gulrajani et al.).
+    torch: PyTorch's default, both from U(-b, b) with b = 1 / sqrt(torch_fan_in).
+    dcgan: kernels from N(0, 0.02), biases as torch. he, glorot: kernels from a uniform
+    distribution of variance 4 / (fan_in + fan_out) or 2 / (fan_in + fan_out), biases
+    zero (tflib of Gulrajani et al.).
     """
 
-    def __init__(self, shape, fan_in, ins, outs, bias, init, rngs):
-        bound, key = 1 / math.sqrt(fan_in), rngs.params()
-        draw = jax.random.uniform(rngs.params(), (bias,), minval=-1.0)
+    def __init__(
+        self, shape, width, *, fan_in, fan_out, torch_fan_in, bias, init, rngs
+    ):
+        bound, key = 1 / math.sqrt(torch_fan_in), rngs.params()
+        unit_bias = jax.random.uniform(rngs.params(), (width * bias,), minval=-1.0)
         if init == "dcgan":
             kernel = 0.02 * jax.random.normal(key, shape)
         elif init == "torch":
             kernel = jax.random.uniform(key, shape, minval=-bound, maxval=bound)
         else:
-            variance = {"he": 4, "glorot": 2}[init] / (ins + outs)
-            reach = math.sqrt(3 * variance)
-            kernel = jax.random.uniform(key, shape, minval=-reach, maxval=reach)
+            variance = {"he": 4, "glorot": 2}[init] / (fan_in + fan_out)
+            limit = math.sqrt(3 * variance)
+            kernel = jax.random.uniform(key, shape, minval=-limit, maxval=limit)
             bound = 0.0
         self.kernel = nnx.Param(kernel)
-        self.bias = nnx.Param(bound * draw) if bias else None
+        self.bias = nnx.Param(bound * unit_bias) if bias else None
 
     def add_bias(self, y):
-        """The bias, where there is one, added to every place of y [n, ..., width]."""
+        """Y [n, ..., width] plus the bias [width], if the layer has one."""
         if self.bias is None:
             return y
         return y + self.bias[...].reshape((1,) * (y.ndim - 1) + (-1,))
@@ -48,9 +50,17 @@ class Weighted(nnx.Module):
 class Dense(Weighted):
     """[n, fan_in] to [n, width]. init: torch or glorot."""
 
-    def __init__(self, fan_in, width, bias, init, rngs):
-        shape = (fan_in, width)
-        super().__init__(shape, fan_in, *shape, width if bias else 0, init, rngs)
+    def __init__(self, fan_in, width, *, bias=True, init="torch", rngs):
+        super().__init__(
+            (fan_in, width),
+            width,
+            fan_in=fan_in,
+            fan_out=width,
+            torch_fan_in=fan_in,
+            bias=bias,
+            init=init,
+            rngs=rngs,
+        )
 
     def __call__(self, x, train, labels=None):
         return self.add_bias(x @ self.kernel[...])
@@ -60,19 +70,38 @@ class Dense(Weighted):
 
 
 class Conv(Weighted):
-    """See `layers.conv`.
+    """`conv.conv`: [n, h, w, channels] to [n, h', w', width].
 
-    resample: up doubles the image before it, down halves it behind it; then the stride
-    is 1.
+    resample: "up" doubles the image before the convolution, "down" halves it after the
+    convolution; both need stride 1.
     """
 
     def __init__(
-        self, channels, width, kernel, stride, padding, bias, init, rngs, resample=""
+        self,
+        channels,
+        width,
+        *,
+        kernel,
+        stride=1,
+        padding=0,
+        bias=True,
+        init="torch",
+        rngs,
+        resample="",
     ):
-        ins, outs = channels * kernel**2, width * kernel**2 / stride**2
-        shape = (kernel, kernel, channels, width)
-        super().__init__(shape, ins, ins, outs, width if bias else 0, init, rngs)
-        self.stride, self.padding, self.size = stride, padding, kernel
+        super().__init__(
+            (kernel, kernel, channels, width),
+            width,
+            fan_in=channels * kernel**2,
+            fan_out=width * kernel**2 / stride**2,
+            torch_fan_in=channels * kernel**2,
+            bias=bias,
+            init=init,
+            rngs=rngs,
+        )
+        self.kernel_size = kernel
+        self.stride = stride
+        self.padding = padding
         self.resample = resample
 
     def __call__(self, x, train, labels=None):
@@ -84,36 +113,61 @@ class Conv(Weighted):
         return self.add_bias(convolve(x, self.kernel[...], padding=self.padding))
 
     def __str__(self):
-        return f"conv {self.size}x{self.size} stride {self.stride}"
+        return f"conv {self.kernel_size}x{self.kernel_size} stride {self.stride}"
 
 
 class ConvTranspose(Weighted):
-    """See `layers.conv_transpose`; a stride of 2 doubles the image."""
+    """`conv.conv_transpose`: [n, h, w, channels] to [n, h', w', width].
 
-    def __init__(self, channels, width, kernel, stride, padding, bias, init, rngs):
-        ins, outs = channels * kernel**2 / stride**2, width * kernel**2
-        shape = (kernel, kernel, width, channels)
-        super().__init__(shape, outs, ins, outs, width if bias else 0, init, rngs)
-        self.stride, self.padding, self.size = stride, padding, kernel
+    A stride of 2 doubles the image. PyTorch's fan in is that of the output channels.
+    """
+
+    def __init__(
+        self,
+        channels,
+        width,
+        *,
+        kernel,
+        stride=1,
+        padding=0,
+        bias=True,
+        init="torch",
+        rngs,
+    ):
+        super().__init__(
+            (kernel, kernel, width, channels),
+            width,
+            fan_in=channels * kernel**2 / stride**2,
+            fan_out=width * kernel**2,
+            torch_fan_in=width * kernel**2,
+            bias=bias,
+            init=init,
+            rngs=rngs,
+        )
+        self.kernel_size = kernel
+        self.stride = stride
+        self.padding = padding
+        # The pixels of a doubled image that the kernel does not cover.
+        missing = 2 + sum(conv.pair(padding)) - kernel
+        self.output_padding = missing if stride == 2 else 0
 
     def __call__(self, x, train, labels=None):
-        # Whatever the kernel leaves out of a doubled image.
-        extra = 2 + sum(self.padding) - self.size if self.stride == 2 else 0
         y = conv.conv_transpose(
             x,
             self.kernel[...],
             stride=self.stride,
             padding=self.padding,
-            output_padding=extra,
+            output_padding=self.output_padding,
         )
         return self.add_bias(y)
 
     def __str__(self):
-        return f"transposed conv {self.size}x{self.size} stride {self.stride}"
+        size = f"{self.kernel_size}x{self.kernel_size}"
+        return f"transposed conv {size} stride {self.stride}"
 
 
 class ResidualBlock(nnx.Module):
-    """The sum of what two lists of layers make of the same input."""
+    """The sum of the outputs of two lists of layers for the same input."""
 
     def __init__(self, main, shortcut):
         self.main, self.shortcut = nnx.List(main), nnx.List(shortcut)
@@ -132,45 +186,59 @@ class ResidualBlock(nnx.Module):
 
 
 class Heads(nnx.Module):
-    """Scores and logits of classes, [n, 1 + classes], each by a dense layer."""
+    """Scores and class logits [n, 1 + classes], each by a dense layer."""
 
-    def __init__(self, fan_in, classes, bias, init, rngs):
-        self.score = Dense(fan_in, 1, bias, init, rngs)
-        self.classes = Dense(fan_in, classes, bias, init, rngs)
+    def __init__(self, fan_in, classes, *, bias=True, init="torch", rngs):
+        options = {"bias": bias, "init": init, "rngs": rngs}
+        self.score = Dense(fan_in, 1, **options)
+        self.classes = Dense(fan_in, classes, **options)
 
     def __call__(self, x, train, labels=None):
         return jnp.concatenate([self.score(x, train), self.classes(x, train)], 1)
 
     def __str__(self):
-        return HEADS
+        return "dense, score and classes"
 
 
 class BatchNorm(nnx.Module):
-    """Norm over the batch, with running statistics for when there is none.
+    """Norm over the batch in training, by running statistics otherwise.
 
-    classes: as many scales and shifts, chosen by each sample's label; 0 is one for all.
+    scale_std: standard deviation of the initial scales around 1. momentum: weight of
+    the newest batch in the running statistics. groups: parts of a batch that are
+    normalised separately. classes: number of scales and shifts, selected by the label
+    of each sample; 0 uses one for all.
     """
 
-    def __init__(self, channels, model, spatial, rngs, classes=0):
+    def __init__(
+        self,
+        channels,
+        *,
+        epsilon=1e-5,
+        momentum=0.1,
+        groups=1,
+        scale_std=0.0,
+        classes=0,
+        rngs,
+    ):
         shape = (classes, channels) if classes else (channels,)
-        # The DCGAN initialiser names BatchNorm2d only, not the one of dense layers.
-        drawn = model.init == "dcgan" and spatial
-        noise = jax.random.normal(rngs.params(), shape) if drawn else 0.0
-        self.scale = nnx.Param(jnp.ones(shape) + 0.02 * noise)
+        noise = jax.random.normal(rngs.params(), shape) if scale_std else 0.0
+        self.scale = nnx.Param(jnp.ones(shape) + scale_std * noise)
         self.bias = nnx.Param(jnp.zeros(shape))
         self.mean = nnx.BatchStat(jnp.zeros((channels,)))
         self.variance = nnx.BatchStat(jnp.ones((channels,)))
-        self.epsilon, self.momentum = model.norm_epsilon, model.norm_momentum
-        self.groups, self.conditional = model.norm_groups, bool(classes)
+        self.epsilon = epsilon
+        self.momentum = momentum
+        self.groups = groups
+        self.conditional = bool(classes)
 
     def __call__(self, x, train, labels=None):
         scale, bias = self.scale[...], self.bias[...]
         if self.conditional:
             scale, bias = scale[labels], bias[labels]
         if not train:
-            stored = self.mean[...], self.variance[...]
-            return norms.stored_norm(x, scale, bias, *stored, epsilon=self.epsilon)
-        # A lone sample, or what a picture needs, cannot be cut into groups.
+            running = self.mean[...], self.variance[...]
+            return norms.stored_norm(x, scale, bias, *running, epsilon=self.epsilon)
+        # A batch of one sample, as in sampling, cannot be divided into groups.
         groups = self.groups if len(x) % self.groups == 0 else 1
         y, mean, variance = norms.batch_norm(
             x, scale, bias, epsilon=self.epsilon, groups=groups
@@ -184,12 +252,13 @@ class BatchNorm(nnx.Module):
 
 
 class SampleNorm(nnx.Module):
-    """A norm that looks at one sample at a time: it keeps no statistics."""
+    """Norm of each sample separately, without statistics. name: instance or layer."""
 
-    def __init__(self, channels, name, epsilon):
+    def __init__(self, channels, name, *, epsilon=1e-5):
         self.scale = nnx.Param(jnp.ones((channels,)))
         self.bias = nnx.Param(jnp.zeros((channels,)))
-        self.name, self.epsilon = name, epsilon
+        self.name = name
+        self.epsilon = epsilon
 
     def __call__(self, x, train, labels=None):
         norm = {"instance": norms.instance_norm, "layer": norms.layer_norm}[self.name]
@@ -200,10 +269,11 @@ class SampleNorm(nnx.Module):
 
 
 class Function(nnx.Module):
-    """A layer without parameters."""
+    """A layer without parameters: `function` of x."""
 
     def __init__(self, name, function):
-        self.name, self.function = name, function
+        self.name = name
+        self.function = function
 
     def __call__(self, x, train, labels=None):
         return self.function(x)
@@ -212,8 +282,8 @@ class Function(nnx.Module):
         return self.name
 
 
-def activation(name, slope):
-    """The activation of this name; slope: that of leaky_relu below zero."""
+def activation(name, slope=0.2):
+    """The activation of this name. slope: that of leaky_relu below zero."""
     functions = {
         "relu": jax.nn.relu,
         "leaky_relu": partial(jax.nn.leaky_relu, negative_slope=slope),
@@ -230,22 +300,15 @@ def reshape(*shape):
 
 
 def upsample():
-    """See `layers.upsample`."""
+    """See `conv.upsample`."""
     return Function("upsample", conv.upsample)
 
 
 def mean_pool():
-    """See `layers.mean_pool`."""
+    """See `conv.mean_pool`."""
     return Function("mean pool", conv.mean_pool)
 
 
 def global_mean_pool():
     """[n, h, w, c] to [n, c]."""
     return Function("global mean pool", lambda x: x.mean((1, 2)))
-
-
-def norm(kind, channels, model, spatial, rngs, classes=0):
-    """The norm of this kind for [n, channels], or [n, h, w, channels] if spatial."""
-    if kind == "batch":
-        return BatchNorm(channels, model, spatial, rngs, classes)
-    return SampleNorm(channels, kind, model.norm_epsilon)

@@ -1,45 +1,55 @@
-"""Network."""
+"""A network: pure functions and a summary of a stack of layers."""
 
 import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-HEADS = "dense, score and classes"
+from wgan_jax.nn.layers import Heads
+
+
+class LayerSummary(NamedTuple):
+    """A layer of a network."""
+
+    layer: nnx.Module
+    """Without arrays; its str is its name."""
+    shape: tuple[int, ...]
+    """Shape of its output, without the batch axis."""
+    parameters: int
 
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A network without its numbers: how they are born and what is done with them.
+    """A network as pure functions of its parameters and statistics.
 
     init(key) -> (params, stats).
-    apply(params, stats, x, train) -> (y, stats): with train, norms use this batch's
-    statistics and the running ones move; without, they use the running ones. The
-    networks of `build` also take offsets, {layer: array}, which are added to what
-    these layers give: the gradient with respect to one is the layer's own; and labels,
-    int32 [batch], which a conditional generator needs.
+    apply(params, stats, x, train) -> (y, stats): with train, norms use the statistics
+    of this batch and update the running ones; without, they use the running ones. The
+    networks of `build_network` also accept offsets, {layer: array}, which are added to
+    the outputs of these layers, so that the gradient with respect to an offset is that
+    of the output; and labels, int32 [batch], on which a generator may be conditioned.
     """
 
     init: Callable
     apply: Callable
-    summary: list[tuple[str, tuple[int, ...], int]]
-    """A row (layer, output shape without the batch, number of parameters) a layer."""
+    summary: list[LayerSummary]
     classify: Callable | None = None
     """classify(params, stats, x, train) -> ((scores, logits [n, classes]), stats), of a
-    critic that also tells classes."""
+    critic that also predicts classes."""
     hidden: Callable | None = None
-    """hidden(params, stats, x) -> [n, k]: what the last layer with weights is given, by
-    running statistics."""
+    """hidden(params, stats, x) -> [n, k]: the input of the last layer with parameters,
+    by running statistics."""
 
     @property
     def parameters(self) -> int:
         """Number of trained parameters."""
-        return sum(row[2] for row in self.summary)
+        return sum(row.parameters for row in self.summary)
 
 
-def network(make_layers, input_shape: tuple[int, ...], dtype: str) -> Network:
+def build_network(make_layers, input_shape: tuple[int, ...], dtype: str) -> Network:
     """The network of the layers make_layers(rngs), for inputs [batch, *input_shape].
 
     Parameters are float32, and cast to `dtype` for the computation. Where the last
@@ -49,17 +59,19 @@ def network(make_layers, input_shape: tuple[int, ...], dtype: str) -> Network:
     def make(rngs):
         return _Stack(make_layers(rngs))
 
-    summary = []
+    rows = []
 
     def trace():
         x, labels = jnp.zeros((2, *input_shape)), jnp.zeros(2, jnp.int32)
         for layer in make(nnx.Rngs(0)).layers:
             x = layer(x, True, labels)
             counts = map(jnp.size, jax.tree.leaves(nnx.state(layer, nnx.Param)))
-            summary.append((str(layer), x.shape[1:], sum(counts)))
+            rows.append((x.shape[1:], sum(counts)))
 
     jax.eval_shape(trace)
-    graph = nnx.graphdef(nnx.eval_shape(lambda: make(nnx.Rngs(0))))
+    abstract = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
+    graph = nnx.graphdef(abstract)
+    summary = [LayerSummary(layer, *row) for layer, row in zip(abstract.layers, rows)]
 
     def init(key):
         _, params, stats = nnx.split(make(nnx.Rngs(key)), nnx.Param, nnx.BatchStat)
@@ -85,7 +97,7 @@ def network(make_layers, input_shape: tuple[int, ...], dtype: str) -> Network:
         y, stats = outputs(params, stats, x, train)
         return (y[:, 0], y[:, 1:]), stats
 
-    last = max(i for i, (_, _, count) in enumerate(summary) if count)
+    last = max((i for i, row in enumerate(summary) if row.parameters), default=0)
 
     def hidden(params, stats, x):
         net, x = merge(params, stats, x)
@@ -93,7 +105,7 @@ def network(make_layers, input_shape: tuple[int, ...], dtype: str) -> Network:
             x = layer(x, False, None)
         return x.reshape(len(x), -1).astype(jnp.float32)
 
-    if summary[-1][0] == HEADS:
+    if isinstance(summary[-1].layer, Heads):
         return Network(init, apply_heads, summary, classify, hidden)
     return Network(init, outputs, summary, hidden=hidden)
 

@@ -1,9 +1,12 @@
 """Norms with PyTorch's meaning, channels last."""
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
+Array = jax.Array | np.ndarray
 # One for all samples, or one for each.
 Affine = Float[Array, " channels"] | Float[Array, "batch channels"]
 Channels = Float[Array, " channels"]

@@ -16,6 +16,7 @@ import numpy as np
 
 from wgan_jax.config import Config
 from wgan_jax.errors import UserError
+from wgan_jax.nn.layers import ConvTranspose
 from wgan_jax.nn.network import Network
 
 # In the order in which PyTorch saves them.
@@ -111,7 +112,7 @@ def arjovsky_names(network: Network) -> dict[int, str]:
             stage = stages.get(i, "pyramid")
             read, width = layers[i]["kernel"].shape[2:]
             kind = "conv"
-            if network.summary[i][0].startswith("transposed"):
+            if isinstance(network.summary[i].layer, ConvTranspose):
                 read, width, kind = width, read, "convt"
             names[i] = f"main.{stage}:{read}-{width}:{kind}"
         else:
@@ -201,7 +202,7 @@ def _layers(network, input_shape) -> dict[int, list[_Array]]:
                 "only plain stacks of dense layers, convolutions and norms can"
             )
         found.setdefault(path[2], {})[path[-1]] = (path, leaf.shape)
-    shapes = [tuple(input_shape), *(tuple(row[1]) for row in network.summary)]
+    shapes = [tuple(input_shape), *(tuple(row.shape) for row in network.summary)]
     mixing = {i for i, arrays in found.items() if "kernel" in arrays}
     order = partial(_channels_first, shapes, mixing)
     layers = {}
