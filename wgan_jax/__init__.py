@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from wgan_jax.config import Config
     from wgan_jax.config import load as load_config
     from wgan_jax.data.batches import make_get_batch
-    from wgan_jax.data.dataset import load_dataset
+    from wgan_jax.data.dataset import load as load_dataset
     from wgan_jax.errors import UserError
     from wgan_jax.runs.restore import restore_run
     from wgan_jax.runs.sampling import make_sampler
@@ -34,26 +34,26 @@ __all__ = [
     "train_step",
 ]
 
-_MODULES = {
-    "Config": "config",
-    "UserError": "errors",
-    "init_state": "algorithm.state",
-    "load_config": "config",
-    "load_dataset": "data.dataset",
-    "make_get_batch": "data.batches",
-    "make_sampler": "runs.sampling",
-    "make_spec": "algorithm.state",
-    "restore_run": "runs.restore",
-    "train_chunk": "algorithm.steps",
-    "train_step": "algorithm.steps",
+_PLACES = {
+    "Config": ("config", "Config"),
+    "UserError": ("errors", "UserError"),
+    "init_state": ("algorithm.state", "init_state"),
+    "load_config": ("config", "load"),
+    "load_dataset": ("data.dataset", "load"),
+    "make_get_batch": ("data.batches", "make_get_batch"),
+    "make_sampler": ("runs.sampling", "make_sampler"),
+    "make_spec": ("algorithm.state", "make_spec"),
+    "restore_run": ("runs.restore", "restore_run"),
+    "train_chunk": ("algorithm.steps", "train_chunk"),
+    "train_step": ("algorithm.steps", "train_step"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    if name not in _PLACES:
         raise AttributeError(f"module {__name__} has no attribute {name}")
-    module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
-    return module.load if name == "load_config" else getattr(module, name)
+    module, attribute = _PLACES[name]
+    return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
 
 
 def __dir__() -> list[str]:
