@@ -276,6 +276,20 @@ def test_from_json_refuses_what_is_no_config(text):
         config.from_json(text)
 
 
+@pytest.mark.parametrize("version", [None, 0, 2])
+def test_from_json_refuses_another_format(version):
+    text = config.to_json(Config()).replace(
+        f'"format": {config.FORMAT}', f'"format": {json.dumps(version)}'
+    )
+    with pytest.raises(UserError) as error:
+        config.from_json(text)
+    assert str(error.value) == (
+        "config.json was written by another version of wgan_jax (its format is "
+        f"{version}, not 1): train the run again, or read it with the version in "
+        "versions.json"
+    )
+
+
 def test_differences_names_fields_and_both_values():
     a = Config()
     b = config_with({"data.batch_size": 8, "model.critic_widths": (1,), "run.steps": 1})

@@ -89,6 +89,7 @@ def critic_gradient(
             spec, params, state.critic.stats, real
         )
         score_fake, stats = spec.critic.apply(params, stats, fake, True)
+        chex.assert_shape([score_real, score_fake], (len(real),))
         value = spec.losses.critic(score_real, score_fake)
         metrics = {spec.losses.metric: spec.losses.estimate(value)}
         if spec.constraint.penalty:
@@ -129,6 +130,7 @@ def generator_step(
         score, logits, critic_stats = critic_forward(
             spec, state.critic.params, state.critic.stats, fake
         )
+        chex.assert_shape(score, (spec.generator_batch,))
         value, metrics = spec.losses.generator(score), {}
         if logits is not None and labels is not None:
             class_loss = losses.class_loss(logits, labels)
