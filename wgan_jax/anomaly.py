@@ -100,63 +100,42 @@ def main(argv=None) -> int:
     with tempfile.TemporaryFile(dir=out):
         pass
     nets = scoring.make_nets(spec, state, arguments.raw)
+    seed, weight = arguments.seed, arguments.feature_weight
+    options = {name: getattr(arguments, name) for name in OF_METHOD[arguments.method]}
     if arguments.method == "anogan":
         infer_latents = scoring.make_search(
             nets,
             spec.z_dim,
-            seed=arguments.seed,
-            restarts=arguments.restarts,
+            seed,
+            arguments.restarts,
             steps=arguments.steps,
             lr=arguments.lr,
-            weight=arguments.feature_weight,
+            weight=weight,
         )
-        combine = partial(scoring.anogan_score, weight=arguments.feature_weight)
-        score = scoring.make_score(nets, combine, power=1)
+        score, power = partial(scoring.anogan_score, weight=weight), 1
     else:
-        infer_latents = encoder.load_or_train(
-            out,
-            config,
-            nets,
-            seed=arguments.seed,
-            encoder_steps=arguments.encoder_steps,
-            encoder_lr=arguments.encoder_lr,
-            kappa=arguments.kappa,
-        )
-        combine = partial(scoring.f_anogan_score, kappa=arguments.kappa)
-        score = scoring.make_score(nets, combine, power=2)
+        infer_latents = encoder.load_or_train(out, config, nets, **options, seed=seed)
+        score, power = partial(scoring.f_anogan_score, kappa=arguments.kappa), 2
     result = scoring.score_images(
-        infer_latents,
-        score,
-        shown.samples,
-        shown.indices,
-        config.data,
-        arguments.batch,
+        nets, infer_latents, score, power, shown, config.data, arguments.batch
     )
-    facts = _facts(arguments, config.data, state, shown)
-    facts = report.write_report(out, config.data, nets[0], shown, result, facts)
+    facts = _facts(arguments, options, config.data, state, shown)
+    facts = report.write_report(out, config.data, nets.generate, shown, result, facts)
     print(*report.summary(facts), f"written to {out}", sep="\n")
     return 0
 
 
 def _check(arguments):
-    def positive(value):
-        return value >= 1
-
-    def rate(value):
-        return 0 < value < math.inf
-
+    count = (lambda v: v >= 1, "1 or more")
+    rate = (lambda v: 0 < v < math.inf, "a finite number greater than 0")
     checks = {
         "num": (lambda v: v >= 0, "0 or more"),
         "seed": (lambda v: 0 <= v < 2**32, "from 0 to 4294967295"),
-        "batch": (positive, "1 or more"),
-        "steps": (positive, "1 or more"),
-        "restarts": (positive, "1 or more"),
-        "encoder_steps": (positive, "1 or more"),
-        "lr": (rate, "a finite number greater than 0"),
-        "encoder_lr": (rate, "a finite number greater than 0"),
         "feature_weight": (lambda v: 0 <= v <= 1, "from 0 to 1"),
         "kappa": (lambda v: 0 <= v < math.inf, "a finite number of 0 or more"),
     }
+    checks |= dict.fromkeys(("batch", "steps", "restarts", "encoder_steps"), count)
+    checks |= dict.fromkeys(("lr", "encoder_lr"), rate)
     for name, (test, requirement) in checks.items():
         value = getattr(arguments, name)
         if not test(value):
@@ -178,7 +157,7 @@ def _option(name):
     return f"--{name.replace('_', '-')}"
 
 
-def _facts(arguments, data_config, state, shown):
+def _facts(arguments, options, data_config, state, shown):
     by_class = shown.anomalous is not None and not arguments.labels
     name, test_split = data_config.name, data_config.test_split
     averaged = state.ema is not None and not arguments.raw
@@ -187,7 +166,7 @@ def _facts(arguments, data_config, state, shown):
         "step": int(state.step),
         "weights": "averaged" if averaged else "raw",
         "method": arguments.method,
-        **{field: getattr(arguments, field) for field in OF_METHOD[arguments.method]},
+        **options,
         "seed": arguments.seed,
         "batch": arguments.batch,
         "source": arguments.images

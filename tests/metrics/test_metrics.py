@@ -125,7 +125,8 @@ def draw_plane(seed, n):
 
 def test_the_floor_is_above_zero_and_falls_as_samples_grow():
     small, large = (
-        transport.sampling_floor(draw_plane, n, repeats=4, seed=0) for n in (20, 320)
+        transport.distances(draw_plane, draw_plane, n, repeats=4, seed=0)
+        for n in (20, 320)
     )
     assert small.mean > large.mean > 0
     # About n^-1/2 in the plane, up to a logarithm: 16 times the points, a quarter.
@@ -137,7 +138,7 @@ def test_the_floor_of_uniform_points_on_the_line_is_the_closed_form():
     def draw(seed, n):
         return np.random.default_rng(seed).uniform(size=n)
 
-    found = transport.sampling_floor(draw, 400, repeats=200, seed=0)
+    found = transport.distances(draw, draw, 400, repeats=200, seed=0)
     # sqrt(n) (F_n - G_n) is nearly normal with variance 2 t (1 - t): the mean absolute
     # value integrates to sqrt(2) sqrt(2 / pi) pi / 8.
     expected = math.sqrt(math.pi) / 4 / math.sqrt(400)

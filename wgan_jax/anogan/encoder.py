@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from rich.progress import Progress, TextColumn
 
-from wgan_jax.anogan import scoring
+from wgan_jax.anogan.scoring import Nets, encoder_step
 from wgan_jax.config import Config
 from wgan_jax.data.batches import make_get_batch
 from wgan_jax.data.dataset import load_in_memory
@@ -22,29 +22,14 @@ FILE = "encoder.npz"
 CHUNK = 10
 
 
-def load_or_train(
-    out: Path,
-    config: Config,
-    nets,
-    *,
-    seed: int,
-    encoder_steps: int,
-    encoder_lr: float,
-    kappa: float,
-):
+def load_or_train(out: Path, config: Config, nets: Nets, **options):
     """infer_latents(x, indices) -> latent points [n, z_dim], by the encoder in `out`.
 
-    nets: see `scoring`. An encoder of other weights, configuration or options is
-    replaced.
+    options: encoder_steps, encoder_lr, kappa and seed. An encoder of other weights,
+    configuration or options is replaced.
     """
-    options = {
-        "encoder_steps": encoder_steps,
-        "encoder_lr": encoder_lr,
-        "kappa": kappa,
-        "seed": seed,
-    }
     network = build_encoder(config.model, config.data.sample_shape)
-    key, key_data = jax.random.split(jax.random.key(seed))
+    key, key_data = jax.random.split(jax.random.key(options["seed"]))
     params, stats = network.init(key)
 
     def encode(params, x):
@@ -55,7 +40,7 @@ def load_or_train(
     if trained is None:
         trained = _train(config, nets, options, encode, params, key_data)
         leaves = {str(i): leaf for i, leaf in enumerate(jax.tree.leaves(trained))}
-        save_npz(out / FILE, facts=json.dumps(facts), **leaves)
+        save_npz(out / FILE, facts=np.array(json.dumps(facts)), **leaves)
     encode_jit = jax.jit(encode)
     return lambda x, indices: encode_jit(trained, x)
 
@@ -69,8 +54,11 @@ def _train(config, nets, options, encode, params, key):
     @jax.jit
     def chunk(params, state, nets, samples, first, steps):
         def body(i, carry):
+            params, state, _ = carry
             x = get_batch(samples, key, first + i)
-            return scoring.encoder_step(encode, *carry[:2], adam, *nets, x, kappa)
+            return encoder_step(
+                encode, params, state, adam, nets.generate, nets.features, x, kappa
+            )
 
         return jax.lax.fori_loop(0, steps, body, (params, state, 0.0))
 

@@ -82,11 +82,12 @@ def _load_untrained(data_config):
     heldout = Samples(dataset.heldout, dataset.heldout_labels)
     if not data_config.classes:
         return heldout
-    # Held-out images of the run's classes, and all images of the other classes.
-    other = whole.rows(~np.isin(whole.labels, data_config.classes))
+    # Held-out images of the run's classes, and all images of the other classes. Both
+    # have labels, because data.classes needs them.
+    other = whole.rows(~np.isin(np.asarray(whole.labels), data_config.classes))
     return Samples(
         np.concatenate([heldout.samples, other.samples]),
-        np.concatenate([heldout.labels, other.labels]),
+        np.concatenate([np.asarray(heldout.labels), np.asarray(other.labels)]),
     )
 
 

@@ -65,20 +65,16 @@ def summary(facts: dict) -> list[str]:
         f"{facts['run']}, step {facts['step']}, {facts['weights']} weights",
         f"{facts['images']} images, {1000 * facts['seconds_per_image']:.3g} ms each",
     ]
-    if facts["auroc"] is not None:
-        counts = f"{facts['anomalous']} anomalous and {facts['normal']} normal images"
-        return [
-            *lines,
-            f"AUROC {facts['auroc']:.4f} of {counts}",
-            f"average precision {facts['average_precision']:.4f}",
-        ]
-    if facts["anomalous"] is None:
-        return [
-            *lines,
-            "no AUROC: --normal-class or --labels specifies the anomalous images",
-        ]
-    kind = "anomalous" if facts["anomalous"] else "normal"
-    return [*lines, f"no AUROC: all images are {kind}"]
+    anomalous, normal = facts["anomalous"], facts["normal"]
+    if anomalous is None:
+        reason = "give --normal-class or --labels to define the anomalous images"
+        return [*lines, f"no AUROC: {reason}"]
+    if not anomalous or not normal:
+        kind = "anomalous" if anomalous else "normal"
+        return [*lines, f"no AUROC: all images are {kind}"]
+    counts = f"{anomalous} anomalous and {normal} normal images"
+    lines.append(f"AUROC {facts['auroc']:.4f} of {counts}")
+    return [*lines, f"average precision {facts['average_precision']:.4f}"]
 
 
 def _write_curves(out, curves: DetectionCurves):

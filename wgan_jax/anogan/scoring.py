@@ -1,7 +1,7 @@
 """Anomaly scores of images by a trained WGAN: AnoGAN and f-AnoGAN.
 
 Throughout, generate(z) maps latent points [n, d] to images [n, ...], and features(x)
-maps images to the critic's hidden features [n, k]; `nets` is the pair of both. They
+maps images to the critic's hidden features [n, k]; `Nets` is the pair of both. They
 treat samples independently. As jax.tree_util.Partial over their weights they are
 compiled once for all batches.
 """
@@ -21,9 +21,17 @@ from jax.tree_util import Partial
 from rich.progress import Progress, TimeElapsedColumn
 from sklearn import metrics
 
+from wgan_jax.anogan.images import Images
 from wgan_jax.config import Data
 from wgan_jax.data.batches import to_float
 from wgan_jax.runs import sampling
+
+
+class Nets(NamedTuple):
+    """Generator and critic of a run, both by running statistics."""
+
+    generate: Callable
+    features: Callable
 
 
 class Parts(NamedTuple):
@@ -148,14 +156,11 @@ class Result(NamedTuple):
     more."""
 
 
-def make_nets(spec, state, raw: bool):
-    """(generate, features) of a run, both by running statistics.
-
-    raw: of the last step's weights even where the run has averaged ones.
-    """
+def make_nets(spec, state, raw: bool) -> Nets:
+    """The nets of a run. raw: of the last step's weights, not the averaged ones."""
     generate = _by_running_statistics(spec.generator.apply)
     critic = state.critic
-    return (
+    return Nets(
         Partial(generate, *sampling.weights(state, raw)),
         Partial(spec.critic.hidden, critic.params, critic.stats),
     )
@@ -167,49 +172,37 @@ def _by_running_statistics(apply):
     return lambda params, stats, z: apply(params, stats, z, train=False)[0]
 
 
-def make_search(
-    nets,
-    z_dim: int,
-    *,
-    seed: int,
-    restarts: int,
-    steps: int,
-    lr: float,
-    weight: float,
-):
-    """infer_latents(x, indices) -> z of AnoGAN, by a separate search for each image."""
+def make_search(nets: Nets, z_dim: int, seed: int, restarts: int, **options):
+    """infer_latents(x, indices) -> z of AnoGAN, by a separate search for each image.
+
+    options: steps, lr and weight of `search`.
+    """
     key = jax.random.key(seed)
 
     def infer_latents(x, indices):
         starts = starting_points(key, indices, restarts, z_dim)
-        return search(*nets, x, starts, steps, lr, weight)
+        return search(nets.generate, nets.features, x, starts, **options)
 
     return infer_latents
 
 
-def make_score(nets, combine: Callable, power: int):
-    """score(x, z) -> (scores [n], parts), of `distances` with this power.
-
-    combine: `anogan_score` or `f_anogan_score` with its weight bound.
-    """
-
-    def score(x, z):
-        parts = distances(*nets, x, z, power)
-        return combine(parts), parts
-
-    return score
-
-
 def score_images(
-    infer_latents, score, samples, indices, data_config: Data, batch: int
+    nets: Nets,
+    infer_latents: Callable,
+    score: Callable,
+    power: int,
+    images: Images,
+    data_config: Data,
+    batch: int,
 ) -> Result:
-    """Scores uint8 `samples` [n, h, w, c] in batches.
+    """Scores images in batches.
 
-    infer_latents(x, indices) -> latent points; score(x, z) -> (scores, parts). indices:
-    int [n], the index of each image in its source.
+    infer_latents(x, indices) -> latent points. score: `anogan_score` or
+    `f_anogan_score` of parts, with its weight bound. power: see `distances`.
     """
     data_config = dataclasses.replace(data_config, dequantize=False)
-    count, size, rows = len(samples), min(batch, len(samples)), []
+    count, rows = len(images.samples), []
+    size = min(batch, count)
     started = time.perf_counter()
     columns = (*Progress.get_default_columns(), TimeElapsedColumn())
     with Progress(*columns, transient=True) as progress:
@@ -218,9 +211,10 @@ def score_images(
             # The last batch is padded and cut: one shape is compiled once.
             which = np.arange(start, start + size) % count
             length = min(size, count - start)
-            x = to_float(samples[which], data_config, None)
-            z = infer_latents(x, indices[which])
-            row = (*score(x, z), z)
+            x = to_float(images.samples[which], data_config, None)
+            z = infer_latents(x, images.indices[which])
+            parts = distances(nets.generate, nets.features, x, z, power)
+            row = (score(parts), parts, z)
             rows.append(jax.tree.map(lambda a, n=length: np.asarray(a)[:n], row))
             progress.advance(task, length)
             if start == 0 and size < count:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import math
 from collections.abc import Mapping
 from functools import partial
 
@@ -24,6 +23,14 @@ from wgan_jax.metrics.metric import Metric
 from wgan_jax.metrics.transport import MeanStd, mean_std
 from wgan_jax.runs import restore, sampling
 
+# Keys of measures, and the fields of `critic.CriticEstimate`.
+CRITIC = {
+    "critic_estimate": "estimate",
+    "critic_mean_norm": "mean_norm",
+    "critic_largest_norm": "largest_norm",
+    "critic_calibrated": "calibrated",
+    "critic_lower_bound_on_points": "lower_bound_on_points",
+}
 PIXELS = "pixel distances do not measure sample quality"
 
 LABELS = {
@@ -195,21 +202,15 @@ def _counted(distance, advance):
 
 def _distances(functions, generate, draw_reference, draw_real, reference_is, protocol):
     """Distances of generated and of reference samples from the real ones."""
+    num, repeats, seed = protocol.num, protocol.repeats, protocol.seed
     measures = {}
     for key, distance in functions.items():
-        value, floor = (
-            transport.distances(
-                draw,
-                draw_real,
-                protocol.num,
-                protocol.repeats,
-                protocol.seed,
-                distance,
-            )
-            for draw in (generate, draw_reference)
+        comparison = transport.distance_to_truth(
+            generate, draw_real, num, repeats, seed, distance, draw_reference
         )
-        ratio = value.mean / floor.mean if floor.mean else math.inf
-        measures[key] = Measure(value, floor, reference_is, ratio)
+        measures[key] = Measure(
+            comparison.distance, comparison.floor, reference_is, comparison.ratio
+        )
     return measures
 
 
@@ -243,16 +244,9 @@ def _critic_measures(spec, state, pairs, seed, advance):
     for real, fake in pairs:
         estimates.append(critic.measure(score, real, fake, seed))
         advance()
-    names = (
-        "estimate",
-        "mean_norm",
-        "largest_norm",
-        "calibrated",
-        "lower_bound_on_points",
-    )
     return {
-        f"critic_{name}": Measure(mean_std([getattr(e, name) for e in estimates]))
-        for name in names
+        key: Measure(mean_std([getattr(e, name) for e in estimates]))
+        for key, name in CRITIC.items()
     }
 
 

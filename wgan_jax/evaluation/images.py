@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from rich.progress import Progress
 
@@ -49,11 +50,10 @@ def make_generated_batches(config: Config, spec: Spec, batch_stats: bool = False
     """
     sampler = sampling.make_sampler(config, spec)
 
-    # Cyclic labels: each batch has equally many samples of each class.
-    labels = np.arange(BATCH, dtype=np.int32) % spec.classes if spec.classes else None
-
     @jax.jit
     def generate(params, stats, z):
+        # Cyclic labels: each batch has equally many samples of each class.
+        labels = jnp.arange(BATCH, dtype=jnp.int32) % max(spec.classes, 1)
         return steps.generate(spec, params, stats, z, labels)[0]
 
     def sample_by_batch(params, stats, z):
@@ -62,10 +62,11 @@ def make_generated_batches(config: Config, spec: Spec, batch_stats: bool = False
     sample = sample_by_batch if batch_stats else sampler
 
     def generated_batches(weights, seed: int, count: int) -> Iterator[np.ndarray]:
+        params, stats = weights
         # Whole batches: a smaller last batch would have other statistics.
         z = sampling.noise(seed, -(-count // BATCH) * BATCH, spec.z_dim)
         for start in range(0, count, BATCH):
-            yield sample(*weights, z[start : start + BATCH])[: count - start]
+            yield sample(params, stats, z[start : start + BATCH])[: count - start]
 
     return generated_batches
 
@@ -275,7 +276,7 @@ def evaluate_sets(images, reference, features: str, metrics, seed: int) -> Evalu
     real = np.concatenate([dataset.train, dataset.heldout])
     keep_rows = any(metric.needs_rows for metric in metrics.values())
     with _progress_bars() as progress:
-        sides = [
+        generated_features, real_features = (
             extract_array(
                 extractor,
                 array,
@@ -283,9 +284,9 @@ def evaluate_sets(images, reference, features: str, metrics, seed: int) -> Evalu
                 advance=progress(f"{name} images", len(array)),
             )
             for name, array in (("compared", generated), ("reference", real))
-        ]
+        )
         advance = progress("distances", 1)
-        values = compare(*sides, extractor, metrics, seed)
+        values = compare(generated_features, real_features, extractor, metrics, seed)
         advance(1)
     facts = {
         "images": images,

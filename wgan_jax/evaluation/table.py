@@ -97,7 +97,7 @@ def write_evaluation(out: Path, evaluation: Evaluation) -> None:
 
 def _finite(value):
     # JSON has neither infinity nor NaN.
-    if dataclasses.is_dataclass(value):
+    if isinstance(value, Measure):
         value = dataclasses.asdict(value)
     if isinstance(value, dict):
         return {name: _finite(item) for name, item in value.items()}

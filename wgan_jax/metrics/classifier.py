@@ -77,7 +77,7 @@ def load(
     facts = f"{VERSION} {STEPS} {EPOCHS} {seed} {images.shape} {labels.dtype}".encode()
     digest = hashlib.sha256(facts)
     for array in (images, labels):
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     path = cache_directory() / f"classifier-{digest.hexdigest()[:24]}.npz"
     # A missing, damaged or foreign file is replaced.
     with contextlib.suppress(Exception), path.open("rb") as opened:

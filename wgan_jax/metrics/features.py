@@ -150,7 +150,7 @@ def extract_array(
     if isinstance(images, LazyImages):
         digest.update(identity.encode())
     else:
-        digest.update(np.ascontiguousarray(images))
+        digest.update(np.ascontiguousarray(images).data)
     path = cache_directory() / f"features-{digest.hexdigest()[:24]}.npz"
     # A missing, damaged or foreign file is computed again.
     with contextlib.suppress(Exception), path.open("rb") as file:
@@ -208,12 +208,11 @@ def classifier_extractor(
     appear in the UserError for data without labels. Its accuracy on the held-out labels
     is reported.
     """
-    labels = dataset.train_labels
+    labels, heldout_labels = dataset.train_labels, dataset.heldout_labels
     params = classifier.load(dataset.train, labels, name, option, report=report)
-    if dataset.heldout_labels is not None and len(dataset.heldout):
-        accuracy = classifier.accuracy(
-            params, dataset.heldout, dataset.heldout_labels, np.unique(labels)
-        )
+    if labels is not None and heldout_labels is not None and len(heldout_labels):
+        classes = np.unique(labels)
+        accuracy = classifier.accuracy(params, dataset.heldout, heldout_labels, classes)
         report(
             f"the classifier's accuracy on {len(dataset.heldout)} held-out images is "
             f"{accuracy:.2%}"
@@ -238,5 +237,5 @@ def make_extractor(
 def _digest(params):
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(params):
-        digest.update(np.ascontiguousarray(leaf))
+        digest.update(np.ascontiguousarray(leaf).data)
     return digest.hexdigest()[:24]

@@ -31,9 +31,9 @@ def load(path: str = "", report=print) -> dict:
     in float64 and each number is rounded once, which changes a layer's output by parts
     in 1e7. Raises UserError where the file is missing, damaged or of another network.
     """
-    path = inception_weights.find(path, report)
-    tensors = inception_weights.read(path)
-    _require_fit(tensors, path)
+    file = inception_weights.find(path, report)
+    tensors = inception_weights.read(file)
+    _require_fit(tensors, file)
     params = {}
     for name in kernel_shapes():
         kernel, scale, shift, mean, variance = (

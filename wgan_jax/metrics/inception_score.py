@@ -8,8 +8,6 @@ import numpy as np
 
 from wgan_jax.metrics.metric import Metric, Number
 
-BLOCK = 1024
-
 
 class SplitScore:
     """Running Inception score of logits that arrive in batches."""
@@ -22,7 +20,7 @@ class SplitScore:
         self.splits = splits
         self.seen = 0
         self.sums = None
-        self.entropies = None
+        self.entropies = np.zeros(splits)
 
     def update(self, logits) -> None:
         """Adds logits [n, k]."""
@@ -32,7 +30,6 @@ class SplitScore:
         p = np.exp(log_p)
         if self.sums is None:
             self.sums = np.zeros((self.splits, x.shape[1]))
-            self.entropies = np.zeros(self.splits)
         part = np.searchsorted(self.ends, self.seen + np.arange(len(x)), "right")
         np.add.at(self.sums, part, p)
         # exp of -inf is 0, and 0 log 0 counts as 0.
@@ -60,8 +57,7 @@ def inception_score(logits, splits: int = 10) -> tuple[float, float]:
     logits: [n, k]. Raises ValueError for fewer logits than splits.
     """
     score = SplitScore(len(logits), splits)
-    for start in range(0, len(logits), BLOCK):
-        score.update(logits[start : start + BLOCK])
+    score.update(logits)
     return score.result()
 
 

@@ -3,25 +3,11 @@
 Features are arrays [n, d] of any real type; arithmetic is float64.
 """
 
-import dataclasses
-
 import numpy as np
 
 from wgan_jax.metrics.metric import Metric, Number
 
 SIZE = 1000
-
-
-@dataclasses.dataclass(frozen=True)
-class KernelDistance:
-    """MMD^2 over subsets of the features."""
-
-    mean: float
-    std: float
-    """Over the subsets, with n and not n - 1. Subsets overlap: not a standard error."""
-    subsets: int
-    size: int
-    """Features of each side in a subset."""
 
 
 def squared_mmd(x, y) -> float:
@@ -45,12 +31,13 @@ def squared_mmd(x, y) -> float:
 
 def kernel_distance(
     x, y, subsets: int = 100, size: int = SIZE, seed: int = 0
-) -> KernelDistance:
-    """Mean `squared_mmd` over random subsets of x [n, d] and y [m, d].
+) -> tuple[float, float]:
+    """(mean, standard deviation) of `squared_mmd` over random subsets of both sides.
 
-    Binkowski et al. 2018. A subset has `size` features of each side without
-    replacement, at most as many as the smaller side has. Raises ValueError where a side
-    has fewer than 2.
+    Binkowski et al. 2018. x: [n, d]; y: [m, d]. A subset has `size` features of each
+    side without replacement, at most as many as the smaller side has. The variance is
+    divided by n, not n - 1; subsets overlap, so it gives no standard error. Raises
+    ValueError where a side has fewer than 2 features.
     """
     size = min(size, len(x), len(y))
     if size < 2:
@@ -60,17 +47,14 @@ def kernel_distance(
         squared_mmd(*(v[rng.choice(len(v), size, replace=False)] for v in (x, y)))
         for _ in range(subsets)
     ]
-    return KernelDistance(float(np.mean(values)), float(np.std(values)), subsets, size)
-
-
-def _compute(generated, real, seed):
-    distance = kernel_distance(generated.rows, real.rows, seed=seed)
-    return distance.mean, distance.std
+    return float(np.mean(values)), float(np.std(values))
 
 
 METRIC = Metric(
     numbers=(Number("kid", "KID"), Number("kid_subset_std", "KID, std over subsets")),
-    compute=_compute,
+    compute=lambda generated, real, seed: kernel_distance(
+        generated.rows, real.rows, seed=seed
+    ),
     needs_rows=True,
     sizes=lambda generated, real: {"kid_subset_samples": min(SIZE, generated, real)},
 )

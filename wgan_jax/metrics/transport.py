@@ -101,18 +101,6 @@ def distances(
     )
 
 
-def sampling_floor(
-    draw: Callable, n: int, repeats: int, seed: int, distance: Callable = wasserstein_1
-) -> MeanStd:
-    """The distance between two independent samples of the truth, of n points each.
-
-    The score of a perfect generator: an empirical distance is positive even between
-    equal distributions and falls with n (W1 as n^-1/2 in one dimension, nearly so in
-    two, as n^(-1/d) in more).
-    """
-    return distances(draw, draw, n, repeats, seed, distance)
-
-
 def distance_to_truth(
     generate: Callable,
     draw: Callable,
@@ -120,13 +108,18 @@ def distance_to_truth(
     repeats: int,
     seed: int,
     distance: Callable = wasserstein_1,
+    draw_floor: Callable | None = None,
 ) -> Comparison:
     """Distance of generate(seed, n) to the truth draw(seed, n), and its floor.
 
-    Both use the same second halves of the pairs, so that part of the noise cancels.
+    The floor is the distance of two independent samples of the truth, the score of a
+    perfect generator. An empirical distance is positive even between equal
+    distributions and falls with n (W1 as n^-1/2 in one dimension, nearly so in two, as
+    n^(-1/d) in more). Both distances use the same second halves of the pairs, so that
+    part of the noise cancels. draw_floor: the first halves of the floor, if not `draw`.
     """
     value = distances(generate, draw, n, repeats, seed, distance)
-    floor = sampling_floor(draw, n, repeats, seed, distance)
+    floor = distances(draw_floor or draw, draw, n, repeats, seed, distance)
     ratio = value.mean / floor.mean if floor.mean else math.inf
     return Comparison(distance=value, floor=floor, ratio=ratio)
 
