@@ -1,8 +1,8 @@
-"""torch-fidelity's FID Inception with random weights: what ours is compared with.
+"""torch-fidelity's FID Inception with random weights, the reference for ours.
 
-It needs `pip install --no-deps torch-fidelity`, for it requires torchvision, of which
-its data sets and other networks are made and this network is not. Only tests with
-the markers torch and fidelity import this file.
+It needs `pip install --no-deps torch-fidelity`: torch-fidelity requires torchvision for
+its data sets and other networks, but not for this network. Only tests with the markers
+torch and fidelity import this file.
 """
 
 import importlib.util
@@ -24,11 +24,11 @@ TORCHVISION = (
 
 
 def _import_torch_fidelity():
-    """Its module of the network, imported beside a stand-in for torchvision."""
-    kept = {name: sys.modules.get(name) for name in TORCHVISION}
+    """Its module of the network, imported with a stand-in for torchvision."""
+    modules = {name: sys.modules.get(name) for name in TORCHVISION}
     for name in TORCHVISION:
         module = types.ModuleType(name)
-        # Any class that is asked for, as a base class or by name, and never used.
+        # Every attribute is a class: a base class or a name that is never used.
         module.__getattr__ = lambda attribute: type(attribute, (), {})
         module.__path__ = []
         sys.modules[name] = module
@@ -38,7 +38,7 @@ def _import_torch_fidelity():
     try:
         return importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
     finally:
-        for name, module in kept.items():
+        for name, module in modules.items():
             if module is None:
                 del sys.modules[name]
             else:
@@ -51,8 +51,8 @@ _fidelity = _import_torch_fidelity()
 def random_state_dict(seed=0) -> dict:
     """Weights under which signals neither vanish nor explode, from input to output.
 
-    Shapes are ours: that torch-fidelity's network takes them, each by its name, shows
-    that both have the same layers.
+    Names and shapes are those of our network. torch-fidelity's network loads them, so
+    both have the same layers.
     """
     rng = np.random.default_rng(seed)
     tensors = {}

@@ -15,10 +15,7 @@ from wgan_jax.metrics.image_scores import LEAST, find_metrics
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Measures the samples of a run, or a set of images, against real samples.
-
-    Prints a table and writes a JSON file.
-    """
+    """Measures a run, or a set of images, against real samples: a table and a JSON."""
 
     run: cli.Positional[str] = ""
     """Directory of the run; omit it with --images."""

@@ -84,7 +84,7 @@ def test_average_pool_excludes_the_padding(new_key):
     ("size", "kernel", "stride"),
     [((9, 7), (3, 3), 2), ((6, 7), (3, 3), 1), ((8, 8), (3, 3), 2)],
 )
-def test_unpadded_convolution_is_the_library_s(new_key, size, kernel, stride):
+def test_unpadded_convolution_equals_lax_s(new_key, size, kernel, stride):
     x = jax.random.normal(new_key(), (2, *size, 3))
     weights = jax.random.normal(new_key(), (*kernel, 3, 4))
     expected = lax.conv_general_dilated(
@@ -151,8 +151,8 @@ def cifar10(count=4):
     path = Path(os.environ["WGAN_JAX_DATA"]) / "cifar10" / "cifar10_sheets_b.zip"
     with zipfile.ZipFile(path) as archive:
         name = next(n for n in sorted(archive.namelist()) if n.startswith("test_"))
-        sheet = Image.open(io.BytesIO(archive.read(name))).convert("RGB")
-    return np.asarray(sheet)[:32].reshape(32, -1, 32, 3).swapaxes(0, 1)[:count]
+        grid = Image.open(io.BytesIO(archive.read(name))).convert("RGB")
+    return np.asarray(grid)[:32].reshape(32, -1, 32, 3).swapaxes(0, 1)[:count]
 
 
 def whole_photograph():
@@ -485,7 +485,7 @@ def test_a_file_that_does_not_fit_is_refused(name, shape, words, tmp_path, monke
     assert words in message
 
 
-# ------------------------------------------------------------------------- where it is
+# ------------------------------------------------------------- location of the file
 
 
 @pytest.fixture
@@ -501,7 +501,7 @@ def published(tmp_path, monkeypatch):
     return path
 
 
-def test_the_checksum_is_the_file_name_s():
+def test_the_file_name_has_the_first_digits_of_the_checksum():
     digits = WEIGHTS.removesuffix(".pth").rpartition("-")[2]
     assert inception_weights.SHA256.startswith(digits)
     assert len(bytes.fromhex(inception_weights.SHA256)) == 32
@@ -520,7 +520,7 @@ def test_the_file_is_downloaded_once(published, monkeypatch):
     assert len(reports) == 1
 
 
-def test_a_named_file_stands_over_the_variable_over_the_cache(
+def test_a_named_file_overrides_the_variable_and_the_cache(
     published, tmp_path, monkeypatch
 ):
     cached = inception_weights.find(report=lambda _: None)
@@ -540,7 +540,7 @@ def test_a_named_file_stands_over_the_variable_over_the_cache(
     assert not reports
 
 
-def test_a_missing_file_is_named_as_typed(published, tmp_path, monkeypatch):
+def test_the_error_of_a_missing_file_names_the_option(published, tmp_path, monkeypatch):
     missing = str(tmp_path / "missing.pth")
     message = complaint(inception_weights.find, missing)
     assert message.startswith(f"{missing} is not a file")
@@ -563,7 +563,7 @@ def test_without_network_the_file_and_its_place_are_named(published, monkeypatch
     assert not list(cache_directory().iterdir())
 
 
-def test_a_download_with_another_checksum_is_not_kept(published):
+def test_a_download_with_another_checksum_is_not_saved(published):
     published.write_bytes(published.read_bytes()[:-1])
     message = complaint(inception_weights.find, "", lambda _: None)
     assert "wrong sha256" in message
@@ -571,8 +571,8 @@ def test_a_download_with_another_checksum_is_not_kept(published):
 
 
 def test_a_cached_file_with_another_checksum_is_refused(published):
-    kept = inception_weights.find(report=lambda _: None)
-    kept.write_bytes(b"damaged")
+    cached = inception_weights.find(report=lambda _: None)
+    cached.write_bytes(b"damaged")
     message = complaint(inception_weights.find)
-    assert message.startswith(f"{kept} is not the published file")
+    assert message.startswith(f"{cached} is not the published file")
     assert "delete it" in message

@@ -1,4 +1,4 @@
-"""Distances, divergences, modes and the critic's word, against closed forms."""
+"""Distances, divergences, modes and critic estimates against closed forms."""
 
 import itertools
 import math
@@ -51,18 +51,18 @@ def test_w1_of_equal_sizes_is_the_best_assignment():
     np.testing.assert_allclose(transport.wasserstein_1(x, y), expected, rtol=1e-12)
 
 
-def test_w1_of_unequal_sizes_is_that_of_the_samples_repeated_to_equal_ones():
+def test_w1_of_unequal_sizes_equals_w1_of_repeated_samples():
     x, y = normal(20, 2), normal(30, 2, seed=1) + 1
     repeated = transport.wasserstein_1(np.repeat(x, 3, 0), np.repeat(y, 2, 0))
     np.testing.assert_allclose(transport.wasserstein_1(x, y), repeated, rtol=1e-12)
 
 
 @pytest.mark.parametrize("sizes", [(50, 50), (30, 47), (12, 36)])
-def test_w1_on_the_line_by_sorting_is_scipys_and_that_of_the_plane(sizes):
+def test_w1_on_the_line_equals_scipy_s_and_w1_in_the_plane(sizes):
     x, y = normal(sizes[0]), normal(sizes[1], seed=1) * 2
     found = transport.wasserstein_1(x, y)
     np.testing.assert_allclose(found, stats.wasserstein_distance(x, y), rtol=1e-12)
-    # The network simplex, on the same points laid on a slanting line.
+    # The network simplex, on the same points of a line in the plane.
     line = np.array([[0.6, 0.8]])
     planar = transport.wasserstein_1(x[:, None] * line, y[:, None] * line)
     np.testing.assert_allclose(found, planar, rtol=1e-12)
@@ -71,7 +71,7 @@ def test_w1_on_the_line_by_sorting_is_scipys_and_that_of_the_plane(sizes):
 @pytest.mark.parametrize(
     "distance", [transport.wasserstein_1, transport.sliced_wasserstein]
 )
-def test_distances_know_no_order_and_are_symmetric(distance):
+def test_distances_are_symmetric_and_independent_of_order(distance):
     x, y = normal(40, 2), normal(33, 2, seed=1)
     order = np.random.default_rng(2).permutation(40)
     np.testing.assert_allclose(distance(x[order], y), distance(x, y), rtol=1e-12)
@@ -109,13 +109,13 @@ def test_sliced_is_the_mean_over_directions_and_at_most_w1():
     assert found < transport.wasserstein_1(x, y)
 
 
-def test_the_seed_decides_the_directions():
+def test_the_seed_determines_the_directions():
     x, y = normal(20, 3), normal(20, 3, seed=1)
     a, b, c = (transport.sliced_wasserstein(x, y, s, projections=4) for s in (0, 0, 1))
     assert a == b != c
 
 
-def test_spread_is_the_sample_standard_deviation():
+def test_std_is_the_sample_standard_deviation():
     assert transport.mean_std([1.0, 2.0, 6.0]) == transport.MeanStd(3.0, math.sqrt(7))
 
 
@@ -146,13 +146,13 @@ def test_the_floor_of_uniform_points_on_the_line_is_the_closed_form():
     np.testing.assert_allclose(found.mean, expected, atol=error)
 
 
-def test_distance_to_truth_finds_a_shift_and_none_where_there_is_none():
-    there = transport.distance_to_truth(
+def test_distance_to_truth_is_the_shift_or_the_floor():
+    shifted = transport.distance_to_truth(
         lambda seed, n: draw_plane(seed, n) + [3.0, 4.0], draw_plane, 50, 3, seed=0
     )
     # W1 is between the distance of the means and that plus the floor.
-    assert abs(there.distance.mean - 5) < 4 * there.floor.mean
-    assert there.ratio == there.distance.mean / there.floor.mean > 5
+    assert abs(shifted.distance.mean - 5) < 4 * shifted.floor.mean
+    assert shifted.ratio == shifted.distance.mean / shifted.floor.mean > 5
     same = transport.distance_to_truth(draw_plane, draw_plane, 50, 3, seed=0)
     assert (same.distance, same.ratio) == (same.floor, 1.0)
 
@@ -161,15 +161,15 @@ def test_a_floor_of_zero_makes_the_ratio_infinite():
     def zeros(seed, n):
         return np.zeros((n, 2))
 
-    there = transport.distance_to_truth(draw_plane, zeros, 5, 2, seed=0)
-    assert (there.floor.mean, there.ratio) == (0.0, math.inf)
+    found = transport.distance_to_truth(draw_plane, zeros, 5, 2, seed=0)
+    assert (found.floor.mean, found.ratio) == (0.0, math.inf)
 
 
-def test_all_draws_have_seeds_of_their_own():
+def test_all_draws_have_separate_seeds():
     seeds = transport.pair_seeds(0, 50)
     assert len(np.unique(seeds)) == 100
     assert not np.isin(transport.pair_seeds(1, 50), seeds).any()
-    # More repeats go on with the same ones.
+    # More repeats extend the same sequence.
     np.testing.assert_array_equal(transport.pair_seeds(0, 3), seeds[:3])
 
 
@@ -182,28 +182,28 @@ def test_all_draws_have_seeds_of_their_own():
         (np.ones((3, 2)), np.full((3, 2), np.nan), "finite"),
     ],
 )
-def test_what_are_no_samples_is_refused(x, y, part):
+def test_invalid_samples_are_refused(x, y, part):
     for distance in (transport.wasserstein_1, transport.sliced_wasserstein):
         with pytest.raises(ValueError, match=part):
             distance(x, y)
 
 
-def test_an_optimum_not_reached_is_an_error_and_no_number():
+def test_an_optimum_not_reached_raises_an_error():
     with pytest.raises(RuntimeError, match="no optimal transport between 50 and 50"):
         transport.wasserstein_1(normal(50, 2), normal(50, 2, seed=1), iterations=3)
 
 
-def test_pot_brings_no_other_array_library_with_it():
+def test_pot_imports_no_other_array_library():
     script = (
         "import sys; from wgan_jax.metrics import transport as t; "
         "assert 'ot' not in sys.modules; "
         "print(t.wasserstein_1([[0, 0]], [[3, 4]])); "
         "print([m for m in ('jax', 'torch', 'tensorflow') if m in sys.modules])"
     )
-    kept = {k: v for k, v in environment().items() if not k.startswith("POT_")}
+    variables = {k: v for k, v in environment().items() if not k.startswith("POT_")}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script],
-        env=kept,
+        env=variables,
         capture_output=True,
         text=True,
     )
@@ -218,13 +218,13 @@ def test_divergences_of_two_coins():
     assert div.total_variation(p, q) == pytest.approx(0.4, rel=1e-14)
     expected = 0.5 * math.log(0.5 / 0.9) + 0.5 * math.log(0.5 / 0.1)
     assert div.kullback_leibler(p, q) == pytest.approx(expected, rel=1e-14)
-    # JS is the entropy of the mean less the mean of the entropies.
+    # JS is the entropy of the mean minus the mean of the entropies.
     entropies = [stats.entropy(v) for v in ((p + q) / 2, p, q)]
     expected = entropies[0] - (entropies[1] + entropies[2]) / 2
     assert div.jensen_shannon(p, q) == pytest.approx(expected, rel=1e-13)
 
 
-def test_divergences_of_random_arrays_are_scipys():
+def test_divergences_of_random_arrays_equal_scipy_s():
     rng = np.random.default_rng(0)
     p, q = (v / v.sum() for v in rng.exponential(size=(2, 4, 5)))
     expected = stats.entropy(p.ravel(), q.ravel())
@@ -243,19 +243,19 @@ def test_disjoint_supports_reach_the_largest_values():
     assert div.jensen_shannon(p, q) == pytest.approx(math.log(2), rel=1e-15)
 
 
-def test_kl_is_infinite_only_where_q_lacks_what_p_has():
+def test_kl_is_infinite_only_where_q_is_zero_and_p_is_not():
     p, q = np.array([1.0, 0.0]), np.array([0.5, 0.5])
     assert div.kullback_leibler(p, q) == pytest.approx(math.log(2), rel=1e-15)
     assert div.kullback_leibler(q, p) == math.inf
 
 
-def test_equal_distributions_are_at_zero():
+def test_equal_distributions_have_divergence_zero():
     p = np.array([0.1, 0.2, 0.7])
     for distance in (div.total_variation, div.kullback_leibler, div.jensen_shannon):
         assert distance(p, p) == pytest.approx(0.0, abs=1e-15)
 
 
-def test_tiny_probabilities_overflow_nowhere():
+def test_tiny_probabilities_do_not_overflow():
     p, q = np.array([1e-320, 1.0]), np.array([1.0, 1e-320])
     assert div.kullback_leibler(p, q) == pytest.approx(-math.log(1e-320))
     assert div.jensen_shannon(p, q) == pytest.approx(math.log(2))
@@ -265,13 +265,13 @@ def test_tiny_probabilities_overflow_nowhere():
     ("p", "q"),
     [([0.5, 0.5], [1.0]), ([0.5, 0.6], [0.5, 0.5]), ([1.5, -0.5], [0.5, 0.5])],
 )
-def test_what_are_no_probabilities_is_refused(p, q):
+def test_invalid_probabilities_are_refused(p, q):
     for distance in (div.total_variation, div.kullback_leibler, div.jensen_shannon):
         with pytest.raises(ValueError, match="probabilities"):
             distance(p, q)
 
 
-def test_histogram_keeps_what_lies_outside_apart():
+def test_a_histogram_has_a_separate_cell_for_the_outside():
     found = div.histogram([0.5, 0.6, 1.5, -1.0, 9.0], [0, 1, 2, 3])
     np.testing.assert_array_equal(found, [0.4, 0.2, 0.0, 0.4])
     points = [[0.5, 0.5], [0.5, 1.5], [1.5, 0.5], [1.5, 7.0]]
@@ -279,13 +279,13 @@ def test_histogram_keeps_what_lies_outside_apart():
     np.testing.assert_array_equal(found, [0.25, 0.25, 0.25, 0, 0.25])
 
 
-def test_histogram_of_samples_has_the_divergence_of_their_distributions():
+def test_divergence_of_histograms_approximates_that_of_distributions():
     edges = np.linspace(-6, 7, 40)
     cells = [np.diff(stats.norm.cdf(edges, m)) for m in (0, 1)]
     exact = div.total_variation(*(np.append(c, 1 - c.sum()) for c in cells))
     drawn = [div.histogram(normal(200_000, seed=m) + m, edges) for m in (0, 1)]
     assert div.total_variation(*drawn) == pytest.approx(exact, abs=5e-3)
-    # Cells can only lose: what the densities themselves are apart is the bound.
+    # The divergence of cells is at most the divergence of densities.
     pair = div.Gaussian(0, 1), div.Gaussian(1, 1)
     assert exact <= div.gaussian_total_variation(*pair) < exact + 2e-2
 
@@ -301,7 +301,7 @@ PAIRS = [
 
 
 def by_quadrature(integrand, p, q):
-    """SciPy's adaptive quadrature, over pieces of two deviations of either Gaussian."""
+    """SciPy's adaptive quadrature, over intervals of two standard deviations."""
     steps = np.arange(-14, 15, 2)
     ends = np.unique([g.mean + steps * g.std for g in (p, q)])
     return sum(
@@ -335,9 +335,9 @@ def test_divergences_of_gaussians_are_their_integrals(numbers):
         assert distance(q, p) == pytest.approx(distance(p, q), abs=1e-14)
 
 
-def test_gaussians_in_known_values():
+def test_divergences_of_gaussians_have_known_values():
     unit = div.Gaussian(0, 1)
-    # erf(1 / sqrt 2) is the mass within one deviation; KL is d^2 / 2.
+    # erf(1 / sqrt 2) is the mass within one standard deviation; KL is d^2 / 2.
     assert div.gaussian_total_variation(unit, div.Gaussian(2, 1)) == pytest.approx(
         0.6826894921370859, rel=1e-14
     )
@@ -353,7 +353,7 @@ def test_gaussians_in_known_values():
         assert distance(unit, unit) == pytest.approx(0.0, abs=1e-14)
 
 
-def test_gaussians_do_not_know_their_unit():
+def test_divergences_of_gaussians_are_independent_of_the_unit():
     p, q = div.Gaussian(0.2, 0.5), div.Gaussian(1, 2)
     wide = [div.Gaussian(1e4 * g.mean, 1e4 * g.std) for g in (p, q)]
     for distance in (
@@ -364,13 +364,13 @@ def test_gaussians_do_not_know_their_unit():
         assert distance(*wide) == pytest.approx(distance(p, q), rel=1e-11)
 
 
-def test_a_gaussian_needs_a_deviation():
+def test_a_gaussian_needs_a_positive_std():
     with pytest.raises(ValueError, match="std=0 must be greater than 0"):
         div.Gaussian(1, 0)
 
 
 @pytest.mark.parametrize("theta", [-0.5, 0.0, 2.0])
-def test_parallel_lines_are_told_by_w1_alone(theta):
+def test_only_w1_measures_the_distance_of_parallel_lines(theta):
     z = (np.arange(40) + 0.5) / 40
     lines = [np.stack([np.full(40, t), z], 1) for t in (0.0, theta)]
     expected = div.parallel_lines(theta)
@@ -386,35 +386,35 @@ def test_parallel_lines_are_told_by_w1_alone(theta):
 
 
 @pytest.mark.parametrize("name", mixtures.MIXTURES)
-def test_centres_and_deviations_are_those_of_the_toys(name):
+def test_centres_and_std_are_those_of_the_toys(name):
     points = np.asarray(toy_sample(name, jax.random.key(0), 20_000), float)
     centres = mixtures.centres(name)
     distance = cdist(points, centres)
     nearest = distance.argmin(1)
     assert len(np.unique(nearest)) == len(centres) == int(name.split("g")[0])
     offsets = (points - centres[nearest]) / mixtures.deviation(name)
-    # Four standard errors of a mean of about 800 and of a deviation of 40,000 numbers.
+    # Four standard errors of a mean of about 800 and of a std of 40,000 numbers.
     for i in range(len(centres)):
-        own = offsets[nearest == i]
-        assert np.abs(own.mean(0)).max() < 4 / math.sqrt(len(own))
+        of_mode = offsets[nearest == i]
+        assert np.abs(of_mode.mean(0)).max() < 4 / math.sqrt(len(of_mode))
     assert offsets.std() == pytest.approx(1, abs=4 / math.sqrt(2 * 40_000))
 
 
 @pytest.mark.parametrize("name", mixtures.MIXTURES)
 def test_true_samples_are_high_quality_as_often_as_rayleigh_says(name):
     points = toy_sample(name, jax.random.key(1), 20_000)
-    sharding = 1 - math.exp(-9 / 2)
-    error = 4 * math.sqrt(sharding * (1 - sharding) / 20_000)
-    assert mixtures.high_quality(points, name) == pytest.approx(sharding, abs=error)
+    share = 1 - math.exp(-9 / 2)
+    error = 4 * math.sqrt(share * (1 - share) / 20_000)
+    assert mixtures.high_quality(points, name) == pytest.approx(share, abs=error)
     shares = mixtures.mode_shares(points, name)
-    fair = sharding / len(shares)
+    fair = share / len(shares)
     error = 4.5 * math.sqrt(fair / 20_000)
     np.testing.assert_allclose(shares, fair, atol=error)
     assert mixtures.modes_covered(points, name) == len(shares)
 
 
 @pytest.mark.parametrize("name", mixtures.MIXTURES)
-def test_three_deviations_are_the_border_of_a_mode(name):
+def test_a_mode_extends_to_three_standard_deviations(name):
     centres, step = mixtures.centres(name), mixtures.deviation(name)
     direction = np.array([0.6, 0.8])
     for distance, good in ((2.999, 1.0), (3.001, 0.0)):
@@ -423,7 +423,7 @@ def test_three_deviations_are_the_border_of_a_mode(name):
         assert mixtures.modes_covered(points, name) == good * len(centres)
 
 
-def test_modes_are_counted_from_as_many_samples_as_asked():
+def test_a_mode_counts_from_a_given_number_of_samples():
     centres = mixtures.centres("8gaussians")
     # Six samples on one mode, one on another, one on none.
     points = np.concatenate([np.repeat(centres[2:3], 6, 0), centres[5:6], [[9, 9]]])
@@ -434,7 +434,7 @@ def test_modes_are_counted_from_as_many_samples_as_asked():
     assert counts == [2, 1, 1, 0]
 
 
-def test_modes_of_what_is_no_mixture_are_refused():
+def test_a_distribution_that_is_not_a_mixture_has_no_modes():
     with pytest.raises(ValueError, match="swiss_roll is no mixture"):
         mixtures.modes_covered(np.zeros((3, 2)), "swiss_roll")
 
@@ -449,14 +449,14 @@ def test_a_linear_critic_is_calibrated_to_the_mean_projection(slope):
     direction = jnp.array([2.0, -1.0, 2.0]) / 3
     found = critic.measure(lambda x: slope * x @ direction + 7, real, fake, size=32)
     expected = float(((real - fake) @ direction).mean())
-    # float32 scores about 7, however small the slope.
+    # float32 scores are about 7 for every slope.
     atol = 2e-6 / slope
     np.testing.assert_allclose(found.calibrated, expected, rtol=1e-5, atol=atol)
     np.testing.assert_allclose(found.mean_norm, slope, rtol=1e-5)
     np.testing.assert_allclose(found.lower_bound_on_points, found.calibrated, rtol=1e-5)
 
 
-def test_the_critic_of_a_translation_tells_w1():
+def test_the_critic_of_a_translation_gives_w1():
     shift = np.float32([3.0, -4.0])
     fake = normal(100, 2).astype("f4")
     found = critic.measure(lambda x: 0.1 * x @ shift, fake + shift, fake)
@@ -465,8 +465,8 @@ def test_the_critic_of_a_translation_tells_w1():
 
 
 def test_the_largest_slope_bounds_w1_from_below_where_the_mean_overshoots():
-    # Real at 0 and 10, fake at 1 and 9, all four pairs alike. The best critic may be
-    # flat from 1 to 9, which half of the pairs cross though no mass does.
+    # Real at 0 and 10, fake at 1 and 9, all four pairs equally frequent. The best
+    # critic may be flat from 1 to 9: half of the pairs cross it, and no mass does.
     real = np.tile(np.float32([[0], [10]]), (1000, 1))
     fake = np.repeat(np.float32([[1], [9]]), 1000, 0)
     found = critic.measure(
@@ -475,7 +475,7 @@ def test_the_largest_slope_bounds_w1_from_below_where_the_mean_overshoots():
     w1 = transport.wasserstein_1(real, fake)
     assert (w1, found.estimate, found.largest_norm) == (1.0, 1.0, 1.0)
     assert found.lower_bound_on_points == 1.0
-    # Slope 1 all the way of the short pairs, on a ninth of the long ones.
+    # Slope 1 everywhere between the short pairs, on a ninth between the long ones.
     error = 4 * math.sqrt(1 / 9 * 8 / 9 / 1000) / 2
     assert found.mean_norm == pytest.approx(5 / 9, abs=error)
     assert found.calibrated == pytest.approx(9 / 5, rel=error / (5 / 9) * 1.1)
@@ -490,7 +490,7 @@ def test_gradients_are_taken_between_the_samples():
     assert 0.99 < found.largest_norm < 1
 
 
-def test_weights_are_an_argument_of_the_compiled_measure():
+def test_weights_are_an_argument_of_the_compiled_program():
     real, fake = jnp.ones((6, 2)), jnp.zeros((6, 2))
     traces = []
 
@@ -508,7 +508,7 @@ def test_weights_are_an_argument_of_the_compiled_measure():
     np.testing.assert_allclose(one.calibrated, two.calibrated, rtol=1e-6)
 
 
-def test_a_flat_critic_tells_nothing():
+def test_a_constant_critic_has_no_calibrated_estimate():
     found = critic.measure(lambda x: 0 * x[:, 0], jnp.ones((3, 2)), jnp.zeros((3, 2)))
     assert found.estimate == 0
     assert math.isnan(found.calibrated)
