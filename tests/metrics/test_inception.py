@@ -236,7 +236,7 @@ def test_scores_of_images_are_torch_fidelity_s(
     # The features differ by 1e-6 of the largest.
     expected = fid[fidelity.fid.KEY_METRIC_FID]
     assert frechet.frechet_distance(*moments) == pytest.approx(expected, rel=1e-4)
-    found = kernel_distance.kernel_distance(half, other, subsets=1, size=6).mean
+    found = kernel_distance.kernel_distance(half, other, subsets=1, size=6)[0]
     expected = kid[fidelity.kid.KEY_METRIC_KID_MEAN]
     assert found == pytest.approx(expected, rel=1e-4)
     expected = tuple(score.values())
