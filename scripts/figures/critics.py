@@ -10,7 +10,7 @@ from wgan_jax.algorithm.state import init_state, make_spec
 from wgan_jax.algorithm.steps import critic_step
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer
 from wgan_jax.data.batches import make_get_batch
-from wgan_jax.metrics.mixtures import MIXTURES, centres, deviation
+from wgan_jax.metrics.mixtures import MIXTURES, centres, std
 from wgan_jax.nn.network import Network
 
 PENALTY = Optimizer(kind="adam", critic_lr=1e-4, beta1=0.5, beta2=0.9)
@@ -117,7 +117,7 @@ def toy_from_noise(name, z):
         modes = jnp.asarray(centres(name), jnp.float32)
         # Rounding can make the uniform number equal to 1.
         mode = jnp.minimum((len(modes) * position).astype(int), len(modes) - 1)
-        return modes[mode] + deviation(name) * noise
+        return modes[mode] + std(name) * noise
     t = 1.5 * jnp.pi * (1 + 2 * position)
     return (jnp.stack([t * jnp.cos(t), t * jnp.sin(t)], 1) + 0.25 * noise) / 7.5
 

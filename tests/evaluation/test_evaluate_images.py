@@ -6,6 +6,7 @@ import math
 import types
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import TINY, final_arrays, in_process, records
@@ -334,7 +335,7 @@ def test_batch_statistics_are_those_of_each_batch_of_100(run):
     assert [len(part) for part in by_batch] == [100, 30]
     assert any((a != b).any() for a, b in zip(by_batch, running, strict=True))
     # The last batch is generated whole, for its statistics.
-    z = sampling.noise(3, 200, spec.z_dim)[100:]
+    z = jnp.asarray(sampling.noise(3, 200, spec.z_dim)[100:])
     float_images = spec.generator.apply(*weights, z, True)[0]
     last = pictures.to_uint8(float_images, config.data.scale)[:30]
     assert np.abs(last.astype(int) - by_batch[1]).max() <= 1

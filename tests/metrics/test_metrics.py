@@ -392,7 +392,7 @@ def test_centres_and_std_are_those_of_the_toys(name):
     distance = cdist(points, centres)
     nearest = distance.argmin(1)
     assert len(np.unique(nearest)) == len(centres) == int(name.split("g")[0])
-    offsets = (points - centres[nearest]) / mixtures.deviation(name)
+    offsets = (points - centres[nearest]) / mixtures.std(name)
     # Four standard errors of a mean of about 800 and of a std of 40,000 numbers.
     for i in range(len(centres)):
         of_mode = offsets[nearest == i]
@@ -415,7 +415,7 @@ def test_true_samples_are_high_quality_as_often_as_rayleigh_says(name):
 
 @pytest.mark.parametrize("name", mixtures.MIXTURES)
 def test_a_mode_extends_to_three_standard_deviations(name):
-    centres, step = mixtures.centres(name), mixtures.deviation(name)
+    centres, step = mixtures.centres(name), mixtures.std(name)
     direction = np.array([0.6, 0.8])
     for distance, good in ((2.999, 1.0), (3.001, 0.0)):
         points = centres + distance * step * direction
@@ -435,7 +435,7 @@ def test_a_mode_counts_from_a_given_number_of_samples():
 
 
 def test_a_distribution_that_is_not_a_mixture_has_no_modes():
-    with pytest.raises(ValueError, match="swiss_roll is no mixture"):
+    with pytest.raises(ValueError, match="swiss_roll has no modes"):
         mixtures.modes_covered(np.zeros((3, 2)), "swiss_roll")
 
 

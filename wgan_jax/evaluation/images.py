@@ -273,7 +273,7 @@ def evaluate_sets(images, reference, features: str, metrics, seed: int) -> Evalu
         extractor = classifier_extractor(dataset, f"--reference {reference}")
     else:
         extractor = inception_extractor()
-    real = np.concatenate([dataset.train, dataset.heldout])
+    real = np.concatenate([np.asarray(dataset.train), dataset.heldout])
     keep_rows = any(metric.needs_rows for metric in metrics.values())
     with _progress_bars() as progress:
         generated_features, real_features = (

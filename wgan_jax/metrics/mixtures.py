@@ -1,8 +1,8 @@
-"""Modes of the Gaussian mixtures that `wgan_jax.data.toy_sample` draws from.
+"""Modes of the Gaussian mixtures of `wgan_jax.data.toys`.
 
-High-quality, as the literature has it: within 3 standard deviations of the nearest
-centre (Euclidean). Of true samples that is the share 1 - exp(-9/2) = 0.9889 in the
-plane, and not 0.9973 as on the line.
+A point is of high quality if its Euclidean distance from the nearest centre is below 3
+standard deviations, the criterion of the literature. The share of true samples is
+1 - exp(-9/2) = 0.9889 in the plane, not 0.9973 as on the line.
 """
 
 import numpy as np
@@ -20,10 +20,10 @@ def centres(name: str) -> np.ndarray:
     if name == "25gaussians":
         line = SPACING / SCALE[name] * np.arange(-2, 3)
         return np.stack(np.meshgrid(line, line, indexing="ij"), -1).reshape(-1, 2)
-    raise ValueError(f"{name} is no mixture: only {' and '.join(MIXTURES)} have modes")
+    raise ValueError(f"{name} has no modes: only {' and '.join(MIXTURES)} are mixtures")
 
 
-def deviation(name: str) -> float:
+def std(name: str) -> float:
     """Standard deviation of every mode, in each coordinate."""
     return STD[name] / SCALE[name]
 
@@ -34,7 +34,7 @@ def mode_shares(points, name: str) -> np.ndarray:
     all_centres = centres(name)
     distance = np.linalg.norm(points[:, None] - all_centres[None], axis=2)
     nearest = distance.argmin(1)
-    good = distance.min(1) < 3 * deviation(name)
+    good = distance.min(1) < 3 * std(name)
     counts = np.bincount(nearest[good], minlength=len(all_centres))
     return counts / len(points)
 
@@ -47,8 +47,8 @@ def high_quality(points, name: str) -> float:
 def modes_covered(points, name: str, least: int = 1) -> int:
     """Modes with at least `least` high-quality samples among the points [n, 2].
 
-    One sample is the literature's usual demand, and a weak one: it counts a mode that a
-    thousandth of the points reach. `mode_shares` tells how even the modes are.
+    One sample is the usual threshold of the literature, and a weak one: it counts a
+    mode that has a thousandth of the points. `mode_shares` measures their balance.
     """
     counts = np.rint(mode_shares(points, name) * len(points))
     return int((counts >= least).sum())
