@@ -11,92 +11,103 @@ from wgan_jax import cli, pictures
 from wgan_jax.data.dataset import load_in_memory
 from wgan_jax.data.toys import toy_sample
 from wgan_jax.errors import UserError
+from wgan_jax.files import save_npz
 from wgan_jax.runs.restore import restore_run
 from wgan_jax.runs.sampling import make_sampler, noise, picture, weights
 
+COLUMNS = 8
+"""Samples in a row of an interpolation."""
+
 
 @dataclasses.dataclass(frozen=True)
-class Arguments:
-    """Draws samples from a run: a PNG sheet, an .npz array or a folder of PNGs."""
+class Options:
+    """Writes samples of a run as a PNG grid, an .npz array or a folder of PNGs."""
 
     run: cli.Positional[str]
     """Directory of the run."""
     num: int = 64
-    """Samples to draw."""
+    """Number of samples."""
     seed: int = 0
     """Seed of the noise."""
     out: str = ""
-    """NAME.png for one sheet, NAME.npz for an array, or a folder for a PNG each; empty
-    writes samples.png into the run directory."""
+    """NAME.png for a grid, NAME.npz for an array, or a folder for one PNG per sample;
+    empty writes samples.png into the run directory."""
     label: int = -1
-    """Draw this class only, of a run with model.classes; -1 takes them in turn."""
+    """Class of all samples, for a run with model.classes; -1 takes the classes in
+    turn."""
     interpolate: bool = False
-    """Rows of eight samples whose noise moves from one point to another."""
+    """Write rows of eight samples whose noise moves from one point to another."""
     checkpoint: str = ""
-    """Step of the checkpoint; empty takes the newest, best the one that was best in
-    training, where run.evaluate_every was set."""
+    """Step of the checkpoint; empty is the newest, best the best one in training (with
+    run.evaluate_every)."""
     raw: bool = False
-    """Take the weights of the last step even where the run keeps averaged ones."""
+    """Use the weights of the last step even if the run has averaged ones."""
     average: bool = False
-    """Take the averaged weights, or fail where the run keeps none."""
+    """Use the averaged weights, or fail if the run has none."""
 
 
 def main(argv=None) -> int:
-    """Draws the samples and writes them where they were asked for."""
-    arguments = cli.parse(
-        Arguments, sys.argv[1:] if argv is None else argv, "python -m wgan_jax.sample"
-    )
-    if arguments.num < 1:
-        raise UserError(f"--num {arguments.num} must be 1 or more")
-    if arguments.raw and arguments.average:
-        raise UserError("--raw and --average exclude each other: give one of them")
-    config, spec, state = restore_run(arguments.run, arguments.checkpoint)
-    if arguments.average and state.ema is None:
+    """Runs the command; returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    options = cli.parse(Options, argv, "python -m wgan_jax.sample")
+    if options.num < 1:
+        raise UserError(f"--num {options.num} must be 1 or more")
+    if options.raw and options.average:
+        raise UserError("--raw and --average cannot be combined: give one of them")
+    config, spec, state = restore_run(options.run, options.checkpoint)
+    if options.average and state.ema is None:
         raise UserError(
-            f"--average: {arguments.run} keeps no averaged weights, for it was trained "
-            "with optimizer.ema_decay=0"
+            f"--average: {options.run} has no averaged weights (optimizer.ema_decay=0)"
         )
-    if not -1 <= arguments.label < spec.classes and arguments.label != -1:
-        known = f"from 0 to {spec.classes - 1}" if spec.classes else "none at all"
+    if options.label != -1 and not 0 <= options.label < spec.classes:
+        classes = f"from 0 to {spec.classes - 1}" if spec.classes else "none"
         raise UserError(
-            f"--label {arguments.label} is not a class of {arguments.run}, which has "
-            f"{known}: leave --label out, or take one of them"
+            f"--label {options.label} is not a class of {options.run}, whose classes "
+            f"are {classes}: omit --label, or give one of them"
         )
-    z, columns = noise(arguments.seed, arguments.num, spec.z_dim), 0
-    if arguments.interpolate:
-        columns = 8
-        rows = -(-arguments.num // columns)
-        ends = noise(arguments.seed, 2 * rows, spec.z_dim)
-        z = pictures.interpolation(ends[:rows], ends[rows:], columns)
-    labels = np.arange(len(z)) % max(spec.classes, 1)
-    if arguments.label >= 0:
-        labels = np.full(len(z), arguments.label)
-    elif arguments.interpolate:
-        # A row of one class, which only its noise changes.
-        labels = np.arange(len(z)) // columns % max(spec.classes, 1)
-    sampler = make_sampler(config, spec)
-    samples = sampler(*weights(state, arguments.raw), z, labels)
-    out = Path(arguments.out or Path(arguments.run) / "samples.png")
+    out = Path(options.out or Path(options.run) / "samples.png")
+    _check_out(out, config)
+    z, labels = _make_inputs(options, spec)
+    samples = make_sampler(config, spec)(*weights(state, options.raw), z, labels)
+    columns = COLUMNS if options.interpolate else 0
     _write(out, samples, labels if spec.classes else None, config, columns)
     print(f"{len(samples)} samples of step {int(state.step)}: {out}")
     return 0
 
 
+def _make_inputs(options, spec):
+    """Noise [n, z_dim] and labels [n] of the samples."""
+    z, row = noise(options.seed, options.num, spec.z_dim), 1
+    if options.interpolate:
+        row = COLUMNS
+        rows = -(-options.num // row)
+        ends = noise(options.seed, 2 * rows, spec.z_dim)
+        z = pictures.interpolation(ends[:rows], ends[rows:], row)
+    if options.label >= 0:
+        return z, np.full(len(z), options.label)
+    # A row of an interpolation has one class.
+    return z, np.arange(len(z)) // row % max(spec.classes, 1)
+
+
+def _check_out(out, config):
+    if out.suffix not in (".png", ".npz", ""):
+        raise UserError(f"--out {out} must end in .png or .npz, or be a folder")
+    if out.suffix == "" and config.data.is_points:
+        raise UserError(f"--out {out}: points need a name that ends in .png or .npz")
+
+
 def _write(out, samples, labels, config, columns):
     points = config.data.is_points
-    if out.suffix not in (".png", ".npz", ""):
-        raise UserError(f"--out {out} must end in .png or .npz, or name a folder")
-    if out.suffix == "" and points:
-        raise UserError(f"--out {out}: points have no picture each; take .png or .npz")
     (out if out.suffix == "" else out.parent).mkdir(parents=True, exist_ok=True)
     if out.suffix == ".npz":
-        told = {} if labels is None else {"labels": labels.astype(np.int32)}
-        np.savez(out, **{"points" if points else "images": samples}, **told)
+        arrays = {"points" if points else "images": samples}
+        if labels is not None:
+            arrays["labels"] = labels.astype(np.int32)
+        save_npz(out, **arrays)
     elif out.suffix == ".png":
         real = np.zeros((0, 2))
         if config.data.is_toy:
-            key = jax.random.key(0)
-            real = np.asarray(toy_sample(config.data.source, key, 1000))
+            real = np.asarray(toy_sample(config.data.source, jax.random.key(0), 1000))
         elif points:
             real = load_in_memory(config.data).heldout[:1000]
         pictures.save_png(out, picture(samples, real, columns))

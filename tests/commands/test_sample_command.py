@@ -46,7 +46,7 @@ def pixels(path):
         return np.asarray(picture)
 
 
-def test_npz_holds_as_many_uint8_images_as_asked(run, tmp_path):
+def test_npz_contains_the_requested_number_of_uint8_images(run, tmp_path):
     draw(run, tmp_path / "a.npz", "--num", "300")
     images = arrays(tmp_path / "a.npz")
     assert images.shape == (300, 16, 16, 1)
@@ -54,7 +54,7 @@ def test_npz_holds_as_many_uint8_images_as_asked(run, tmp_path):
     assert len(np.unique(images.reshape(300, -1), axis=0)) == 300
 
 
-def test_the_seed_decides_the_samples_and_each_stands_alone(run, tmp_path):
+def test_samples_depend_on_the_seed_only(run, tmp_path):
     draw(run, tmp_path / "a.npz", "--num", "8", "--seed", "3")
     draw(run, tmp_path / "b.npz", "--num", "8", "--seed", "3")
     draw(run, tmp_path / "c.npz", "--num", "8", "--seed", "4")
@@ -63,13 +63,13 @@ def test_the_seed_decides_the_samples_and_each_stands_alone(run, tmp_path):
     assert not np.array_equal(a, c)
 
 
-def test_png_is_a_sheet_and_a_folder_gets_a_file_each_of_the_same_images(run, tmp_path):
-    for out in ("a.npz", "sheet.png", "many"):
+def test_a_grid_and_a_folder_contain_the_images_of_the_array(run, tmp_path):
+    for out in ("a.npz", "grid.png", "many"):
         draw(run, tmp_path / out, "--num", "12")
     images = arrays(tmp_path / "a.npz")
-    sheet = pixels(tmp_path / "sheet.png")
-    assert sheet.shape == (3 * 18 + 2, 4 * 18 + 2)
-    assert np.array_equal(sheet[2:18, 20:36], images[1, ..., 0])
+    grid = pixels(tmp_path / "grid.png")
+    assert grid.shape == (3 * 18 + 2, 4 * 18 + 2)
+    assert np.array_equal(grid[2:18, 20:36], images[1, ..., 0])
     files = sorted((tmp_path / "many").iterdir())
     assert [f.name for f in files] == [f"{i:02}.png" for i in range(12)]
     assert np.array_equal(pixels(files[7]), images[7, ..., 0])
@@ -83,7 +83,7 @@ def test_interpolation_rows_move_smoothly(run, tmp_path):
     assert steps.max() < ends
 
 
-def test_averaged_weights_are_taken_unless_raw_is_asked_for(run, tmp_path):
+def test_averaged_weights_are_the_default_and_raw_ones_an_option(run, tmp_path):
     for out, flags in (("a", []), ("b", ["--average"]), ("c", ["--raw"])):
         draw(run, tmp_path / f"{out}.npz", "--num", "4", *flags)
     default, averaged, raw = (arrays(tmp_path / f"{n}.npz") for n in "abc")
@@ -99,13 +99,13 @@ def test_an_older_checkpoint_gives_other_samples(run, tmp_path):
     )
 
 
-def test_without_out_the_sheet_goes_into_the_run(run):
+def test_the_default_output_is_a_grid_in_the_run(run):
     code, error = in_process(sample, run, "--num", "4")
     assert code == 0, error
     assert pixels(run / "samples.png").shape == (38, 38)
 
 
-def test_points_are_drawn_before_the_truth_or_written_as_numbers(toy_run, tmp_path):
+def test_points_are_drawn_over_real_ones_or_written_as_an_array(toy_run, tmp_path):
     draw(toy_run, tmp_path / "a.npz", "--num", "50")
     assert arrays(tmp_path / "a.npz", "points").shape == (50, 2)
     draw(toy_run, tmp_path / "a.png", "--num", "50")
@@ -119,7 +119,7 @@ def test_points_are_drawn_before_the_truth_or_written_as_numbers(toy_run, tmp_pa
         (["--num", "0"], "--num 0 must be 1 or more"),
         (["--num", "many"], "--num many cannot be read"),
         (["--checkpoint", "7"], "--checkpoint 7 is not saved"),
-        (["--raw", "--average"], "exclude each other"),
+        (["--raw", "--average"], "cannot be combined"),
         (["--out", "grid.jpg"], "must end in .png or .npz"),
         (["--sed", "1"], "did you mean --seed?"),
     ],
@@ -133,15 +133,15 @@ def test_a_mistake_gets_one_sentence_and_exit_2(run, arguments, part):
 
 def test_average_of_a_run_without_one_is_refused(toy_run):
     code, error = in_process(sample, toy_run, "--average")
-    assert (code, "keeps no averaged weights" in error) == (2, True)
+    assert (code, "has no averaged weights" in error) == (2, True)
 
 
 def test_a_folder_per_point_is_refused(toy_run, tmp_path):
     code, error = in_process(sample, toy_run, "--out", tmp_path / "folder")
-    assert (code, "points have no picture each" in error) == (2, True)
+    assert (code, "points need a name that ends in .png or .npz" in error) == (2, True)
 
 
-def test_what_is_no_run_is_refused_by_the_real_command(tmp_path):
+def test_a_folder_that_is_not_a_run_is_refused_by_the_real_command(tmp_path):
     done = python_m("sample", tmp_path)
     assert done.returncode == 2
     assert (
@@ -154,13 +154,13 @@ def test_what_is_no_run_is_refused_by_the_real_command(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def told_run(tmp_path_factory):
-    out = tmp_path_factory.mktemp("told") / "run"
+def class_run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("classes") / "run"
     nets = """--model.kind resnet --model.kernel 3 --model.classes 10
         --model.generator-widths 1 1 --model.critic-widths 1 1
         --model.critic-halvings 1 --model.norm-groups 2 --objective.n-critic 1
         --objective.generator-batch 16 --run.diagnostics --optimizer.generator-lr .05"""
-    # Without its 2,500 critic updates, which take longer than all else.
+    # Without the 2,500 critic updates of the warm-up, which take most of the time.
     tiny = [word for word in TINY if word != "--objective.warmup"]
     code, error = in_process(
         train, *tiny, *nets.split(), "--run.steps", "10", "--out", out
@@ -170,24 +170,24 @@ def told_run(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_run_of_classes_logs_what_its_classifier_does(told_run):
-    last = records(told_run)[-1]
+def test_a_run_with_classes_logs_the_metrics_of_its_classifier(class_run):
+    last = records(class_run)[-1]
     assert 0 <= last["class_accuracy"] <= 1
     assert last["class_loss"] > 0
     assert last["generator_class_loss"] > 0
-    assert (told_run / "samples" / "fixed-0000010.png").is_file()
+    assert (class_run / "samples" / "fixed-0000010.png").is_file()
 
 
 @pytest.mark.slow
-def test_samples_of_classes_come_in_turn_with_their_labels(told_run, tmp_path):
-    draw(told_run, tmp_path / "a.npz", "--num", "12")
+def test_samples_take_the_classes_in_turn(class_run, tmp_path):
+    draw(class_run, tmp_path / "a.npz", "--num", "12")
     assert arrays(tmp_path / "a.npz", "labels").tolist() == [*range(10), 0, 1]
 
 
 @pytest.mark.slow
-def test_a_label_gives_that_class_of_each_sample(told_run, tmp_path):
-    draw(told_run, tmp_path / "turn.npz", "--num", "12")
-    draw(told_run, tmp_path / "all.npz", "--num", "12", "--label", "1")
+def test_a_label_sets_the_class_of_every_sample(class_run, tmp_path):
+    draw(class_run, tmp_path / "turn.npz", "--num", "12")
+    draw(class_run, tmp_path / "all.npz", "--num", "12", "--label", "1")
     assert arrays(tmp_path / "all.npz", "labels").tolist() == [1] * 12
     turn, same = arrays(tmp_path / "turn.npz"), arrays(tmp_path / "all.npz")
     np.testing.assert_array_equal(turn[[1, 11]], same[[1, 11]])
@@ -196,17 +196,17 @@ def test_a_label_gives_that_class_of_each_sample(told_run, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("label", ["10", "-2"])
-def test_a_label_that_no_class_has(told_run, label):
-    code, error = in_process(sample, told_run, "--label", label)
+def test_an_unknown_label_is_refused(class_run, label):
+    code, error = in_process(sample, class_run, "--label", label)
     assert code == 2
     assert f"--label {label} is not a class of" in error
-    assert "from 0 to 9" in error
+    assert "are from 0 to 9" in error
 
 
-def test_a_label_of_a_run_without_classes(run):
+def test_a_label_for_a_run_without_classes_is_refused(run):
     code, error = in_process(sample, run, "--label", "1")
     assert code == 2
-    assert "which has none at all: leave --label out" in error
+    assert "are none: omit --label" in error
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_a_label_of_a_run_without_classes(run):
         ),
     ],
 )
-def test_classes_that_the_data_does_not_have(tmp_path, more, expected):
+def test_classes_that_the_data_lacks_are_refused(tmp_path, more, expected):
     for i in range(40):
         Image.new("L", (16, 16), i).save(tmp_path / f"{i}.png")
     nets = ("--model.kind", "resnet", "--model.kernel", 3, "--model.critic-halvings", 1)
@@ -234,13 +234,13 @@ def test_classes_that_the_data_does_not_have(tmp_path, more, expected):
 
 
 @pytest.mark.slow
-def test_a_run_of_classes_is_evaluated_and_scores_no_anomalies(told_run):
+def test_a_run_of_classes_is_evaluated_and_scores_no_anomalies(class_run):
     few = ("--num", "20", "--repeats", "2")
-    code, error = in_process(evaluate, told_run, *few)
+    code, error = in_process(evaluate, class_run, *few)
     assert code == 0, error
     more = ("--metrics", "fid", "--features", "classifier", "--batch-stats")
-    code, error = in_process(evaluate, told_run, *few, *more)
+    code, error = in_process(evaluate, class_run, *few, *more)
     assert code == 0, error
-    code, error = in_process(anomaly, told_run)
+    code, error = in_process(anomaly, class_run)
     assert code == 2
     assert "is conditioned on labels (model.classes=10)" in error

@@ -87,8 +87,7 @@ class RunRecorder:
             metrics = metrics | self._monitor.critic_metrics(state, step)
             if read_now:
                 # A state is written only if its metrics are finite.
-                evaluation = partial(self._monitor.evaluate, state)
-                self._record(step, metrics, evaluation if evaluate else None)
+                self._record(step, metrics, state if evaluate else None)
             else:
                 self._pending = step, metrics
         if sample:
@@ -102,20 +101,20 @@ class RunRecorder:
     def _is_due(self, every):
         return every and self.step % every == 0
 
-    def _record(self, step, metrics, evaluate=None):
+    def _record(self, step, metrics, state=None):
         """Reads metrics from the device, writes them and shows the progress.
 
-        evaluate() -> more metrics, called if the others are finite.
+        state: is evaluated if the metrics are finite, and adds to them.
         """
         values = {name: float(value) for name, value in metrics.items()}
         self._check_finite(values, step)
         wait_fraction = self._clock.data_wait_fraction()
         rate = self._clock.rate(step)
         evaluated = {}
-        if evaluate:
+        if state is not None:
             if self._progress:
                 self._progress.clear()
-            evaluated = self._clock.exclude(evaluate)
+            evaluated = self._clock.exclude(partial(self._monitor.evaluate, state))
         values |= evaluated | wait_fraction
         values |= {"cycles_per_second": rate, "seconds": self._clock.elapsed()}
         self._log.write(step, values)
