@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Literal, get_type_hints
 
 from wgan_jax.errors import UserError
-from wgan_jax.references import execute, reference
-from wgan_jax.references import lookup as lookup
+from wgan_jax.references import execute, lookup, reference
 
 TOYS = ("8gaussians", "25gaussians", "swiss_roll")
 # Version of config.json; a file of another version is refused.

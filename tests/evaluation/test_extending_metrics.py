@@ -9,9 +9,9 @@ from helpers import ROOT, in_process
 from sklearn.datasets import load_digits
 
 from wgan_jax import evaluate
-from wgan_jax.config import lookup
 from wgan_jax.metrics import classifier
 from wgan_jax.metrics.image_scores import METRICS
+from wgan_jax.references import lookup
 
 TEXT = (ROOT / "docs" / "extending.md").read_text().partition("## A metric\n")[2]
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from wgan_jax.config import lookup
 from wgan_jax.errors import UserError
 from wgan_jax.metrics import frechet, inception_score, kernel_distance, neighbours
 from wgan_jax.metrics.features import Extractor, Features
 from wgan_jax.metrics.metric import Metric
+from wgan_jax.references import lookup
 
 METRICS = {
     "fid": frechet.METRIC,
