@@ -1,4 +1,4 @@
-"""Weights of PyTorch's nets here, and ours there: the same images, the same scores."""
+"""Weights converted from PyTorch and to PyTorch give the same images and scores."""
 
 import dataclasses
 import pickle
@@ -14,7 +14,7 @@ from helpers import ROOT, in_process
 from wgan_jax import config, convert, sample
 from wgan_jax.config import Config, Data, Model, Objective
 from wgan_jax.errors import UserError
-from wgan_jax.nn import torch_weights
+from wgan_jax.nn import torch_files, torch_weights
 from wgan_jax.nn.layers import Conv, ConvTranspose, Dense, ResidualBlock
 from wgan_jax.nn.models import build
 from wgan_jax.nn.network import LayerSummary, Network
@@ -578,17 +578,19 @@ def test_a_run_goes_back_to_the_same_tensors_averaged_unless_raw_is_asked_for(
             assert torch.equal(theirs, tensor)
     assert torch.equal(averaged[0]["1.weight"], 2 * raw[0]["1.weight"])
     assert torch.equal(averaged[1]["2.weight"], raw[1]["2.weight"])
-    assert "netG.pth is there already" in refusal(other, "--to-torch", tmp_path / "raw")
+    assert "netG.pth already exists" in refusal(other, "--to-torch", tmp_path / "raw")
 
 
 @pytest.mark.torch
-def test_what_was_not_given_is_fresh_and_said_to_be(nets, restored, tmp_path, capsys):
+def test_a_network_that_was_not_given_is_untrained_and_reported(
+    nets, restored, tmp_path, capsys
+):
     out = tmp_path / "run"
     code, error = in_process(convert, nets[2], *TINY, "--out", out)
     assert code == 0, error
-    told = capsys.readouterr().out
-    assert f"{nets[2]} is taken as the generator" in told
-    assert "the critic was not given: it has fresh weights" in told
+    output = capsys.readouterr().out
+    assert f"{nets[2]} is used as the generator" in output
+    assert "the critic was not given: its weights are untrained" in output
     with convert.Checkpoints(out / "checkpoints", 2) as checkpoints:
         state = checkpoints.restore(restored[2], 0)
     assert int(state.step) == 0
@@ -602,14 +604,17 @@ def test_what_was_not_given_is_fresh_and_said_to_be(nets, restored, tmp_path, ca
 
 
 @pytest.mark.torch
-def test_one_file_may_hold_both_nets(nets, torch, tmp_path, capsys):
+def test_one_file_may_contain_both_nets(nets, torch, tmp_path):
     both = tmp_path / "both.pth"
     held = {"generator_state_dict": nets[0].state_dict(), "netD": nets[1].state_dict()}
     torch.save({"epoch": 3, **held}, both)
-    files = convert.read(both)
+    files = torch_files.read(both)
     assert list(files) == [f"{both} [generator_state_dict]", f"{both} [netD]"]
-    assert set(convert.assign(files, SEEDS["seed 001"][0])) == {"generator", "critic"}
-    assert f"{both} [netD] is taken as the critic" in capsys.readouterr().out
+    assigned = torch_files.assign(files, SEEDS["seed 001"][0])
+    assert {name: label for name, (label, _) in assigned.items()} == {
+        "generator": f"{both} [generator_state_dict]",
+        "critic": f"{both} [netD]",
+    }
 
 
 @pytest.mark.torch
@@ -656,7 +661,7 @@ def test_code_in_a_file_is_never_run(torch, tmp_path):
         error = refusal(file, *TINY, "--out", tmp_path / "run")
         assert not ran.exists()
         assert error.count("\n") == 1
-        assert f"{file} holds more than tensors (" in error
+        assert f"{file} contains code (" in error
         assert "torch.save(net.state_dict(), FILE)" in error
     assert not (tmp_path / "run").exists()
     # It would have been, by a reader that trusts the file.
@@ -685,7 +690,7 @@ def test_a_file_of_another_net_is_told_shape_by_shape(nets, torch, tmp_path):
     torch.save(tensors, tmp_path / "x.pth")
     error = refusal(tmp_path / "x.pth", *TINY, "--out", tmp_path / "run")
     first, *rows = error.rstrip().split("\n")
-    assert "x.pth fits neither network; from the generator it differs" in first
+    assert "x.pth fits neither network; it differs from the generator" in first
     assert "first at main_module.3.weight" in first
     assert len(rows) == 4 * 2 + 3 * 4 + 1
     marked = [" ".join(row.split()) for row in rows if row.startswith(">")]
@@ -707,7 +712,7 @@ def test_what_a_file_lacks_is_told_too(nets, torch, tmp_path):
     del tensors["main_module.3.running_var"], tensors["output.0.weight"]
     torch.save(tensors, tmp_path / "x.pth")
     error = refusal(tmp_path / "x.pth", *TINY, "--out", tmp_path / "run")
-    assert "from the critic it differs first at layer 3 (batch norm) variance" in error
+    assert "differs from the critic first at layer 3 (batch norm) variance" in error
     marked = [" ".join(r.split()) for r in error.split("\n") if r.startswith(">")]
     assert marked == [
         "> nothing layer 3 (batch norm) variance [4]",
@@ -725,7 +730,7 @@ def test_biases_that_do_not_fit_are_told_with_their_option(
     options = ["--model.bias", configured, "--out", tmp_path / "run"]
     for file, name in ((nets[2], "generator"), (nets[3], "critic")):
         error = refusal(file, *TINY, *options)
-        assert f"is the {name}'s but for biases" in error
+        assert f"fits the {name} except for the biases" in error
         assert f"model.bias={configured}" in error
         assert error.endswith(f"add --model.bias {remedy}\n")
 
@@ -739,28 +744,31 @@ def test_other_mistakes_get_one_sentence(nets, run, torch, tmp_path):
     for arguments, part in (
         ([generator, *out], "--config is missing"),
         ([generator, *TINY], "--out is missing"),
-        ([*TINY, *out], "no file was given"),
+        ([*TINY, *out], "the files are missing"),
         ([generator, *TINY, *out, "--step", "-1"], "--step -1 must be from 0"),
-        ([generator, *TINY, *out, "--raw"], "--raw says nothing without --to-torch"),
+        ([generator, *TINY, *out, "--raw"], "--raw applies to --to-torch only"),
         ([generator, *TINY, *out, "--model.widths", "3"], "is not an option"),
-        ([generator, *TINY, "--out", run], "--fresh to move the old run aside"),
+        ([generator, *TINY, "--out", run], "add --fresh to move that run"),
         ([generator, *TINY, "--out", tmp_path], "is not empty and is not a run"),
         ([generator, generator.parent, *TINY, *out], "add --to-torch FOLDER"),
-        ([tmp_path / "absent.pth", *TINY, *out], "absent.pth is no file"),
-        ([tmp_path / "none.pth", *TINY, *out], "holds the keys epoch, loss"),
-        ([tmp_path / "list.pth", *TINY, *out], "holds a list, not a state dict"),
-        ([run, *back, "--step", "3"], "--step says nothing with --to-torch"),
-        ([run, *back, "--model.z-dim", "3"], "--model.z-dim says nothing"),
-        ([run, run, *back], "converts one run, and 2 were given"),
+        ([tmp_path / "absent.pth", *TINY, *out], "absent.pth is not a file"),
+        ([tmp_path / "none.pth", *TINY, *out], "contains the keys epoch, loss"),
+        ([tmp_path / "list.pth", *TINY, *out], "contains a list, not a state dict"),
+        ([run, *back, "--step", "3"], "--step cannot be combined with --to-torch"),
+        ([run, *back, "--model.z-dim", "3"], "--model.z-dim cannot be combined"),
+        ([run, run, *back], "converts one run and 2 were given"),
         ([tmp_path, *back], "is not a run directory"),
-        ([run, *back, "--naming", "arjovsky"], "model.bias=all, where his nets have"),
+        (
+            [run, *back, "--naming", "arjovsky"],
+            "needs model.bias=none and the run has all",
+        ),
     ):
         error = refusal(*arguments)
         assert part in error
         assert error.count("\n") == 1
     torch.save(nets[0].state_dict(), tmp_path / "again.pth")
     error = refusal(generator, tmp_path / "again.pth", *TINY, *out)
-    assert "are both the generator's: give one of them" in error
+    assert "both fit the generator: give one of them" in error
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "back").exists()
 
@@ -768,14 +776,14 @@ def test_other_mistakes_get_one_sentence(nets, run, torch, tmp_path):
 @pytest.mark.parametrize(
     ("field", "change"),
     [
-        ("model.kernel=5", {"kernel": 5}),
-        ("model.features=3", {"features": 3}),
-        ("model.critic_norm=layer", {"critic_norm": "layer"}),
-        ("model.critic_kind=mlp", {"critic_kind": "mlp"}),
-        ("model.generator_widths=(2, 1)", {"generator_widths": (2, 1)}),
+        ("model.kernel=4", {"kernel": 5}),
+        ("model.features=2", {"features": 3}),
+        ("model.critic_norm=batch", {"critic_norm": "layer"}),
+        ("model.critic_kind=dcgan", {"critic_kind": "mlp"}),
+        ("model.generator_widths=(4, 2, 1)", {"generator_widths": (2, 1)}),
     ],
 )
-def test_nets_that_are_not_arjovskys_do_not_get_his_names(field, change):
+def test_other_networks_are_refused_arjovskys_names(field, change):
     torch_weights.require_arjovsky(ARJOVSKY)
     model = dataclasses.replace(ARJOVSKY.model, **change)
     with pytest.raises(UserError) as raised:

@@ -1,9 +1,9 @@
-"""State dicts of PyTorch and the arrays of our networks, each from the other.
+"""Conversion between state dicts of PyTorch and the arrays of a network.
 
-Pure functions on numpy arrays; PyTorch itself is not needed. It has
-[out, in, height, width] where we have [height, width, in, out] (in transposed
-convolutions in and out change places on both sides), [out, in] in a dense layer for
-[in, out], and flattens an image channels first.
+Pure functions on NumPy arrays, which do not need PyTorch. Kernels are
+[out, in, height, width] in PyTorch and [height, width, in, out] here (in transposed
+convolutions, in and out are exchanged in both), dense layers [out, in] and [in, out],
+and PyTorch flattens an image channels first.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from wgan_jax.errors import UserError
 from wgan_jax.nn.layers import ConvTranspose
 from wgan_jax.nn.network import Network
 
-# In the order in which PyTorch saves them.
+# Names here and in PyTorch, in the order in which PyTorch saves them.
 NAMES = {
     "kernel": "weight",
     "scale": "weight",
@@ -27,22 +27,24 @@ NAMES = {
     "mean": "running_mean",
     "variance": "running_var",
 }
-# Our axes in PyTorch's order, by their number.
+# Order of our axes in PyTorch, by their number.
 AXES = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One tensor of a state dict beside the one that a network needs in its place."""
+    """A tensor of a state dict and the array of a network at the same position."""
 
     name: str
     shape: tuple[int, ...] | None
+    """Shape of the tensor, or None where the state dict has none."""
     layer: str
     needs: tuple[int, ...] | None
+    """Shape that the network needs, or None where the network has no array."""
 
     @property
     def fits(self) -> bool:
-        """Whether both are there and of one shape."""
+        """True where both exist and have the same shape."""
         return self.shape == self.needs
 
     def __str__(self):
@@ -52,42 +54,41 @@ class Row:
 
 
 def compare(tensors: dict, network: Network, input_shape) -> list[Row]:
-    """A state dict beside a network, layer by layer in the order of both.
+    """The rows of a state dict and a network, layer by layer in the order of both.
 
-    Names decide only which tensors belong together. input_shape: of one sample that
+    Names decide only which tensors belong to one layer. input_shape: of one sample that
     the network reads, (z_dim,) or the image's [height, width, channels].
     """
     return [row for row, _, _ in _matched(tensors, network, input_shape)]
 
 
 def table(rows: list[Row]) -> str:
-    """Where rows first differ, and all of them."""
+    """The first difference of rows that do not all fit, and a table of all rows."""
     first = next(row for row in rows if not row.fits)
-    place = first.name or f"{first.layer}, which the file has not"
-    return f"first at {place} (theirs, and what is needed):\n" + "\n".join(
-        map(str, rows)
-    )
+    position = first.name or f"{first.layer}, which is missing in the file"
+    lines = "\n".join(map(str, rows))
+    return f"first at {position} (file, network):\n{lines}"
 
 
 def from_torch(tensors: dict, network: Network, input_shape):
     """(params, stats) of a network from a state dict {name: array}, as float32.
 
-    Raises UserError, with the shapes side by side, where the two do not fit.
+    Raises UserError, with a table of the shapes, where the two do not fit.
     """
     matched = _matched(tensors, network, input_shape)
     rows = [row for row, _, _ in matched]
     if not all(row.fits for row in rows):
         raise UserError(f"the state dict does not fit the network, {table(rows)}")
     arrays = {array.path: array.from_torch(theirs) for _, array, theirs in matched}
-    paths, structure = jax.tree_util.tree_flatten_with_path(_born(network))
-    return structure.unflatten(arrays[_path(path)] for path, _ in paths)
+    paths, structure = jax.tree_util.tree_flatten_with_path(_shapes(network))
+    return structure.unflatten(arrays[_keys(path)] for path, _ in paths)
 
 
 def to_torch(params, stats, network: Network, input_shape, names=None) -> dict:
     """The inverse of `from_torch`: a state dict {name: array} in PyTorch's layouts.
 
-    names: {position in network.summary: module}; without, the positions themselves, as
-    an nn.Sequential with one module for each row of the summary has them.
+    names: {position in network.summary: module}; the default is the positions, as in an
+    nn.Sequential with one module per row of the summary.
     """
     tensors = {}
     for i, arrays in _layers(network, input_shape).items():
@@ -103,26 +104,27 @@ def to_torch(params, stats, network: Network, input_shape, names=None) -> dict:
 
 def arjovsky_names(network: Network) -> dict[int, str]:
     """Module names of martinarjovsky/WassersteinGAN, models/dcgan.py, by position."""
-    layers = _born(network)[0]["layers"]
+    layers = _shapes(network)[0]["layers"]
     kernels = [i for i in layers if "kernel" in layers[i]]
     stages = {kernels[0]: "initial", kernels[-1]: "final"}
     names = {}
+    stage, width = "", 0
     for i in layers:
         if i in kernels:
             stage = stages.get(i, "pyramid")
-            read, width = layers[i]["kernel"].shape[2:]
+            channels, width = layers[i]["kernel"].shape[2:]
             kind = "conv"
             if isinstance(network.summary[i].layer, ConvTranspose):
-                read, width, kind = width, read, "convt"
-            names[i] = f"main.{stage}:{read}-{width}:{kind}"
+                channels, width, kind = width, channels, "convt"
+            names[i] = f"main.{stage}:{channels}-{width}:{kind}"
         else:
             names[i] = f"main.{stage}:{width}:batchnorm"
     return names
 
 
-def require_arjovsky(cfg: Config) -> None:
-    """Raises UserError where his code would not compute what our networks do."""
-    model, size = cfg.model, cfg.data.image_size
+def require_arjovsky(config: Config) -> None:
+    """Raises UserError where Arjovsky's code does not define the same networks."""
+    model, size = config.model, config.data.image_size
     widths = tuple(2**i for i in range(max(size.bit_length() - 3, 2)))
     expected = {
         "data.image_size": (size, 4 * 2 ** len(widths)),
@@ -141,11 +143,11 @@ def require_arjovsky(cfg: Config) -> None:
     }
     if model.critic_norm != "none":
         expected["model.critic_norm"] = (model.critic_norm, "batch")
-    for field, (value, his) in expected.items():
-        if value != his:
+    for field, (value, needed) in expected.items():
+        if value != needed:
             raise UserError(
-                f"--naming arjovsky does not do for {field}={value}, where his nets "
-                f"have {his}: take --naming sequential"
+                f"--naming arjovsky needs {field}={needed} and the run has {value}: "
+                "take --naming sequential"
             )
 
 
@@ -154,16 +156,16 @@ def require_arjovsky(cfg: Config) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Array:
-    """One of our arrays and its form in PyTorch.
+    """An array of a network and its layout in PyTorch.
 
-    Theirs is ours, its elements taken in the order of an index, then transposed.
+    PyTorch's tensor is the array, indexed by `order`, then transposed.
     """
 
     path: tuple
     """(0 for params or 1 for stats, "layers", position, name)."""
     shape: tuple[int, ...]
     order: tuple
-    """Index that puts the elements of a flat image channels first."""
+    """Index that orders the elements of a flat image channels first."""
 
     @property
     def name(self):
@@ -183,33 +185,33 @@ class _Array:
         return ours
 
 
-def _born(network):
+def _shapes(network):
     return jax.eval_shape(network.init, jax.random.key(0))
 
 
-def _path(path):
+def _keys(path):
     return tuple(p.idx if hasattr(p, "idx") else p.key for p in path)
 
 
 def _layers(network, input_shape) -> dict[int, list[_Array]]:
     """The arrays of each layer that has any, by its position in network.summary."""
-    found = {}
-    for path, leaf in jax.tree_util.tree_flatten_with_path(_born(network))[0]:
-        path = _path(path)
+    leaves = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(_shapes(network))[0]:
+        path = _keys(path)
         if len(path) != 4 or path[-1] not in NAMES or leaf.ndim not in AXES:
             raise UserError(
                 f"layer {path[2]} ({network.summary[path[2]][0]}) cannot be converted: "
                 "only plain stacks of dense layers, convolutions and norms can"
             )
-        found.setdefault(path[2], {})[path[-1]] = (path, leaf.shape)
+        leaves.setdefault(path[2], {})[path[-1]] = (path, leaf.shape)
     shapes = [tuple(input_shape), *(tuple(row.shape) for row in network.summary)]
-    mixing = {i for i, arrays in found.items() if "kernel" in arrays}
+    mixing = {i for i, arrays in leaves.items() if "kernel" in arrays}
     order = partial(_channels_first, shapes, mixing)
     layers = {}
-    for i in sorted(found):
+    for i in sorted(leaves):
         layers[i] = []
-        for name in (name for name in NAMES if name in found[i]):
-            path, shape = found[i][name]
+        for name in (name for name in NAMES if name in leaves[i]):
+            path, shape = leaves[i][name]
             axes = [np.arange(size) for size in shape]
             if len(shape) < 4:
                 axes[-1] = axes[-1][order(i + 1)]
@@ -220,30 +222,30 @@ def _layers(network, input_shape) -> dict[int, list[_Array]]:
 
 
 def _channels_first(shapes, mixing, at):
-    """Index of the vector shapes[at] that puts it channels first, if it is an image.
+    """Index that orders the vector shapes[at] channels first, if it is a flat image.
 
-    It is where an image is flattened before or made after it, with nothing between
-    that moves an element from its place.
+    It is one where the image is flattened before it or formed after it, with no layer
+    in between that mixes elements.
     """
     for step, layer in ((1, 0), (-1, -1)):
         i = at
         while 0 <= i + layer < len(shapes) - 1 and i + layer not in mixing:
             i += step
             if len(shapes[i]) == 3 and (math.prod(shapes[i]),) == shapes[at]:
-                places = np.arange(shapes[at][0]).reshape(shapes[i])
-                return places.transpose(2, 0, 1).ravel()
+                index = np.arange(shapes[at][0]).reshape(shapes[i])
+                return index.transpose(2, 0, 1).ravel()
     return slice(None)
 
 
 def _matched(tensors, network, input_shape):
-    """(Row, our array or None, their array or None) of all tensors on either side."""
+    """(Row, array of the network or None, tensor or None) of all on either side."""
     modules = {}
     for full, array in tensors.items():
         module, _, name = full.rpartition(".")
         if name != "num_batches_tracked":
             modules.setdefault(module, {})[name] = (full, array)
     layers = _layers(network, input_shape).items()
-    found = []
+    matched = []
     for theirs, ours in itertools.zip_longest(modules.values(), layers):
         theirs, (i, arrays) = theirs or {}, ours or (None, [])
         label = "no layer left" if i is None else f"layer {i} ({network.summary[i][0]})"
@@ -251,11 +253,11 @@ def _matched(tensors, network, input_shape):
             full, tensor = theirs.get(array.name, ("", None))
             shape = None if tensor is None else tuple(tensor.shape)
             row = Row(full, shape, f"{label} {array.path[-1]}", array.needs)
-            found.append((row, array, tensor))
+            matched.append((row, array, tensor))
         known = {array.name for array in arrays}
         for name, (full, tensor) in theirs.items():
             if name not in known:
                 without = label if i is None else f"{label} has no {name}"
                 row = Row(full, tuple(tensor.shape), without, None)
-                found.append((row, None, tensor))
-    return found
+                matched.append((row, None, tensor))
+    return matched

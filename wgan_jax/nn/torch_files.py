@@ -1,0 +1,161 @@
+"""Files of PyTorch: state dicts read, matched with the networks and written."""
+
+import dataclasses
+import itertools
+import re
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import numpy as np
+
+from wgan_jax.config import Config, Model
+from wgan_jax.errors import UserError
+from wgan_jax.nn import torch_weights
+from wgan_jax.nn.models import build
+
+# Keys of a file under which a state dict is searched, in lower case.
+WRAPPERS = {
+    "state_dict",
+    "model",
+    "generator",
+    "critic",
+    "discriminator",
+    "netg",
+    "netd",
+    "gen",
+    "disc",
+    "g",
+    "d",
+}
+REMEDY = "save it with torch.save(net.state_dict(), FILE)"
+
+
+def import_torch():
+    """The module torch. Raises UserError where it is not installed."""
+    try:
+        import torch
+    except ImportError as error:
+        raise UserError(
+            'torch is not installed: pip install "wgan_jax[torch]"'
+        ) from error
+    return torch
+
+
+def read(path) -> dict[str, dict[str, np.ndarray]]:
+    """The state dicts {label: {name: float32 array}} of a file.
+
+    Code in the file is not executed. Raises UserError where the file does not exist or
+    holds no state dict.
+    """
+    torch, path = import_torch(), Path(path)
+    if path.is_dir():
+        raise UserError(
+            f"{path} is a folder: name a file of PyTorch, or add --to-torch FOLDER to "
+            "convert a run"
+        )
+    if not path.is_file():
+        raise UserError(f"{path} is not a file: name a state dict saved by PyTorch")
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:
+        code = re.search(r"GLOBAL (\S+)", str(error))
+        if code:
+            raise UserError(
+                f"{path} contains code ({code[1]}), which is never executed: {REMEDY}"
+            ) from error
+        reason = str(error).rpartition("WeightsUnpickler error: ")[2] or repr(error)
+        reason = reason.split("\n")[0].strip(" .")[:200]
+        raise UserError(f"{path} cannot be read ({reason}): {REMEDY}") from error
+    state_dicts = _state_dicts(content, str(path), torch)
+    if not state_dicts:
+        kind = f"a {type(content).__name__}"
+        if isinstance(content, dict):
+            kind = f"the keys {', '.join(map(str, content))[:200] or '(none)'}"
+        raise UserError(f"{path} contains {kind}, not a state dict: {REMEDY}")
+    return state_dicts
+
+
+def write(path, tensors: dict[str, np.ndarray]) -> None:
+    """Writes a state dict, which torch.load reads."""
+    torch = import_torch()
+    torch.save({name: torch.from_numpy(a) for name, a in tensors.items()}, path)
+
+
+def assign(state_dicts: dict[str, dict], config: Config) -> dict[str, tuple]:
+    """{"generator" or "critic": (label, (params, stats))} of the state dicts.
+
+    Each goes to the network that it fits. Raises UserError for one that fits neither
+    network and for two that fit the same one.
+    """
+    networks = _networks(config.model, config)
+    assigned = {}
+    for label, tensors in state_dicts.items():
+        fitting = _fitting(tensors, networks)
+        if not fitting:
+            raise UserError(_mismatch(label, tensors, config))
+        free = [name for name in fitting if name not in assigned]
+        if not free:
+            raise UserError(
+                f"{assigned[fitting[0]][0]} and {label} both fit the {fitting[0]}: "
+                "give one of them"
+            )
+        arrays = torch_weights.from_torch(tensors, *networks[free[0]])
+        assigned[free[0]] = (label, arrays)
+    return assigned
+
+
+def _state_dicts(content, label, torch):
+    if not isinstance(content, dict):
+        return {}
+    tensors = {
+        str(name): value.detach().to(torch.float32).numpy()
+        for name, value in content.items()
+        if isinstance(value, torch.Tensor)
+    }
+    if tensors:
+        return {label: tensors}
+    state_dicts = {}
+    for key, value in content.items():
+        if str(key).lower().removesuffix("_state_dict") in WRAPPERS:
+            state_dicts |= _state_dicts(value, f"{label} [{key}]", torch)
+    return state_dicts
+
+
+def _networks(model, config):
+    generator, critic = build(model, config.data.sample_shape)
+    return {
+        "generator": (generator, (model.z_dim,)),
+        "critic": (critic, config.data.sample_shape),
+    }
+
+
+def _fitting(tensors, networks):
+    return [
+        name
+        for name, network in networks.items()
+        if all(row.fits for row in torch_weights.compare(tensors, *network))
+    ]
+
+
+def _mismatch(label, tensors, config):
+    """The message for a state dict that fits neither network."""
+    for bias in get_args(get_type_hints(Model)["bias"]):
+        model = dataclasses.replace(config.model, bias=bias)
+        for name in _fitting(tensors, _networks(model, config)):
+            return (
+                f"{label} fits the {name} except for the biases of model.bias="
+                f"{config.model.bias}: add --model.bias {bias}"
+            )
+    tables = {
+        name: torch_weights.compare(tensors, *network)
+        for name, network in _networks(config.model, config).items()
+    }
+
+    def fitting_rows(name):
+        return len(list(itertools.takewhile(lambda row: row.fits, tables[name])))
+
+    name = max(tables, key=fitting_rows)
+    return (
+        f"{label} fits neither network; it differs from the {name} "
+        f"{torch_weights.table(tables[name])}"
+    )
