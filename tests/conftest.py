@@ -71,7 +71,7 @@ def pytest_collection_modifyitems(items):
 
 
 class SkippedModule(pytest.Module):
-    """A test file whose own `pytestmark` names what is not installed: not imported."""
+    """A test file whose `pytestmark` names a missing extra: it is not imported."""
 
     def collect(self):
         pytest.skip(self.reason)
@@ -113,7 +113,7 @@ def restore_each_once():
 
 @pytest.fixture(scope="session")
 def fidelity():
-    """torch_fidelity beside a stand-in for torchvision, whose parts are not called."""
+    """torch_fidelity with a stand-in for torchvision, whose parts are not called."""
     # PyTorch looks through all modules while it is imported: before the stand-in.
     import torch  # noqa: F401
 

@@ -1,4 +1,4 @@
-"""How the tests run the commands: as processes, and in this one where that will do."""
+"""Helpers of several test files: running commands, reading runs, damaging them."""
 
 import contextlib
 import io
@@ -22,8 +22,8 @@ from wgan_jax.runs.restore import restore_run
 ROOT = Path(__file__).parents[1]
 CACHE = tempfile.TemporaryDirectory(prefix="wgan_jax_tests_")
 
-# WGAN-GP on 16x16 digits with a BatchNorm generator and the critic's warm-up: what has
-# to survive a kill, at a size that takes seconds.
+# WGAN-GP on 16x16 digits with a BatchNorm generator and the critic's warm-up: all parts
+# of a state, at a size that takes seconds.
 TINY = """--config configs/digits.py --data.image-size 16 --data.batch-size 8
 --data.heldout 32 --model.features 2 --model.generator-widths 2 1
 --model.critic-widths 1 2 --model.z-dim 8 --objective.n-critic 2 --objective.warmup
@@ -38,17 +38,17 @@ TOY = """--config configs/toy_8gaussians.py --model.features 8 --data.batch-size
 
 
 def environment(cached=True, optimised=True):
-    """The environment of a command: the package on its path, programs compiled once.
+    """Environment variables of a command, with a compilation cache of the tests.
 
-    optimised: as for users, unlike the programs of most tests (see conftest.py).
+    optimised: compile as for users, unlike most tests (see conftest.py).
     """
-    kept = dict(os.environ)
+    variables = dict(os.environ)
     if optimised:
-        kept.pop("XLA_FLAGS", None)
-    kept |= {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": CACHE.name}
+        variables.pop("XLA_FLAGS", None)
+    variables |= {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": CACHE.name}
     if not cached:
-        kept["JAX_ENABLE_COMPILATION_CACHE"] = "false"
-    return kept
+        variables["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+    return variables
 
 
 def launch(module, *arguments, before=(), cached=True):
@@ -71,7 +71,7 @@ def python_m(module, *arguments, **more):
 
 
 def in_process(module, *arguments, cwd=ROOT):
-    """Runs a command here: (exit status, what it wrote to stderr)."""
+    """Runs a command in this process: (exit status, stderr)."""
     handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
     errors, before, hook = io.StringIO(), Path.cwd(), sys.unraisablehook
     os.chdir(cwd)
@@ -136,14 +136,14 @@ def configuration_names():
 
 
 def records(run):
-    """The whole lines of metrics.jsonl; none where it is not there yet."""
+    """The complete lines of metrics.jsonl; none if it does not exist."""
     path = Path(run) / "metrics.jsonl"
     text = path.read_text() if path.exists() else ""
     return [json.loads(line) for line in text.split("\n")[:-1]]
 
 
 def final_arrays(run):
-    """Every number of the newest checkpoint, as flat arrays by part of the state."""
+    """Arrays of the newest checkpoint, flattened, by part of the state."""
     state = restore_run(run)[2]
     parts = {"key": jax.random.key_data(state.key), "step": state.step}
     for name in ("generator", "critic"):

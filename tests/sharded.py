@@ -1,4 +1,4 @@
-"""Trains one net on one device and on many; run by tests in processes of its own.
+"""Trains one net on one device and on many; tests run it in separate processes.
 
 Arguments: the name of a net and counts of devices in each process; for one of several
 processes also HOST:PORT, how many there are and which this one is. Writes {count:
@@ -61,8 +61,8 @@ def train(config, sharding, samples):
     everything = {"metrics": metrics, "generator": state.generator}
     everything |= {"critic": state.critic}
     leaves = jax.tree_util.tree_flatten_with_path(everything)[0]
-    found = {jax.tree_util.keystr(path): np.asarray(a) for path, a in leaves}
-    return found, chunk.as_text()
+    arrays = {jax.tree_util.keystr(path): np.asarray(a) for path, a in leaves}
+    return arrays, chunk.as_text()
 
 
 def main(name, counts, coordinator="", processes=1, process=0):
@@ -84,15 +84,15 @@ def main(name, counts, coordinator="", processes=1, process=0):
     for count in map(int, counts.split(",")):
         sharding = make_sharding(config, count)
         assert sharding.count == count * int(processes)
-        found, text = train(config, sharding, samples)
+        arrays, text = train(config, sharding, samples)
         if not alone:
             continue
-        assert found.keys() == alone.keys()
+        assert arrays.keys() == alone.keys()
         # Gradients of biases before a norm are nothing but rounding, of 1e-17.
         worst = {
             name: float(np.abs(a - alone[name]).max())
             / max(float(np.abs(alone[name]).max()), 1e-9)
-            for name, a in found.items()
+            for name, a in arrays.items()
         }
         report[sharding.count] = {"worst": worst, "sums": "all-reduce" in text}
     print(json.dumps(report))

@@ -25,25 +25,25 @@ def test_to_uint8_takes_the_closest_grey_level(scale, low, high):
     offsets = np.array([-0.49, -0.25, 0.25, 0.49])
     levels = np.arange(256)[:, None] + offsets
     x = low + (high - low) * levels / 255
-    found = pictures.to_uint8(x.reshape(-1, 1, 1, 1), scale).reshape(levels.shape)
-    np.testing.assert_array_equal(found, np.tile(np.arange(256)[:, None], 4))
+    actual = pictures.to_uint8(x.reshape(-1, 1, 1, 1), scale).reshape(levels.shape)
+    np.testing.assert_array_equal(actual, np.tile(np.arange(256)[:, None], 4))
 
 
 @pytest.mark.parametrize("scale", ["symmetric", "unit"])
 def test_to_uint8_clips_what_no_level_can_show(scale):
     x = np.array([-1e9, -1.01, 1.01, 300.0, 1e9]).reshape(-1, 1, 1, 1)
-    found = pictures.to_uint8(x, scale)
-    assert found.dtype == np.uint8
-    assert found.ravel().tolist() == [0, 0, 255, 255, 255]
+    actual = pictures.to_uint8(x, scale)
+    assert actual.dtype == np.uint8
+    assert actual.ravel().tolist() == [0, 0, 255, 255, 255]
 
 
 # -------------------------------------------------------------------------------- grid
 
 
-def cells(sheet, height, width, rows, columns):
-    """Images cut back out of a sheet, by the layout its docstring promises."""
+def cells(grid, height, width, rows, columns):
+    """Images cut back out of a grid, by the layout its docstring promises."""
     return [
-        sheet[
+        grid[
             2 + r * (height + 2) : (r + 1) * (height + 2),
             2 + c * (width + 2) : (c + 1) * (width + 2),
         ]
@@ -69,14 +69,14 @@ def test_grid_is_pixel_exact(count, columns, rows, wide, channels):
     rng = np.random.default_rng(0)
     # Below 255, so that an image cannot pass for the white around it.
     batch = rng.integers(0, 255, (count, height, width, channels), np.uint8)
-    sheet = pictures.grid(batch, columns)
-    assert sheet.dtype == np.uint8
-    assert sheet.shape == (rows * 5 + 2, wide * 6 + 2, channels)
-    found = cells(sheet, height, width, rows, wide)
-    np.testing.assert_array_equal(found[:count], batch)
-    assert all((cell == 255).all() for cell in found[count:])
+    grid = pictures.grid(batch, columns)
+    assert grid.dtype == np.uint8
+    assert grid.shape == (rows * 5 + 2, wide * 6 + 2, channels)
+    actual = cells(grid, height, width, rows, wide)
+    np.testing.assert_array_equal(actual[:count], batch)
+    assert all((cell == 255).all() for cell in actual[count:])
     # Nothing but the images is not white.
-    assert (sheet != 255).sum() == batch.size
+    assert (grid != 255).sum() == batch.size
 
 
 # ----------------------------------------------------------------------------- scatter
@@ -87,28 +87,28 @@ WHITE, GREY, RED = [255] * 3, [170] * 3, [200, 30, 30]
 def test_scatter_places_points_by_their_coordinates():
     nothing = np.zeros((0, 2))
     # One pixel is 0.05 wide; y points up and rows count down.
-    sheet = pictures.scatter(np.array([[1.1, 0.55]]), nothing, size=89)
-    assert sheet.shape == (89, 89, 3)
-    assert sheet[33, 66].tolist() == RED
-    rows, columns = np.nonzero((sheet != 255).any(-1))
+    grid = pictures.scatter(np.array([[1.1, 0.55]]), nothing, size=89)
+    assert grid.shape == (89, 89, 3)
+    assert grid[33, 66].tolist() == RED
+    rows, columns = np.nonzero((grid != 255).any(-1))
     assert abs(rows - 33).max() <= 1
     assert abs(columns - 66).max() <= 1
-    sheet = pictures.scatter(nothing, np.array([[-2.2, 2.2]]), size=89)
-    assert sheet[0, 0].tolist() == GREY
-    assert sheet[-1, -1].tolist() == sheet[-1, 0].tolist() == WHITE
+    grid = pictures.scatter(nothing, np.array([[-2.2, 2.2]]), size=89)
+    assert grid[0, 0].tolist() == GREY
+    assert grid[-1, -1].tolist() == grid[-1, 0].tolist() == WHITE
 
 
 def test_scatter_draws_generated_points_over_real_ones():
     point = np.array([[0.0, 0.0]])
-    sheet = pictures.scatter(point, point, size=45)
-    assert sheet[22, 22].tolist() == RED
+    grid = pictures.scatter(point, point, size=45)
+    assert grid[22, 22].tolist() == RED
     # The larger grey dot shows around the red one.
-    assert (sheet == GREY).all(-1).any()
+    assert (grid == GREY).all(-1).any()
 
 
 def test_scatter_keeps_far_points_at_its_edge():
-    sheet = pictures.scatter(np.array([[9.0, -9.0]]), np.zeros((0, 2)), size=45)
-    assert sheet[44, 44].tolist() == RED
+    grid = pictures.scatter(np.array([[9.0, -9.0]]), np.zeros((0, 2)), size=45)
+    assert grid[44, 44].tolist() == RED
 
 
 # ----------------------------------------------------------------------- interpolation

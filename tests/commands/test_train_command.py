@@ -42,7 +42,7 @@ def finished(tmp_path_factory):
     return out, done.stdout
 
 
-def test_a_run_leaves_what_the_design_says(finished):
+def test_a_run_directory_has_the_documented_content(finished):
     out, stdout = finished
     names = {p.name for p in out.iterdir()} - {"tensorboard"}
     assert names == {
@@ -77,7 +77,7 @@ def test_a_run_leaves_what_the_design_says(finished):
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_bits_and_another_does_not(finished, tmp_path):
+def test_the_seed_determines_every_bit(finished, tmp_path):
     for name, seed in (("same", "0"), ("other", "1")):
         done = python_m("train", *options(60), "--out", tmp_path / name, "--seed", seed)
         assert done.returncode == 0, done.stderr
@@ -90,7 +90,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(finished, tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("chunk", [1, 25])
-def test_the_length_of_chunks_changes_no_bit(finished, tmp_path, chunk):
+def test_the_chunk_length_changes_no_bit(finished, tmp_path, chunk):
     rhythm = [f"--run.{name}-every" for name in ("log", "sample", "checkpoint")]
     rhythm = [word for name in rhythm for word in (name, "100")]
     rhythm += ["--run.chunk", chunk]
@@ -101,7 +101,7 @@ def test_the_length_of_chunks_changes_no_bit(finished, tmp_path, chunk):
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_and_resumed_gives_the_same_bits(finished, tmp_path):
+def test_a_run_killed_and_resumed_has_the_same_bits(finished, tmp_path):
     out = tmp_path / "run"
     # In the warm-up of the critic, while a checkpoint is being written, and after.
     for sign in (
@@ -125,9 +125,7 @@ def test_killed_at_any_moment_and_resumed_gives_the_same_bits(finished, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_asked_to_stop_a_run_saves_says_how_to_go_on_and_exits_0(
-    finished, tmp_path, number
-):
+def test_a_stop_request_saves_the_run_and_exits_0(finished, tmp_path, number):
     out = tmp_path / "run"
     process = launch("train", *options(60), "--out", out)
     while not (out / "metrics.jsonl").exists() or not records(out):
@@ -148,7 +146,7 @@ def test_asked_to_stop_a_run_saves_says_how_to_go_on_and_exits_0(
 
 
 @pytest.mark.slow
-def test_a_damaged_newest_checkpoint_is_told_and_the_one_before_is_taken(
+def test_a_damaged_newest_checkpoint_is_reported_and_the_previous_one_used(
     finished, tmp_path
 ):
     out = tmp_path / "run"
@@ -166,7 +164,7 @@ def test_a_damaged_newest_checkpoint_is_told_and_the_one_before_is_taken(
 
 
 @pytest.mark.slow
-def test_a_run_that_is_done_says_so_and_more_steps_go_on_from_it(finished, tmp_path):
+def test_a_finished_run_is_reported_and_can_be_extended(finished, tmp_path):
     out = tmp_path / "run"
     assert python_m("train", *options(30), "--out", out).returncode == 0
     done = python_m("train", *options(30), "--out", out)
@@ -192,7 +190,9 @@ def test_another_configuration_in_the_directory_is_refused_by_name(finished):
     ("steps", "more", "remedy"),
     [(50, [], False), (50, ["--extend"], False), (70, [], True)],
 )
-def test_fewer_steps_or_unasked_more_are_another_run(finished, steps, more, remedy):
+def test_another_number_of_steps_is_refused_without_extend(
+    finished, steps, more, remedy
+):
     code, error = in_process(train, *options(steps, "--out", finished[0], *more))
     assert (code, f"run.steps: 60 and {steps}" in error) == (2, True)
     assert ("--extend" in error) == remedy
@@ -206,7 +206,7 @@ def test_a_linear_decay_cannot_be_extended(tmp_path):
         directory.check_or_create(tmp_path / "run", longer, extend=True)
 
 
-def test_fresh_moves_the_old_run_aside_and_deletes_nothing(finished, tmp_path):
+def test_fresh_moves_the_old_run_and_deletes_nothing(finished, tmp_path):
     out = tmp_path / "run"
     out.mkdir()
     old = (finished[0] / "config.json").read_bytes()
@@ -236,7 +236,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path):
     assert "compiling" not in done.stdout
 
 
-def test_help_names_every_field_with_its_docstring(capsys):
+def test_help_lists_every_field_with_its_docstring(capsys):
     with pytest.raises(SystemExit) as stop:
         train.main(["--help"])
     assert stop.value.code == 0
@@ -290,12 +290,12 @@ def test_a_mistake_gets_one_sentence_and_exit_2(tmp_path, arguments, parts):
     assert not (tmp_path / "run" / "config.json").exists()
 
 
-def test_without_a_configuration_the_command_says_what_to_give():
+def test_a_missing_configuration_gets_one_sentence():
     code, error = in_process(train)
     assert (code, "--config is missing" in error) == (2, True)
 
 
-def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
+def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     code, error = in_process(train, *options(10, "--out", tmp_path))
     assert code == 2
@@ -308,28 +308,26 @@ def test_a_run_killed_before_its_first_step_starts_again(finished, tmp_path, lef
     for name in left:
         text = (finished[0] / "config.json").read_text()
         (tmp_path / name).write_text(text[:20] if "tmp" in name else text)
-    cfg = from_json((finished[0] / "config.json").read_text())
-    assert directory.check_or_create(tmp_path, cfg) == tmp_path
-    directory.initialise(tmp_path, cfg)
-    assert from_json((tmp_path / "config.json").read_text()) == cfg
+    config = from_json((finished[0] / "config.json").read_text())
+    assert directory.check_or_create(tmp_path, config) == tmp_path
+    directory.initialise(tmp_path, config)
+    assert from_json((tmp_path / "config.json").read_text()) == config
 
 
-def test_divergence_stops_the_run_names_the_steps_and_keeps_the_last_good(
-    tmp_path, monkeypatch
-):
+def test_divergence_stops_the_run_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     compile_chunk = setup.compile_chunk
 
-    def compile_sick_chunk(*arguments):
+    def compile_diverging_chunk(*arguments):
         chunk = compile_chunk(*arguments)
 
-        def sick(state, samples, count):
+        def diverging(state, samples, count):
             state, metrics = chunk(state, samples, count)
             factor = float("nan") if int(state.step) > 12 else 1.0
             return state, {k: v * factor for k, v in metrics.items()}
 
-        return sick
+        return diverging
 
-    monkeypatch.setattr(setup, "compile_chunk", compile_sick_chunk)
+    monkeypatch.setattr(setup, "compile_chunk", compile_diverging_chunk)
     out = tmp_path / "run"
     code, error = in_process(train, *options(60, "--out", out))
     assert code == 2
@@ -339,7 +337,7 @@ def test_divergence_stops_the_run_names_the_steps_and_keeps_the_last_good(
     assert [p.name for p in (out / "checkpoints").iterdir()] == ["10"]
 
 
-def test_a_learning_rate_beyond_reason_is_found_out_by_the_real_program(tmp_path):
+def test_a_huge_learning_rate_diverges(tmp_path):
     out = tmp_path / "run"
     lr = ["--optimizer.critic-lr", "1e38", "--optimizer.generator-lr", "1e38"]
     code, error = in_process(train, *options(60, *lr, "--out", out))
@@ -349,7 +347,7 @@ def test_a_learning_rate_beyond_reason_is_found_out_by_the_real_program(tmp_path
 
 
 @pytest.mark.slow
-def test_a_disk_that_takes_no_more_ends_the_run_with_a_sentence(tmp_path):
+def test_a_full_disk_gets_one_sentence(tmp_path):
     done = python_m(
         "train",
         *options(60, "--run.no-tensorboard", "--out", tmp_path / "run"),
@@ -363,14 +361,14 @@ def test_a_disk_that_takes_no_more_ends_the_run_with_a_sentence(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_directory_that_is_read_only_is_told_before_any_work(tmp_path):
+def test_a_read_only_directory_is_reported_before_any_work(tmp_path):
     tmp_path.chmod(0o500)
     code, error = in_process(train, *options(10, "--out", tmp_path / "run"))
     assert (code, "give a place you may write to" in error) == (2, True)
 
 
 @pytest.mark.parametrize("name", configuration_names())
-def test_every_configuration_is_one_the_command_takes(name, tmp_path):
+def test_the_command_accepts_every_configuration(name, tmp_path):
     # Up to the data, which most of them need: that is the first thing refused.
     nowhere = ["--data.dir", "/no", "--data.name", "mnisst", "--run.steps", "0"]
     code, error = in_process(train, "--config", f"configs/{name}.py", *nowhere)
@@ -378,7 +376,7 @@ def test_every_configuration_is_one_the_command_takes(name, tmp_path):
 
 
 @pytest.mark.tensorboard
-def test_tensorboard_files_are_written_where_the_extra_is_installed(finished):
+def test_tensorboard_files_are_written_if_the_extra_is_installed(finished):
     assert list((finished[0] / "tensorboard").glob("events.*"))
 
 
@@ -393,8 +391,8 @@ def _without_times(lines):
 
 
 @pytest.mark.slow
-def test_compiled_programs_are_kept_for_the_next_run(tmp_path):
-    kept = tmp_path / "cache" / "wgan_jax" / "programs"
+def test_compiled_programs_are_cached_for_the_next_run(tmp_path):
+    programs = tmp_path / "cache" / "wgan_jax" / "programs"
     env = environment() | {
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -407,7 +405,7 @@ def test_compiled_programs_are_kept_for_the_next_run(tmp_path):
             command, env=env | more, cwd=ROOT, capture_output=True, text=True
         )
         assert (done.returncode, done.stderr) == (0, "")
-        return {path.name: path.read_bytes() for path in kept.glob("*-cache")}
+        return {path.name: path.read_bytes() for path in programs.glob("*-cache")}
 
     assert run(JAX_ENABLE_COMPILATION_CACHE="false") == {}
     first = run()

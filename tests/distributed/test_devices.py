@@ -1,4 +1,4 @@
-"""Devices that share a batch train as one device does."""
+"""Training on several devices equals training on one."""
 
 import json
 import subprocess
@@ -19,12 +19,12 @@ from wgan_jax.errors import UserError
 
 
 def on_devices(count, *words):
-    """Runs Python on so many virtual devices of the CPU."""
-    kept = environment(optimised=False)
-    kept["XLA_FLAGS"] += f" --xla_force_host_platform_device_count={count}"
+    """Runs Python with `count` virtual CPU devices."""
+    variables = environment(optimised=False)
+    variables["XLA_FLAGS"] += f" --xla_force_host_platform_device_count={count}"
     done = subprocess.run(
         [sys.executable, *map(str, words)],
-        env=kept,
+        env=variables,
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -40,22 +40,22 @@ QUICK = "penalty, no norm"
     "name",
     [QUICK, *(pytest.param(n, marks=pytest.mark.slow) for n in NETS if n != QUICK)],
 )
-def test_one_two_and_eight_devices_train_alike(name):
+def test_one_two_and_eight_devices_train_equally(name):
     # A program for each number is compiled: two devices for the net with all norms.
     counts = "2,8" if name == "clip, batch norm" else "8"
     done = on_devices(8, Path(__file__).parents[1] / "sharded.py", name, counts)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert ",".join(report) == counts
-    for count, found in report.items():
-        assert found["sums"], f"no sum over {count} devices"
+    for count, result in report.items():
+        assert result["sums"], f"no sum over {count} devices"
         # Images and noise are float32, which a program may round elsewhere.
-        assert max(found["worst"].values()) < 1e-5, found["worst"]
-        assert "['metrics']['heldout']" in found["worst"]
+        assert max(result["worst"].values()) < 1e-5, result["worst"]
+        assert "['metrics']['heldout']" in result["worst"]
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_with_another_number_of_devices(tmp_path):
+def test_a_run_resumes_with_another_number_of_devices(tmp_path):
     def train(count, out, *more):
         words = ["-m", "wgan_jax.train", *TOY, "--out", tmp_path / out, *more]
         done = on_devices(count, *words)
@@ -64,9 +64,9 @@ def test_a_run_goes_on_with_another_number_of_devices(tmp_path):
 
     assert "devices share" not in train(1, "alone", "--run.steps", 20)
     assert "2 devices share each batch of 16" in train(2, "moved", "--devices", 2)
-    told = train(8, "moved", "--run.steps", 20, "--extend")
-    assert "8 devices share each batch of 16" in told
-    assert "from step 10" in told
+    output = train(8, "moved", "--run.steps", 20, "--extend")
+    assert "8 devices share each batch of 16" in output
+    assert "from step 10" in output
     pairs = zip(records(tmp_path / "moved"), records(tmp_path / "alone"), strict=True)
     for moved, alone in pairs:
         for name in alone.keys() - {"seconds", "cycles_per_second"}:
@@ -95,7 +95,9 @@ def eight(monkeypatch):
     ("batch", "generator_batch", "count"),
     [(64, 0, 8), (64, 12, 4), (50, 0, 5), (7, 0, 7), (11, 0, 1), (4, 0, 4)],
 )
-def test_as_many_devices_as_divide_both_batches(eight, batch, generator_batch, count):
+def test_the_default_is_the_largest_number_that_divides_both_batches(
+    eight, batch, generator_batch, count
+):
     objective = Objective(generator_batch=generator_batch)
     config = Config(data=Data(batch_size=batch), objective=objective)
     assert make_sharding(config).count == count
@@ -110,14 +112,14 @@ def test_as_many_devices_as_divide_both_batches(eight, batch, generator_batch, c
         (4, "--devices 4 cannot share objective.generator_batch=30 evenly"),
     ],
 )
-def test_devices_that_cannot_share_are_one_sentence(eight, count, said):
+def test_an_invalid_number_of_devices_gets_one_sentence(eight, count, said):
     config = Config(objective=replace(Config().objective, generator_batch=30))
     with pytest.raises(UserError) as error:
         make_sharding(config, count)
     assert said in str(error.value)
 
 
-def test_one_device_is_told_nothing():
+def test_one_device_needs_no_sharding():
     sharding = make_sharding(Config(), 1)
     assert sharding == ONE_DEVICE
     batch = np.zeros(3)

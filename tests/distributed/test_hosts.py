@@ -1,4 +1,4 @@
-"""Several processes, real ones, train a run as one process does."""
+"""Training in several real processes equals training in one."""
 
 import contextlib
 import json
@@ -44,18 +44,18 @@ def pair(*words, differ=((), ()), env=({}, {})):
 
     differ, env: words and environment of each.
     """
-    kept = environment(optimised=False)
+    variables = environment(optimised=False)
     started = []
     try:
-        for own, surroundings in zip(differ, env):
+        for extra, more in zip(differ, env):
             started.append(
                 subprocess.Popen(
-                    [sys.executable, *map(str, words), *map(str, own)],
+                    [sys.executable, *map(str, words), *map(str, extra)],
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     text=True,
                     cwd=ROOT,
-                    env=kept | surroundings,
+                    env=variables | more,
                 )
             )
         yield started
@@ -71,11 +71,11 @@ def ends(process):
     return process.returncode, out, error
 
 
-def training(out, *more, **kept):
+def training(out, *more, **options):
     words = ["-m", "wgan_jax.train", *SLOW, "--out", out, "--run.steps", STEPS]
     words += ["--coordinator", coordinator(), *TWO, *more]
     ids = [("--process-id", i) for i in (0, 1)]
-    return pair(*words, differ=ids, **kept)
+    return pair(*words, differ=ids, **options)
 
 
 STEPS = 240
@@ -115,16 +115,16 @@ def whole(tmp_path_factory):
     """A run of two processes from its first step to its last."""
     out = tmp_path_factory.mktemp("hosts") / "whole"
     with training(out) as both:
-        (code, told, error), (other, other_told, _) = map(ends, both)
+        (code, output, error), (other, other_output, _) = map(ends, both)
     assert (code, other) == (0, 0), error
-    assert "2 devices of 2 processes share each batch of 16" in told
-    assert f"done: {STEPS} steps" in told
-    assert "process 1 of 2: the first one, 0, tells of the run" in other_told
-    assert "step" not in other_told
+    assert "2 devices of 2 processes share each batch of 16" in output
+    assert f"done: {STEPS} steps" in output
+    assert "process 1 of 2: process 0 shows the progress" in other_output
+    assert "step" not in other_output
     return out
 
 
-def assert_alike(short, long, but=frozenset()):
+def assert_equal_runs(short, long, but=frozenset()):
     """What the shorter run recorded is the beginning of the longer one, in float32."""
     for ours, theirs in zip(records(short), records(long)):
         for name in theirs.keys() - {"seconds", "cycles_per_second", *but}:
@@ -132,11 +132,11 @@ def assert_alike(short, long, but=frozenset()):
 
 
 @pytest.mark.slow
-def test_the_run_is_that_of_one_process(whole, tmp_path):
+def test_the_run_equals_that_of_one_process(whole, tmp_path):
     short = ["--run.steps", 10]
     code, error = in_process(train, *TOY, *short, "--out", tmp_path / "one")
     assert code == 0, error
-    assert_alike(tmp_path / "one", whole)
+    assert_equal_runs(tmp_path / "one", whole)
 
 
 def test_both_write_the_checkpoints(whole):
@@ -148,14 +148,14 @@ def test_both_write_the_checkpoints(whole):
 
 
 @pytest.mark.slow
-def test_stopped_killed_damaged_and_resumed_it_is_the_same_run(whole, tmp_path):
+def test_stopped_killed_damaged_and_resumed_the_run_is_the_same(whole, tmp_path):
     out = tmp_path / "run"
     with training(out) as both:
         until(out, 5, both)
         both[1].send_signal(signal.SIGTERM)
-        (code, told, error), (other, _, _) = map(ends, both)
+        (code, output, error), (other, _, _) = map(ends, both)
     assert (code, other) == (0, 0), error
-    assert "all saved; the same command resumes it" in told
+    assert "all saved; the same command resumes it" in output
     stopped = saved(out)[-1]
     assert 5 <= stopped < STEPS
 
@@ -163,9 +163,9 @@ def test_stopped_killed_damaged_and_resumed_it_is_the_same_run(whole, tmp_path):
         until(out, stopped + 45, both)
         os.kill(both[1].pid, signal.SIGKILL)
         start = time.monotonic()
-        code, told, error = ends(both[0])
+        code, output, error = ends(both[0])
         assert time.monotonic() - start < launcher.LOST_AFTER + 5
-    assert f"from step {stopped}" in told
+    assert f"from step {stopped}" in output
     assert code == launcher.LOST, error
     assert error.count("\n") == 1, error
     assert "another process of this run exited or was lost" in error
@@ -187,7 +187,7 @@ def test_stopped_killed_damaged_and_resumed_it_is_the_same_run(whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_another_number_of_processes_goes_on(whole, tmp_path):
+def test_a_run_resumes_with_another_number_of_processes(whole, tmp_path):
     """Begun by two that Slurm's variables bring together, ended by one alone."""
     out = tmp_path / "moved"
     words = ["-m", "wgan_jax.train", *SLOW, "--out", out, "--run.steps", 40]
@@ -200,12 +200,12 @@ def test_another_number_of_processes_goes_on(whole, tmp_path):
     code, error = in_process(train, *words)
     assert code == 0, error
     assert int(records(out)[-1]["step"]) == 80
-    assert_alike(out, whole)
+    assert_equal_runs(out, whole)
 
 
 @pytest.mark.slow
 @pytest.mark.stream
-def test_a_stream_in_two_processes_is_the_resident_run_of_one(tmp_path):
+def test_a_stream_in_two_processes_equals_the_resident_run_of_one(tmp_path):
     """Each process reads its rows of every batch, in the order of one."""
     images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8)
     write(tmp_path / "x.array_record", map(encode, images))
@@ -219,11 +219,11 @@ def test_a_stream_in_two_processes_is_the_resident_run_of_one(tmp_path):
     command = ["-m", "wgan_jax.train", *words, "--coordinator", coordinator(), *TWO]
     ids = [("--process-id", i) for i in (0, 1)]
     with pair(*command, differ=ids) as both:
-        (code, told, error), (other, _, _) = map(ends, both)
+        (code, output, error), (other, _, _) = map(ends, both)
     assert (code, other) == (0, 0), error
-    assert "streaming 48 images" in told
+    assert "streaming 48 images" in output
     assert len(records(tmp_path / "two")) == 2
-    assert_alike(tmp_path / "one", tmp_path / "two", but={"data_wait_fraction"})
+    assert_equal_runs(tmp_path / "one", tmp_path / "two", but={"data_wait_fraction"})
 
 
 def test_processes_of_different_runs_are_refused(tmp_path):
@@ -231,26 +231,26 @@ def test_processes_of_different_runs_are_refused(tmp_path):
     words += ["--coordinator", coordinator(), *TWO]
     differ = [("--process-id", i, "--seed", i) for i in (0, 1)]
     with pair(*words, differ=differ) as both:
-        found = [ends(process) for process in both]
-    for code, _, error in found:
+        results = [ends(process) for process in both]
+    for code, _, error in results:
         assert code == 2
         assert "the 2 processes of this run have different configurations" in error
     assert not (tmp_path / "run").exists()
 
 
-def test_directories_of_their_own_are_refused(tmp_path):
+def test_separate_directories_are_refused(tmp_path):
     words = ["-m", "wgan_jax.train", *TOY]
     words += ["--coordinator", coordinator(), *TWO]
     differ = [("--process-id", i, "--out", tmp_path / str(i)) for i in (0, 1)]
     with pair(*words, differ=differ) as both:
-        found = [ends(process) for process in both]
-    for i, (code, _, error) in enumerate(found):
+        results = [ends(process) for process in both]
+    for i, (code, _, error) in enumerate(results):
         assert code == 2
         assert f"--out {tmp_path / str(i)} is not the same directory for all" in error
 
 
 @pytest.mark.slow
-def test_who_waits_in_vain_is_told(tmp_path):
+def test_a_missing_process_is_reported(tmp_path):
     words = ["-m", "wgan_jax.train", *TOY, "--out", tmp_path, *TWO, "--join-timeout", 2]
     words += ["--coordinator", coordinator()]
     with pair(*words, differ=[("--process-id", 0)]) as (alone,):
@@ -263,7 +263,7 @@ def test_who_waits_in_vain_is_told(tmp_path):
 # ------------------------------------------------------------------- the command line
 
 
-def test_one_process_needs_nothing():
+def test_one_process_needs_no_options():
     assert not DistributedOptions().enabled()
 
 
@@ -282,13 +282,13 @@ def test_one_process_needs_nothing():
         ),
     ],
 )
-def test_flags_that_do_not_fit_are_one_sentence(given, said):
+def test_conflicting_options_get_one_sentence(given, said):
     with pytest.raises(UserError) as error:
         given.enabled()
     assert said in str(error.value)
 
 
-def test_no_cluster_is_one_sentence(tmp_path):
+def test_a_missing_cluster_gets_one_sentence(tmp_path):
     words = [sys.executable, "-m", "wgan_jax.train", *TOY, "--out", tmp_path / "run"]
     done = subprocess.run(
         [*map(str, words), "--distributed"],

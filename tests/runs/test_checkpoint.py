@@ -16,7 +16,7 @@ from wgan_jax.data.batches import make_get_batch
 from wgan_jax.errors import UserError
 from wgan_jax.runs.checkpoint import FORMAT, Checkpoints
 
-# A read that fails leaves others behind, which TensorStore finishes after Orbax has
+# A failed read leaves other reads, which TensorStore finishes after Orbax has
 # closed the event loop they report to.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
@@ -42,7 +42,7 @@ def spec_of(config):
 
 
 def state_of(config=CONFIG, step=7, seed=0):
-    """A state whose every number is drawn: initial ones are mostly 0 or 1."""
+    """A state of random numbers: the initial ones are mostly 0 or 1."""
     abstract = jax.eval_shape(
         partial(init_state, spec=spec_of(config)), jax.random.key(0)
     )
@@ -60,7 +60,7 @@ def state_of(config=CONFIG, step=7, seed=0):
 
 
 def numbers(state):
-    """The leaves of a state by their names, as numpy arrays of their own."""
+    """Copies of the leaves of a state, by name."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     return {
         jax.tree_util.keystr(path): np.array(
@@ -72,18 +72,18 @@ def numbers(state):
     }
 
 
-def assert_same(found, expected):
+def assert_same(restored, expected):
     """found: a state; expected: the `numbers` of another."""
-    found = numbers(found)
-    assert found.keys() == expected.keys()
-    for name in found:
-        assert found[name].dtype == expected[name].dtype, name
-        assert found[name].tobytes() == expected[name].tobytes(), name
+    restored = numbers(restored)
+    assert restored.keys() == expected.keys()
+    for name in restored:
+        assert restored[name].dtype == expected[name].dtype, name
+        assert restored[name].tobytes() == expected[name].tobytes(), name
 
 
 @pytest.fixture
 def open_run(tmp_path):
-    """A function that opens the run's checkpoints, as a new process would."""
+    """A function that opens the checkpoints again, as a new process does."""
     opened = []
 
     def open_it(max_to_keep=5, keep_every=0):
@@ -98,7 +98,7 @@ def open_run(tmp_path):
 
 @pytest.fixture(scope="module")
 def all_saved(tmp_path_factory):
-    """Checkpoints in which the state of each step has another seed: its step."""
+    """Checkpoints whose states differ: the seed is the step."""
     directory = tmp_path_factory.mktemp("saved")
     with Checkpoints(directory, max_to_keep=9) as checkpoints:
         for step in (1, 2, 3, 7, 10):
@@ -109,7 +109,7 @@ def all_saved(tmp_path_factory):
 
 @pytest.fixture
 def saved(all_saved, tmp_path):
-    """A function that puts checkpoints of these steps into the run."""
+    """A function that copies checkpoints of these steps into the run."""
 
     def put(*steps):
         for step in steps:
@@ -124,7 +124,7 @@ def saved(all_saved, tmp_path):
 
 @pytest.mark.parametrize("kind", ["adam", "rmsprop", "rmsprop_tf1"])
 @pytest.mark.parametrize("average", [0.0, 0.99])
-def test_a_state_comes_back_bit_by_bit(open_run, kind, average):
+def test_a_state_is_restored_bit_for_bit(open_run, kind, average):
     config = dataclasses.replace(
         CONFIG, optimizer=Optimizer(kind=kind, ema_decay=average)
     )
@@ -134,17 +134,17 @@ def test_a_state_comes_back_bit_by_bit(open_run, kind, average):
     checkpoints.save(state)
     checkpoints.wait()
     like = state_of(config, step=0, seed=1)
-    found = open_run().restore(like, 7)
-    assert_same(found, numbers(state))
-    assert jax.tree.structure(found) == jax.tree.structure(state)
-    assert jnp.issubdtype(found.key.dtype, jax.dtypes.prng_key)
+    restored = open_run().restore(like, 7)
+    assert_same(restored, numbers(state))
+    assert jax.tree.structure(restored) == jax.tree.structure(state)
+    assert jnp.issubdtype(restored.key.dtype, jax.dtypes.prng_key)
     # A key of the same kind: it draws the same numbers.
     np.testing.assert_array_equal(
-        jax.random.bits(found.key), jax.random.bits(state.key)
+        jax.random.bits(restored.key), jax.random.bits(state.key)
     )
 
 
-def test_numbers_that_are_easily_lost_come_back(open_run):
+def test_special_floats_are_restored(open_run):
     state = state_of()
     odd = jnp.array([np.nan, np.inf, -np.inf, -0.0, 1e-45, 3.4e38], jnp.float32)
     kernel = jax.tree.leaves(state.generator.params)[0]
@@ -170,15 +170,15 @@ def test_restore_newest_takes_the_last_step(open_run, saved):
     saved(3, 7, 10)
     checkpoints = open_run()
     assert checkpoints.steps() == [3, 7, 10]
-    found = checkpoints.restore_newest(state_of(), pytest.fail, move=True)
-    assert_same(found, numbers(state_of(step=10, seed=10)))
+    restored = checkpoints.restore_newest(state_of(), pytest.fail, move=True)
+    assert_same(restored, numbers(state_of(step=10, seed=10)))
     assert_same(checkpoints.restore(state_of(), 3), numbers(state_of(step=3, seed=3)))
 
 
 # ------------------------------------------------------------------------- copied first
 
 
-def test_training_goes_on_while_a_checkpoint_is_written(open_run):
+def test_training_continues_while_a_checkpoint_is_written(open_run):
     spec = spec_of(CONFIG)
     chunk = jax.jit(partial(train_chunk, spec=spec), donate_argnums=0)
     state = state_of(step=0)
@@ -194,8 +194,8 @@ def test_training_goes_on_while_a_checkpoint_is_written(open_run):
     assert_same(open_run().restore(later, 0), expected)
 
 
-def test_what_is_written_is_the_state_at_the_time_of_save(open_run):
-    # Arrays that are changed where they lie, as donated memory is.
+def test_the_state_at_the_time_of_save_is_written(open_run):
+    # Arrays that are changed in place, as donated memory is.
     state = jax.tree.map(
         lambda leaf: leaf if leaf.dtype == state_key_dtype() else np.array(leaf),
         state_of(),
@@ -213,10 +213,10 @@ def state_key_dtype():
     return jax.random.key(0).dtype
 
 
-# --------------------------------------------------------------------------- what stays
+# --------------------------------------------------------------------- what is deleted
 
 
-def test_the_newest_and_the_multiples_are_kept(open_run):
+def test_the_newest_and_the_multiples_stay(open_run):
     checkpoints = open_run(max_to_keep=2, keep_every=2)
     for step in range(1, 7):
         checkpoints.save(state_of(step=step))
@@ -225,7 +225,7 @@ def test_the_newest_and_the_multiples_are_kept(open_run):
     assert open_run(max_to_keep=2, keep_every=2).steps() == [2, 4, 5, 6]
 
 
-def test_only_the_newest_are_kept_where_nothing_is_kept_for_good(open_run):
+def test_without_keep_every_only_the_newest_stay(open_run):
     checkpoints = open_run(max_to_keep=2)
     for step in (1, 2, 3):
         checkpoints.save(state_of(step=step))
@@ -282,16 +282,14 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_checkpoint_is_passed_over_and_moved(
-    open_run, saved, tmp_path, damage
-):
+def test_a_damaged_checkpoint_is_skipped_and_moved(open_run, saved, tmp_path, damage):
     saved(1, 2)
     damage(tmp_path / "checkpoints" / "2")
-    checkpoints, said = open_run(), []
-    found = checkpoints.restore_newest(state_of(), said.append, move=True)
-    assert_same(found, numbers(state_of(step=1, seed=1)))
-    assert said[0].startswith("checkpoint 2 is damaged (")
-    assert said[1:] == ["resuming from checkpoint 1, the newest intact one"]
+    checkpoints, reports = open_run(), []
+    restored = checkpoints.restore_newest(state_of(), reports.append, move=True)
+    assert_same(restored, numbers(state_of(step=1, seed=1)))
+    assert reports[0].startswith("checkpoint 2 is damaged (")
+    assert reports[1:] == ["resuming from checkpoint 1, the newest intact one"]
     assert (tmp_path / "damaged-2").is_dir()
     assert checkpoints.steps() == [1]
 
@@ -299,23 +297,21 @@ def test_a_damaged_checkpoint_is_passed_over_and_moved(
 def test_the_step_of_a_damaged_checkpoint_can_be_saved_again(open_run, saved, tmp_path):
     saved(1, 2)
     truncate(tmp_path / "checkpoints" / "2")
-    checkpoints, said = open_run(), []
-    checkpoints.restore_newest(state_of(), said.append, move=True)
+    checkpoints, reports = open_run(), []
+    checkpoints.restore_newest(state_of(), reports.append, move=True)
     checkpoints.save(state_of(step=2, seed=3))
     checkpoints.wait()
-    found = open_run().restore_newest(state_of(), pytest.fail, move=True)
-    assert_same(found, numbers(state_of(step=2, seed=3)))
+    restored = open_run().restore_newest(state_of(), pytest.fail, move=True)
+    assert_same(restored, numbers(state_of(step=2, seed=3)))
 
 
-def test_a_damaged_checkpoint_stays_where_nothing_may_be_moved(
-    open_run, saved, tmp_path
-):
+def test_without_move_a_damaged_checkpoint_stays(open_run, saved, tmp_path):
     saved(1, 2)
     truncate(tmp_path / "checkpoints" / "2")
-    said = []
-    found = open_run().restore_newest(state_of(), said.append, move=False)
-    assert_same(found, numbers(state_of(step=1, seed=1)))
-    assert len(said) == 2
+    reports = []
+    restored = open_run().restore_newest(state_of(), reports.append, move=False)
+    assert_same(restored, numbers(state_of(step=1, seed=1)))
+    assert len(reports) == 2
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoints"]
     assert open_run().steps() == [1, 2]
 
@@ -325,29 +321,29 @@ def test_damaged_checkpoints_do_not_replace_each_other(open_run, saved, tmp_path
     saved(1, 2, 3)
     truncate(tmp_path / "checkpoints" / "2")
     truncate(tmp_path / "checkpoints" / "3")
-    checkpoints, said = open_run(), []
-    found = checkpoints.restore_newest(state_of(), said.append, move=True)
-    assert int(found.step) == 1
-    assert len(said) == 3
+    checkpoints, reports = open_run(), []
+    restored = checkpoints.restore_newest(state_of(), reports.append, move=True)
+    assert int(restored.step) == 1
+    assert len(reports) == 3
     names = sorted(p.name for p in tmp_path.iterdir())
     assert names == ["checkpoints", "damaged-2", "damaged-3", "damaged-3.1"]
     assert checkpoints.steps() == [1]
 
 
-def test_where_all_are_damaged_nothing_is_moved_and_a_way_out_is_told(
+def test_if_all_are_damaged_nothing_is_moved_and_the_error_names_fresh(
     open_run, saved, tmp_path
 ):
     saved(1, 2)
     for step in (1, 2):
         truncate(tmp_path / "checkpoints" / str(step))
-    said = []
+    reports = []
     with pytest.raises(UserError, match="can be read: start again with --fresh"):
-        open_run().restore_newest(state_of(), said.append, move=True)
-    assert len(said) == 2
+        open_run().restore_newest(state_of(), reports.append, move=True)
+    assert len(reports) == 2
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoints"]
 
 
-def test_what_a_killed_process_leaves_is_ignored(open_run, saved, tmp_path):
+def test_the_temporary_files_of_a_killed_process_are_ignored(open_run, saved, tmp_path):
     saved(1)
     whole = tmp_path / "checkpoints" / "1"
     left = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp"
@@ -355,8 +351,8 @@ def test_what_a_killed_process_leaves_is_ignored(open_run, saved, tmp_path):
     truncate(left)
     checkpoints = open_run()
     assert checkpoints.steps() == [1]
-    found = checkpoints.restore_newest(state_of(), pytest.fail, move=True)
-    assert int(found.step) == 1
+    restored = checkpoints.restore_newest(state_of(), pytest.fail, move=True)
+    assert int(restored.step) == 1
     checkpoints.save(state_of(step=2, seed=2))
     checkpoints.wait()
     assert open_run().steps() == [1, 2]
@@ -378,8 +374,8 @@ def test_another_format_is_refused_and_nothing_is_moved(
     assert path.is_dir()
 
 
-def complaint(open_run, config):
-    """What restoring step 7 says to someone whose networks are those of `config`."""
+def message_for(open_run, config):
+    """The error of restoring step 7 with the networks of `config`."""
     with pytest.raises(UserError) as error:
         open_run().restore_newest(state_of(config), pytest.fail, move=True)
     return str(error.value)
@@ -388,7 +384,7 @@ def complaint(open_run, config):
 def test_a_wider_network_is_named_with_both_shapes(open_run, saved, tmp_path):
     saved(7)
     model = dataclasses.replace(CONFIG.model, z_dim=5)
-    message = complaint(open_run, dataclasses.replace(CONFIG, model=model))
+    message = message_for(open_run, dataclasses.replace(CONFIG, model=model))
     # The first name in the order of the state's fields.
     assert (
         f"checkpoint {tmp_path / 'checkpoints' / '7'} is of another network" in message
@@ -412,18 +408,18 @@ def test_a_wider_network_is_named_with_both_shapes(open_run, saved, tmp_path):
 )
 def test_a_part_too_many_is_named(open_run, saved, changes, expected):
     saved(7)
-    assert expected in complaint(open_run, dataclasses.replace(CONFIG, **changes))
+    assert expected in message_for(open_run, dataclasses.replace(CONFIG, **changes))
 
 
 def test_a_part_that_is_missing_is_named(open_run, saved):
     saved(7)
     model = dataclasses.replace(CONFIG.model, critic_widths=(1, 1))
-    message = complaint(open_run, dataclasses.replace(CONFIG, model=model))
+    message = message_for(open_run, dataclasses.replace(CONFIG, model=model))
     assert "critic/" in message
     assert "but this configuration needs [" in message
 
 
-def test_restore_of_a_step_that_is_not_kept_fails(open_run, saved):
+def test_restore_of_a_step_that_is_not_saved_fails(open_run, saved):
     saved(7)
     with pytest.raises(Exception, match="8"):
         open_run().restore(state_of(), 8)

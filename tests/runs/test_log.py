@@ -15,23 +15,23 @@ def records(directory):
 def test_records_are_written_at_once(tmp_path):
     with RunLog(tmp_path, 0, tensorboard=False) as log:
         log.write(25, {"wasserstein": 1.5, "seconds": 2})
-        # While it is open: a killed run keeps what it logged.
+        # While it is open: a killed run does not lose records.
         assert records(tmp_path) == [{"step": 25, "wasserstein": 1.5, "seconds": 2}]
         log.write(50, {"wasserstein": 0.1})
         assert records(tmp_path)[1] == {"step": 50, "wasserstein": 0.1}
 
 
 @pytest.mark.parametrize(
-    ("step", "kept"),
+    ("step", "remaining"),
     [(0, []), (10, [10]), (19, [10]), (20, [10, 20]), (99, [10, 20, 30])],
 )
-def test_reopening_drops_what_was_logged_after_the_step(tmp_path, step, kept):
+def test_reopening_drops_later_records(tmp_path, step, remaining):
     with RunLog(tmp_path, 0, tensorboard=False) as log:
         for logged in (10, 20, 30):
             log.write(logged, {"value": logged / 10})
     with RunLog(tmp_path, step, tensorboard=False) as log:
         assert log.board is None
-    assert records(tmp_path) == [{"step": s, "value": s / 10} for s in kept]
+    assert records(tmp_path) == [{"step": s, "value": s / 10} for s in remaining]
 
 
 @pytest.mark.parametrize("half", ['{"step": 20, "val', '{"value": 1}', "[20]", "7", ""])

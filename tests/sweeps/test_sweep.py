@@ -1,4 +1,4 @@
-"""Many runs in one program are the runs that they would be alone."""
+"""Runs trained in one program equal runs trained alone."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def folders(out):
     return sorted(p.parent for p in Path(out).rglob("config.json"))
 
 
-# -------------------------------------------------------- which runs a sweep is made of
+# ------------------------------------------------------------------- members and groups
 
 
 def test_every_combination_has_every_seed():
@@ -50,8 +50,8 @@ def test_every_combination_has_every_seed():
     vary = ["optimizer.critic-lr=1e-4,5e-5", "objective.one_sided=true,false"]
     members = make_members(base, Path("out"), 2, vary)
     configs = [m.config for m in members]
-    found = [(c.optimizer.critic_lr, c.objective.one_sided) for c in configs]
-    assert found[::2] == [(1e-4, True), (1e-4, False), (5e-5, True), (5e-5, False)]
+    varied = [(c.optimizer.critic_lr, c.objective.one_sided) for c in configs]
+    assert varied[::2] == [(1e-4, True), (1e-4, False), (5e-5, True), (5e-5, False)]
     assert [m.seed for m in members] == [7, 8] * 4
     assert [m.config.run.seed for m in members] == [7, 8] * 4
     assert str(members[-1].out) == "out/critic_lr=5e-05,one_sided=False/seed-8"
@@ -59,7 +59,7 @@ def test_every_combination_has_every_seed():
     assert (alone.setting, alone.out) == ("", Path("out/seed-7"))
 
 
-def test_fields_of_the_same_name_are_told_apart():
+def test_fields_of_the_same_name_keep_their_sections():
     vary = ["objective.kind=wgan,gan", "optimizer.kind=adam"]
     first, *_ = make_members(Config(), Path("out"), 1, vary)
     assert first.setting == "objective.kind=wgan,optimizer.kind=adam"
@@ -84,13 +84,13 @@ def test_fields_of_the_same_name_are_told_apart():
         (["optimizer.beta1=nan"], "optimizer.beta1=nan must be a finite number"),
     ],
 )
-def test_what_cannot_be_varied_is_one_sentence(vary, said):
+def test_an_invalid_vary_gets_one_sentence(vary, said):
     with pytest.raises(UserError) as error:
         make_members(Config(), Path("out"), 1, vary)
     assert said in str(error.value)
 
 
-def test_runs_that_differ_in_numbers_are_one_program():
+def test_runs_that_differ_in_hyperparameters_share_a_program():
     numbers = [
         *("optimizer.critic_lr=1e-4,1e-3", "objective.clip=0.1,0.2"),
         *("optimizer.ema_decay=0.9,0.99",),
@@ -110,13 +110,13 @@ def test_runs_that_differ_in_numbers_are_one_program():
     "vary",
     ["model.features=8,16", "objective.kind=wgan,gan", "optimizer.ema_decay=0,0.9"],
 )
-def test_runs_of_other_shapes_or_branches_are_other_programs(vary):
+def test_runs_of_different_shapes_or_branches_have_separate_programs(vary):
     members = make_members(Config(), Path("out"), 3, [vary])
     groups = shape_groups(members)
     assert groups == [members[:3], members[3:]]
 
 
-def test_every_number_reaches_the_step():
+def test_every_vmappable_field_reaches_the_step():
     spec = prepare(load(ROOT / "configs/toy_8gaussians.py"))[2]
     for name in VMAPPABLE:
         section, field = name.split(".")
@@ -130,7 +130,7 @@ def test_every_number_reaches_the_step():
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
-    """Two seeds at two settings in one program, with all that is told of a run."""
+    """Two seeds at two settings in one program, with diagnostics and averaging."""
     out = tmp_path_factory.mktemp("together")
     words = [*TOY, "--run.diagnostics", "--optimizer.ema-decay", "0.5", "--out", out]
     vary = ("--vary", "optimizer.critic_lr=1e-3,1e-2", "objective.gp_weight=1,10")
@@ -139,7 +139,7 @@ def together(tmp_path_factory):
     return out
 
 
-def test_a_member_of_one_program_is_its_single_run(together, tmp_path):
+def test_a_member_of_one_program_equals_its_single_run(together, tmp_path):
     member = together / "critic_lr=0.01,gp_weight=1.0" / "seed-1"
     words = ["--optimizer.ema-decay", "0.5", "--optimizer.critic-lr", "1e-2"]
     words += ["--objective.gp-weight", "1", "--seed", "1", "--run.diagnostics"]
@@ -161,21 +161,21 @@ def test_members_are_ordinary_runs(together, tmp_path):
     assert list((member / "samples").glob("fixed-0000010.png"))
 
 
-def test_the_table_tells_mean_and_spread(together):
+def test_the_table_shows_mean_and_standard_deviation(together):
     rows = json.loads((together / "summary.json").read_text())
     assert [row["seeds"] for row in rows] == [[0, 1]] * 4
-    found = rows[0]["metrics"]["heldout_wasserstein"]
+    metric = rows[0]["metrics"]["heldout_wasserstein"]
     last = [records(p)[-1]["heldout_wasserstein"] for p in folders(together)[:2]]
-    assert found["values"] == last
-    assert found["mean"] == pytest.approx(np.mean(last))
-    assert found["std"] == pytest.approx(np.std(last, ddof=1))
+    assert metric["values"] == last
+    assert metric["mean"] == pytest.approx(np.mean(last))
+    assert metric["std"] == pytest.approx(np.std(last, ddof=1))
     lines = (together / "summary.md").read_text().splitlines()
     assert len(lines) == 2 + 4
     assert lines[2].startswith("| critic_lr=0.001,gp_weight=1.0 | 2 | 0 | 10 | ")
     assert lines[2].count(" +- ") == 3
 
 
-def test_what_is_trained_stays_and_more_is_added(together, tmp_path, capsys):
+def test_trained_members_are_not_trained_again(together, tmp_path, capsys):
     words = [*TOY, "--run.diagnostics", "--optimizer.ema-decay", "0.5"]
     words += ["--mode", "together", "--vary", "optimizer.critic_lr=1e-3,1e-2"]
     before = {p: (p / "metrics.jsonl").stat().st_mtime_ns for p in folders(together)}
@@ -200,7 +200,7 @@ def test_images_with_batch_norm_and_clipping(tmp_path):
 
 
 @pytest.mark.slow
-def test_one_after_another_is_the_program_of_a_single_run_bit_by_bit(tmp_path):
+def test_in_turn_a_member_equals_its_single_run_bit_for_bit(tmp_path):
     words = [*TOY, "--run.steps", "5"]
     code, error = in_process(train, *words, "--seed", 1, "--out", tmp_path / "alone")
     assert code == 0, error
@@ -210,19 +210,19 @@ def test_one_after_another_is_the_program_of_a_single_run_bit_by_bit(tmp_path):
     assert_same_run(tmp_path / "many" / "seed-1", tmp_path / "alone", 0)
 
 
-# ------------------------------------------------------------------ ends and new starts
+# --------------------------------------------------------------- divergence and resume
 
 
 @pytest.mark.parametrize("mode", ["together", "in-turn"])
-def test_a_run_that_diverges_does_not_take_the_others_with_it(mode, tmp_path, capsys):
+def test_a_run_that_diverges_does_not_stop_the_others(mode, tmp_path, capsys):
     rates = ("--vary", "optimizer.critic_lr=1e38,1e-3", "--optimizer.kind", "rmsprop")
     words = [*TOY, *rates, "--seeds", "2", "--mode", mode, "--out", tmp_path]
     code, error = in_process(sweep, *words)
     assert code == 0, error
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for seed in (0, 1):
         sentence = rf"critic_lr=1e\+38, seed {seed}: .* is not finite between steps 0"
-        assert re.search(sentence, told)
+        assert re.search(sentence, output)
     rows = json.loads((tmp_path / "summary.json").read_text())
     assert [(row["seeds"], row["diverged"]) for row in rows] == [([], 2), ([0, 1], 0)]
     lines = (tmp_path / "summary.md").read_text().splitlines()
@@ -230,7 +230,7 @@ def test_a_run_that_diverges_does_not_take_the_others_with_it(mode, tmp_path, ca
 
 
 @pytest.mark.slow
-def test_members_at_different_steps_go_on_each_from_its_own(tmp_path):
+def test_members_at_different_steps_resume_from_their_steps(tmp_path):
     words = [*TOY, "--mode", "together", "--seeds", "3", "--out"]
     assert in_process(sweep, *words, tmp_path / "whole", "--run.steps", "20")[0] == 0
     parts = tmp_path / "parts"
@@ -250,7 +250,7 @@ def test_members_at_different_steps_go_on_each_from_its_own(tmp_path):
 
 
 @pytest.mark.slow
-def test_asked_to_stop_all_members_are_saved_at_one_step(tmp_path):
+def test_a_stop_request_saves_all_members_at_one_step(tmp_path):
     words = [*TOY, "--run.steps", "1000000", "--seeds", "3", "--mode", "together"]
     process = launch("sweep", *words, "--out", tmp_path)
     until = time.monotonic() + 120
@@ -259,9 +259,9 @@ def test_asked_to_stop_all_members_are_saved_at_one_step(tmp_path):
         assert time.monotonic() < until
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    told, error = process.communicate(timeout=60)
+    output, error = process.communicate(timeout=60)
     assert process.returncode == 0, error
-    assert "stopped, all saved; the same command resumes the sweep" in told
+    assert "stopped, all saved; the same command resumes the sweep" in output
     saved = [
         max(int(p.name) for p in (run / "checkpoints").iterdir())
         for run in folders(tmp_path)
@@ -270,20 +270,22 @@ def test_asked_to_stop_all_members_are_saved_at_one_step(tmp_path):
     assert [records(run)[-1]["step"] for run in folders(tmp_path)] == saved
 
 
-# -------------------------------------------------------------------------- together?
+# ------------------------------------------------------------------- choice of the mode
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_the_faster_way_is_taken_and_told(together, tmp_path, monkeypatch, capsys):
+def test_the_faster_mode_is_chosen_and_reported(
+    together, tmp_path, monkeypatch, capsys
+):
     times = iter([0.5, 1.0 - together * 0.1])
     monkeypatch.setattr(sweeps_training, "_seconds_per_step", lambda *_: next(times))
     words = [*TOY, "--seeds", "2", "--run.steps", "5", "--out", tmp_path]
     code, error = in_process(sweep, *words)
     assert code == 0, error
-    told = capsys.readouterr().out
-    assert "ms one after another: training them" in told
-    assert ("training them together" in told) == together
-    assert ("2 runs" in told.split("training them")[1]) == together
+    output = capsys.readouterr().out
+    assert "ms one after another: training them" in output
+    assert ("training them together" in output) == together
+    assert ("2 runs" in output.split("training them")[1]) == together
 
 
 def test_seconds_per_step_are_those_of_a_step():
@@ -305,12 +307,12 @@ def test_groups_fit_the_memory(tmp_path, monkeypatch, capsys):
     words = [*TOY, "--seeds", "3", "--mode", "together", "--out", tmp_path]
     code, error = in_process(sweep, *words, "--run.steps", "5")
     assert code == 0, error
-    told = capsys.readouterr().out
-    assert re.findall(r"(\d) runs  ", told) == ["2", "1"]
+    output = capsys.readouterr().out
+    assert re.findall(r"(\d) runs  ", output) == ["2", "1"]
     assert [records(run)[-1]["step"] for run in folders(tmp_path)] == [5, 5, 5]
 
 
-def test_what_fits_is_what_memory_is_left_beside_the_samples(monkeypatch):
+def test_the_number_of_runs_fits_the_memory_next_to_the_samples(monkeypatch):
     class Program:
         def memory_analysis(self):
             class Sizes:
@@ -339,13 +341,13 @@ def test_what_fits_is_what_memory_is_left_beside_the_samples(monkeypatch):
         (["--run.seed", "4294967295", "--seeds", "2"], "run.seed=4294967296 must be"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_written(words, said, tmp_path):
+def test_mistakes_are_reported_before_anything_is_written(words, said, tmp_path):
     code, error = in_process(sweep, *TOY, *words, "--out", tmp_path / "out")
     assert (code, said in error) == (2, True), error
     assert not (tmp_path / "out").exists()
 
 
-def test_a_sweep_needs_a_configuration_and_a_place_of_its_own(tmp_path):
+def test_a_sweep_needs_a_configuration_and_a_separate_directory(tmp_path):
     assert "--config is missing" in in_process(sweep, "--seeds", "2")[1]
     (tmp_path / "config.json").write_text("{}")
     code, error = in_process(sweep, *TOY, "--out", tmp_path)
@@ -368,7 +370,7 @@ def test_fresh_moves_the_old_sweep_aside(together, tmp_path):
 
 
 def members_with(tmp_path, values):
-    """Members of one setting whose last records hold these estimates."""
+    """Members of one setting whose last records have these estimates."""
     config, members = Config(), []
     for seed, value in enumerate(values):
         out = tmp_path / f"seed-{seed}"
@@ -380,19 +382,19 @@ def members_with(tmp_path, values):
 
 
 @pytest.mark.figures
-def test_spreads_have_two_digits(tmp_path, capsys):
+def test_standard_deviations_have_two_digits(tmp_path, capsys):
     write_report(tmp_path, members_with(tmp_path, [1.0, 1.01, 1.02]), {})
-    told = capsys.readouterr().out
-    assert "| as configured | 3 | 0 | 2 | 2.020 +- 0.020 |" in told
+    output = capsys.readouterr().out
+    assert "| as configured | 3 | 0 | 2 | 2.020 +- 0.020 |" in output
     assert (tmp_path / "curves.png").stat().st_size > 5_000
 
 
-def test_one_seed_has_no_spread(tmp_path, capsys):
+def test_one_seed_has_no_standard_deviation(tmp_path, capsys):
     write_report(tmp_path, members_with(tmp_path, [1.5]), {})
     assert "| as configured | 1 | 0 | 2 | 3 |" in capsys.readouterr().out
 
 
-def test_without_matplotlib_the_table_is_there_and_a_sentence(
+def test_without_matplotlib_the_table_is_written_and_the_plot_explained(
     tmp_path, capsys, monkeypatch
 ):
     def without(*_):
