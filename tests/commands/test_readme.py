@@ -60,8 +60,8 @@ def blocks(language):
 LINES = [line for block in blocks("bash") for line in block.splitlines()]
 # Whole commands inside sentences and tables.
 SPANS = [s for t in TEXTS for s in re.findall(r"`([^`\n]+)`", t) if s.startswith(KINDS)]
-# Each once, in the order of the pages.
-COMMANDS = list(dict.fromkeys(LINES + SPANS))
+# Each once, in the order of the pages, without names of commands alone.
+COMMANDS = [c for c in dict.fromkeys(LINES + SPANS) if not re.search(r"m \S+$", c)]
 
 
 def commands(start):
