@@ -61,9 +61,9 @@ def _table(title, network: Network):
     table.add_column("layer")
     table.add_column("output")
     table.add_column("parameters", justify="right")
-    for name, shape, count in network.summary:
+    for layer, shape, count in network.summary:
         shape = " x ".join(map(str, shape)) or "scalar"
-        table.add_row(name, shape, f"{count:,}" if count else "")
+        table.add_row(str(layer), shape, f"{count:,}" if count else "")
     table.add_section()
     table.add_row("total", "", f"{network.parameters:,}")
     return table
