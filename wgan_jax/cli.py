@@ -1,4 +1,4 @@
-"""Command lines: typed options, and one sentence for every mistake.
+"""Command lines: options from dataclasses, and one sentence for every mistake.
 
 The only file that imports tyro.
 """

@@ -14,25 +14,25 @@ def to_uint8(samples, scale: str) -> np.ndarray:
 def grid(images: np.ndarray, columns: int = 0) -> np.ndarray:
     """uint8 [n, h, w, c] as one picture [rows (h+2)+2, columns (w+2)+2, c], row by row.
 
-    columns: 0 takes the squarest grid. Cells without an image stay white.
+    columns: 0 takes the squarest grid. Cells without an image are white.
     """
     n, height, width, channels = images.shape
     columns = columns or int(np.ceil(np.sqrt(n)))
     rows = -(-n // columns)
-    sheet = np.full((rows, height + 2, columns, width + 2, channels), 255, np.uint8)
+    cells = np.full((rows, height + 2, columns, width + 2, channels), 255, np.uint8)
     for i, image in enumerate(images):
-        sheet[i // columns, 2:, i % columns, 2:] = image
-    sheet = sheet.reshape(rows * (height + 2), columns * (width + 2), channels)
-    return np.pad(sheet, ((0, 2), (0, 2), (0, 0)), constant_values=255)
+        cells[i // columns, 2:, i % columns, 2:] = image
+    cells = cells.reshape(rows * (height + 2), columns * (width + 2), channels)
+    return np.pad(cells, ((0, 2), (0, 2), (0, 0)), constant_values=255)
 
 
 def scatter(
     fake: np.ndarray, real: np.ndarray, size: int = 512, reach: float = 2.2
 ) -> np.ndarray:
-    """Points [n, d] by their first two numbers: real ones grey, generated ones red.
+    """Scatter plot [size, size, 3] of points [n, d], by their first two coordinates.
 
-    Shows [-reach, reach] on both axes, which as given holds every toy; points outside
-    it lie on its edge.
+    Real points are grey, generated ones red. Both axes show [-reach, reach], which by
+    default contains every toy; points outside are drawn on the edge.
     """
     picture = Image.new("RGB", (size, size), "white")
     draw = ImageDraw.Draw(picture)
@@ -55,10 +55,10 @@ def save_png(path, image: np.ndarray) -> None:
 
 
 def interpolation(start: np.ndarray, end: np.ndarray, columns: int) -> np.ndarray:
-    """Noise on the way from rows of `start` to rows of `end`, [rows * columns, z_dim].
+    """Interpolation from rows of `start` to rows of `end`: [rows * columns, z_dim].
 
-    Along great circles, for normal noise of many dimensions lies near a sphere and the
-    middle of a straight line does not.
+    Along great circles: normal noise of many dimensions is close to a sphere, and the
+    middle of a straight line is not.
     """
     t = np.linspace(0, 1, columns)[None, :, None]
     a, b = start[:, None], end[:, None]
@@ -75,25 +75,27 @@ def interpolation(start: np.ndarray, end: np.ndarray, columns: int) -> np.ndarra
 
 
 def heat(values: np.ndarray) -> np.ndarray:
-    """Numbers [..., h, w] in [0, 1] as colours [..., h, w, 3]: black, red, yellow,
-    white."""
+    """Heat map of values in [0, 1], [..., h, w] to uint8 [..., h, w, 3].
+
+    The colours go from black over red and yellow to white.
+    """
     channels = np.stack([3 * values, 3 * values - 1, 3 * values - 2], -1)
     return np.round(np.clip(channels, 0, 1) * 255).astype(np.uint8)
 
 
 def curve(x, y, title: str, x_label: str, y_label: str) -> np.ndarray:
-    """A line through the points (x, y) of the unit square, [512, 512, 3]."""
-    # Drawn large and made small, which smooths the line.
+    """Plot [512, 512, 3] of a line through the points (x, y) of the unit square."""
+    # Drawn at twice the size, so that the reduction smooths the line.
     size, left, top, side = 1024, 110, 120, 800
     picture = Image.new("RGB", (size, size), "white")
     draw = ImageDraw.Draw(picture)
-    for sharding in (0, 0.25, 0.5, 0.75, 1):
-        across, down = left + side * sharding, top + side * (1 - sharding)
+    for tick in (0, 0.25, 0.5, 0.75, 1):
+        across, down = left + side * tick, top + side * (1 - tick)
         draw.line((across, top, across, top + side), (225, 225, 225), 2)
         draw.line((left, down, left + side, down), (225, 225, 225), 2)
         text = {"fill": "black", "font_size": 28}
-        draw.text((across, top + side + 10), f"{sharding:g}", anchor="ma", **text)
-        draw.text((left - 10, down), f"{sharding:g}", anchor="rm", **text)
+        draw.text((across, top + side + 10), f"{tick:g}", anchor="ma", **text)
+        draw.text((left - 10, down), f"{tick:g}", anchor="rm", **text)
     draw.text((left + side, size - 12), x_label, anchor="rd", **text)
     draw.text((left, top - 15), y_label, anchor="ld", **text)
     draw.text((size / 2, 20), title, fill="black", font_size=36, anchor="ma")
