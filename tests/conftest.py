@@ -12,7 +12,12 @@ from jaxtyping import install_import_hook
 
 # Modules whose annotated shapes are checked at every call in tests. jaxtyping's own
 # pytest option allows one module only where the type checker takes arguments.
-CHECKED = ("wgan_jax.algorithm", "wgan_jax.nn.conv", "wgan_jax.nn.norms")
+CHECKED = (
+    "wgan_jax.algorithm",
+    "wgan_jax.data.batches",
+    "wgan_jax.nn.conv",
+    "wgan_jax.nn.norms",
+)
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 install_import_hook(CHECKED, CHECKER)
 

@@ -15,6 +15,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from array_record.python.array_record_module import ArrayRecordWriter
+from PIL import Image
 
 from wgan_jax import cli
 from wgan_jax.runs.restore import restore_run
@@ -156,3 +158,83 @@ def final_arrays(run):
         name: np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(part)] or [[]])
         for name, part in parts.items()
     }
+
+
+def encode_image(image, file_format="png"):
+    """uint8 [height, width] or [height, width, 3] as a file of a format of Pillow."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, file_format)
+    return file.getvalue()
+
+
+def write_array_record(path, records):
+    """Writes records to one array_record file."""
+    writer = ArrayRecordWriter(str(path), "group_size:1")
+    for record in records:
+        writer.write(record)
+    writer.close()
+
+
+# Images of the data set that `write_tfds` writes; the label of an image is its place.
+TFDS_TRAIN = np.random.default_rng(0).integers(0, 256, (9, 6, 6, 1), np.uint8)
+TFDS_TEST = np.random.default_rng(1).integers(0, 256, (4, 6, 6, 1), np.uint8)
+
+
+def write_tfds(
+    folder,
+    name="tiny",
+    version="1.0.0",
+    image="image",
+    file_format="array_record",
+    train=TFDS_TRAIN,
+):
+    """Writes a prepared TFDS data set of two splits, without TensorFlow."""
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    place = Path(folder) / name / version
+    place.mkdir(parents=True)
+    splits = []
+    for split, images in (("train", train), ("test", TFDS_TEST)):
+        path = place / f"{name}-{split}.array_record-00000-of-00001"
+        examples = []
+        for i, pixels in enumerate(images):
+            example = tf_example_pb2.Example()
+            features = example.features.feature
+            features[image].bytes_list.value.append(encode_image(pixels[..., 0]))
+            features["label"].int64_list.value.append(i)
+            examples.append(example.SerializeToString())
+        write_array_record(path, examples)
+        splits.append(
+            {
+                "name": split,
+                "shardLengths": [str(len(images))],
+                "numBytes": str(path.stat().st_size),
+                "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
+            }
+        )
+    core = "tensorflow_datasets.core.features"
+    info = {
+        "name": name,
+        "version": version,
+        "fileFormat": file_format,
+        "moduleName": "nowhere",
+        "splits": splits,
+    }
+    label = {
+        "pythonClassName": f"{core}.class_label_feature.ClassLabel",
+        "classLabel": {"numClasses": "10"},
+    }
+    pixels = {
+        "pythonClassName": f"{core}.image_feature.Image",
+        "image": {
+            "shape": {"dimensions": ["6", "6", "1"]},
+            "dtype": "uint8",
+            "encodingFormat": "png",
+        },
+    }
+    features = {
+        "pythonClassName": f"{core}.features_dict.FeaturesDict",
+        "featuresDict": {"features": {"label": label, image: pixels}},
+    }
+    (place / "dataset_info.json").write_text(json.dumps(info))
+    (place / "features.json").write_text(json.dumps(features))

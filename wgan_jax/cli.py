@@ -17,13 +17,12 @@ import traceback
 from typing import Annotated, Any, TypeVar
 
 import tyro
+from tyro.conf import Positional as Positional
 
 from wgan_jax.config import Config, load
 from wgan_jax.distributed import launcher, processes
 from wgan_jax.errors import UserError
 from wgan_jax.files import enable_compilation_cache
-
-Positional = tyro.conf.Positional
 
 Options = TypeVar("Options")
 

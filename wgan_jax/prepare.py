@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from rich.progress import track
 
 from wgan_jax import cli
@@ -97,7 +98,7 @@ def pack(options: Pack) -> None:
     reader = ImageFolder(data)
 
     def encoded(number):
-        return encode(reader.read([number]).samples[0], options.format)
+        return encode(reader.read(np.array([number])).samples[0], options.format)
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         work = _map_ahead(pool, encoded, range(len(reader)))

@@ -18,11 +18,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from array_record.python.array_record_module import ArrayRecordWriter
-from helpers import ROOT, environment, final_arrays, in_process, records
+from helpers import (
+    ROOT,
+    TFDS_TEST,
+    TFDS_TRAIN,
+    encode_image,
+    environment,
+    final_arrays,
+    in_process,
+    records,
+    write_array_record,
+    write_tfds,
+)
 from PIL import Image
-from test_tfds import TEST, TRAIN
-from test_tfds import write as write_tfds
 
 from wgan_jax import evaluate, sweep, train
 from wgan_jax.algorithm import steps
@@ -56,27 +64,14 @@ def cached(tmp_path, monkeypatch):
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8)
 
 
-def encode(image, form="png"):
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, form)
-    return file.getvalue()
-
-
-def write(path, encoded):
-    writer = ArrayRecordWriter(str(path), "group_size:1")
-    for record in encoded:
-        writer.write(record)
-    writer.close()
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """IMAGES as array_record files of 40 and 20 records of several formats."""
     folder = tmp_path_factory.mktemp("records")
     forms = ("png", "ppm", "bmp")
-    encoded = [encode(image, forms[i % 3]) for i, image in enumerate(IMAGES)]
-    write(folder / "x.array_record-00000-of-00002", encoded[:40])
-    write(folder / "x.array_record-00001-of-00002", encoded[40:])
+    encoded = [encode_image(image, forms[i % 3]) for i, image in enumerate(IMAGES)]
+    write_array_record(folder / "x.array_record-00000-of-00002", encoded[:40])
+    write_array_record(folder / "x.array_record-00001-of-00002", encoded[40:])
     return folder
 
 
@@ -191,8 +186,8 @@ def test_labels_come_with_their_images(tfds, workers, new_key):
     resident, streamed = load_in_memory(cfg.data), opened(cfg)
     np.testing.assert_array_equal(streamed.heldout, resident.heldout)
     np.testing.assert_array_equal(streamed.heldout_labels, resident.heldout_labels)
-    assert len(streamed.train) == len(TRAIN) - (0 if workers else 2)
-    assert len(streamed.heldout) == 2 < len(TEST)
+    assert len(streamed.train) == len(TFDS_TRAIN) - (0 if workers else 2)
+    assert len(streamed.heldout) == 2 < len(TFDS_TEST)
 
 
 def test_a_folder_of_images_is_streamed(tmp_path, new_key):
@@ -214,11 +209,11 @@ def test_records_are_read_whatever_their_format(folder):
 @pytest.mark.parametrize(
     ("encoded", "plain"),
     [
-        (encode(IMAGES[0], "ppm"), 3),
-        (encode(IMAGES[0, ..., 0], "ppm"), 1),
-        (encode(IMAGES[0, :4], "ppm"), 0),
+        (encode_image(IMAGES[0], "ppm"), 3),
+        (encode_image(IMAGES[0, ..., 0], "ppm"), 1),
+        (encode_image(IMAGES[0, :4], "ppm"), 0),
         (b"P6 # a comment\n8 8 255\n" + IMAGES[0].tobytes(), 0),
-        (encode(IMAGES[0]), 0),
+        (encode_image(IMAGES[0]), 0),
     ],
     ids=["colour", "grey", "other size", "comment", "png"],
 )
@@ -401,9 +396,9 @@ def test_a_bad_record_ends_training_with_its_name_and_loses_nothing(folder, tmp_
     shutil.copytree(folder, records_)
     assert run(out, records_, "always", 10) == (0, "")
     path = records_ / "x.array_record-00000-of-00002"
-    encoded = [encode(image) for image in IMAGES[:40]]
+    encoded = [encode_image(image) for image in IMAGES[:40]]
     encoded[:40:2] = [b"no image"] * 20
-    write(path, encoded)
+    write_array_record(path, encoded)
     code, error = run(out, records_, "always", 20, "--extend", "--data.heldout", 12)
     assert code == 2
     assert error.count("\n") == 1
@@ -415,9 +410,9 @@ def test_a_bad_record_ends_training_with_its_name_and_loses_nothing(folder, tmp_
 
 def test_a_record_that_is_damaged_on_disk_is_named(tmp_path):
     path = tmp_path / "x.array_record"
-    write(path, [encode(image) for image in IMAGES])
+    write_array_record(path, [encode_image(image) for image in IMAGES])
     damaged = bytearray(path.read_bytes())
-    place = damaged.index(encode(IMAGES[7])[60:100])
+    place = damaged.index(encode_image(IMAGES[7])[60:100])
     damaged[place] ^= 1
     path.write_bytes(damaged)
     reader = ArrayRecordImages(described(path))
@@ -633,7 +628,7 @@ def test_labels_that_are_not_there_or_too_many(folder, tfds):
         (lambda p: p, "is neither an array_record file nor a folder"),
         (lambda p: p.mkdir(), "has no files called *.array_record"),
         (lambda p: p.write_bytes(b"x" * 999), "is not a readable array_record file"),
-        (lambda p: write(p, []), "larger than the 0 images"),
+        (lambda p: write_array_record(p, []), "larger than the 0 images"),
     ],
     ids=["missing", "empty folder", "no array_record", "no records"],
 )

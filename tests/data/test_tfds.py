@@ -1,7 +1,5 @@
 import gzip
 import importlib.util
-import io
-import json
 import os
 import shutil
 import subprocess
@@ -11,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT, in_process
-from PIL import Image
+from helpers import ROOT, in_process, write_tfds
+from helpers import TFDS_TEST as TEST
+from helpers import TFDS_TRAIN as TRAIN
 
 from wgan_jax import prepare, train
 from wgan_jax.config import Data
@@ -25,8 +24,6 @@ from wgan_jax.errors import UserError
 TINY = """--run.steps 1 --run.chunk 1 --run.log-every 1 --run.sample-every 1
 --run.checkpoint-every 1 --run.grid-size 4 --model.features 1 --data.batch-size 4
 --data.heldout 8 --objective.n-critic 1""".split()  # noqa: SIM905
-TRAIN = np.random.default_rng(0).integers(0, 256, (9, 6, 6, 1), np.uint8)
-TEST = np.random.default_rng(1).integers(0, 256, (4, 6, 6, 1), np.uint8)
 
 
 @pytest.fixture(autouse=True)
@@ -36,65 +33,6 @@ def cache(tmp_path, monkeypatch):
 
 def rows(images):
     return sorted(image.tobytes() for image in images)
-
-
-def write(folder, name="tiny", version="1.0.0", image="image", file_format=None):
-    """Writes TRAIN and TEST as TFDS lays a prepared data set out on disk.
-
-    By hand, for TFDS itself needs TensorFlow to do so.
-    """
-    from array_record.python.array_record_module import ArrayRecordWriter
-    from tensorflow_datasets.proto import tf_example_pb2
-
-    place = Path(folder) / name / version
-    place.mkdir(parents=True)
-    splits = []
-    for split, images in (("train", TRAIN), ("test", TEST)):
-        path = place / f"{name}-{split}.array_record-00000-of-00001"
-        writer = ArrayRecordWriter(str(path), "group_size:1")
-        for i, pixels in enumerate(images):
-            png = io.BytesIO()
-            Image.fromarray(pixels[..., 0]).save(png, "PNG")
-            example = tf_example_pb2.Example()
-            features = example.features.feature
-            features[image].bytes_list.value.append(png.getvalue())
-            features["label"].int64_list.value.append(i)
-            writer.write(example.SerializeToString())
-        writer.close()
-        splits.append(
-            {
-                "name": split,
-                "shardLengths": [str(len(images))],
-                "numBytes": str(path.stat().st_size),
-                "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
-            }
-        )
-    core = "tensorflow_datasets.core.features"
-    info = {
-        "name": name,
-        "version": version,
-        "fileFormat": file_format or "array_record",
-        "moduleName": "nowhere",
-        "splits": splits,
-    }
-    label = {
-        "pythonClassName": f"{core}.class_label_feature.ClassLabel",
-        "classLabel": {"numClasses": "10"},
-    }
-    pixels = {
-        "pythonClassName": f"{core}.image_feature.Image",
-        "image": {
-            "shape": {"dimensions": ["6", "6", "1"]},
-            "dtype": "uint8",
-            "encodingFormat": "png",
-        },
-    }
-    features = {
-        "pythonClassName": f"{core}.features_dict.FeaturesDict",
-        "featuresDict": {"features": {"label": label, image: pixels}},
-    }
-    (place / "dataset_info.json").write_text(json.dumps(info))
-    (place / "features.json").write_text(json.dumps(features))
 
 
 def tfds_of(folder, **changes):
@@ -111,19 +49,18 @@ def complaint(described):
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tfds")
-    write(folder)
+    write_tfds(folder)
     return folder
 
 
 # ----------------------------------------------------------------------------- reading
 
 
-def test_a_data_set_that_is_prepared_anew_is_decoded_anew(tmp_path, monkeypatch):
-    write(tmp_path)
+def test_a_data_set_that_is_prepared_again_is_decoded_again(tmp_path):
+    write_tfds(tmp_path)
     first = load_in_memory(tfds_of(tmp_path)).train
     shutil.rmtree(tmp_path / "tiny")
-    monkeypatch.setitem(globals(), "TRAIN", 255 - TRAIN)
-    write(tmp_path)
+    write_tfds(tmp_path, train=255 - TRAIN)
     second = load_in_memory(tfds_of(tmp_path)).train
     assert rows(second) == rows(255 - first)
 
@@ -257,7 +194,7 @@ def test_a_data_set_without_images_is_refused():
 
 
 def test_the_image_feature_need_not_be_called_image(tmp_path):
-    write(tmp_path, image="scan")
+    write_tfds(tmp_path, image="scan")
     assert rows(load_in_memory(tfds_of(tmp_path)).train) == rows(TRAIN)
 
 
@@ -283,7 +220,7 @@ def test_names_that_tfds_cannot_read_are_refused(tmp_path, name):
 
 
 def test_a_data_set_in_another_format_is_refused(tmp_path):
-    write(tmp_path, file_format="tfrecord")
+    write_tfds(tmp_path, file_format="tfrecord")
     message = complaint(tfds_of(tmp_path))
     assert message.startswith(f"data.name=tiny in {tmp_path}")
     assert "was prepared as tfrecord, which needs TensorFlow to read" in message
@@ -355,7 +292,7 @@ def test_a_preparation_is_told_of_and_its_result_is_read(
 ):
     tensorflow(True)
     commands = finish_with(
-        monkeypatch, effect=lambda: write(tmp_path, "mnist", "3.0.1", "image")
+        monkeypatch, effect=lambda: write_tfds(tmp_path, "mnist", "3.0.1", "image")
     )
     described = tfds_of(tmp_path, name="mnist", manual_dir="originals")
     assert rows(load_in_memory(described).train) == rows(TRAIN)

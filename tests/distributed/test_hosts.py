@@ -17,12 +17,13 @@ from helpers import (
     TINY,
     TOY,
     assert_same_run,
+    encode_image,
     environment,
     in_process,
     records,
     truncate,
+    write_array_record,
 )
-from test_stream import encode, write
 
 from wgan_jax import train
 from wgan_jax.distributed import launcher
@@ -208,7 +209,7 @@ def test_a_run_resumes_with_another_number_of_processes(whole, tmp_path):
 def test_a_stream_in_two_processes_equals_the_resident_run_of_one(tmp_path):
     """Each process reads its rows of every batch, in the order of one."""
     images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8)
-    write(tmp_path / "x.array_record", map(encode, images))
+    write_array_record(tmp_path / "x.array_record", map(encode_image, images))
     words = [word for word in TINY if word != "--objective.warmup"]
     words += ["--data.source", "array_record", "--data.dir", tmp_path]
     words += ["--data.channels", 3, "--data.image-size", 8, "--data.heldout", 12]

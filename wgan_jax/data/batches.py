@@ -1,10 +1,15 @@
-"""Batches."""
+"""Batches as a function of (key, number), so that a resumed run needs no position.
+
+An epoch is a keyed permutation of the images, computed where it is used.
+"""
 
 from collections.abc import Callable
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int, Num, UInt32
 
 from wgan_jax.config import Data
 from wgan_jax.data import shuffle
@@ -12,7 +17,7 @@ from wgan_jax.data.toys import toy_sample
 
 
 def make_get_batch(data: Data, count: int, labelled: bool = False) -> Callable:
-    """draw(samples, key, index) -> the batch number `index`, float32 [batch, ...].
+    """get_batch(samples, key, index) -> batch number `index`, float32 [batch, ...].
 
     samples: `Dataset.train` [count, ...]. Each epoch of count // batch_size batches
     visits a sample at most once, in a new order; the remainder of an epoch is left out.
@@ -20,15 +25,15 @@ def make_get_batch(data: Data, count: int, labelled: bool = False) -> Callable:
     """
     if data.is_toy:
 
-        def draw_points(samples, key, index):
+        def get_points(samples, key, index):
             key = jax.random.fold_in(key, index)
             return toy_sample(data.source, key, data.batch_size)
 
-        return draw_points
+        return get_points
 
     batches = count // data.batch_size
 
-    def draw(samples, key, index):
+    def get_batch(samples, key, index):
         key_order, key_noise = jax.random.split(key)
         position = index % batches * data.batch_size + jnp.arange(data.batch_size)
         key_order = jax.random.fold_in(key_order, index // batches)
@@ -36,27 +41,27 @@ def make_get_batch(data: Data, count: int, labelled: bool = False) -> Callable:
         batch = jax.tree.map(lambda array: array[which], samples)
         return _finish(batch, data, key_noise, index, labelled)
 
-    return draw
+    return get_batch
 
 
 def make_get_block_batch(data: Data, labelled: bool = False) -> Callable:
-    """As `make_draw`, from batches that the host has drawn already.
+    """As `make_get_batch`, from batches that the host has read.
 
     samples: (block, first), the raw batches from number `first` on: [n, batch, ...] or
-    with labels a pair. `epoch_rounds` and `order.place` tell the host which they are.
+    with labels a pair. `epoch_rounds` and `shuffle.shuffled_index` determine them.
     """
 
-    def draw(samples, key, index):
+    def get_batch(samples, key, index):
         block, first = samples
         _, key_noise = jax.random.split(key)
         batch = jax.tree.map(lambda array: array[index - first], block)
         return _finish(batch, data, key_noise, index, labelled)
 
-    return draw
+    return get_batch
 
 
 def _finish(batch, data, key_noise, index, labelled):
-    """What a raw batch becomes on the device; its chance is that of its number."""
+    """A raw batch as floats, flipped; its randomness depends on its number alone."""
     pixels, labels = batch if labelled else (batch, None)
     key_noise = jax.random.fold_in(key_noise, index)
     if data.flip:
@@ -67,10 +72,10 @@ def _finish(batch, data, key_noise, index, labelled):
     return (real, labels) if labelled else real
 
 
-def epoch_rounds(key, epochs: range) -> np.ndarray:
-    """What draws the order of each epoch: `order.place`'s uint32 [epochs, 2, ROUNDS].
+def epoch_rounds(key: chex.PRNGKey, epochs: range) -> UInt32[np.ndarray, "n 2 rounds"]:
+    """Pivots and salts of `shuffle.shuffled_index` in each of n epochs.
 
-    key: that of `make_draw`.
+    key: as `make_get_batch` takes it.
     """
     key_order, _ = jax.random.split(key)
 
@@ -80,20 +85,24 @@ def epoch_rounds(key, epochs: range) -> np.ndarray:
     return np.asarray(jax.lax.map(one, jnp.asarray(epochs, jnp.int32)))
 
 
-def permute(position, count: int, key):
-    """Where `position` (integers in [0, count)) goes in a permutation drawn by `key`.
+def permute(
+    position: Int[Array | np.ndarray, "*n"], count, key: chex.PRNGKey
+) -> Int[Array, "*n"]:
+    """Shuffled index of each `position` in [0, count), by a permutation of `key`.
 
-    See `order.place`.
+    See `shuffle.shuffled_index`.
     """
-    return shuffle.shuffled_index(position, count, *_rounds(key))
+    return shuffle.shuffled_index(jnp.asarray(position), count, *_rounds(key))
 
 
 def _rounds(key):
     return jax.random.bits(key, (2, shuffle.ROUNDS), jnp.uint32)
 
 
-def to_float(images, data: Data, key):
-    """uint8 images to float32 in the range of data.scale; points pass through.
+def to_float(
+    images: Num[Array | np.ndarray, "n *shape"], data: Data, key: chex.PRNGKey
+) -> Float[Array | np.ndarray, "n *shape"]:
+    """uint8 images as float32 in the range of data.scale; points are unchanged.
 
     With data.dequantize, (x + u) / 256 for u ~ U[0, 1) by `key` replaces x / 255.
     """

@@ -21,7 +21,7 @@ def load_parts(data: Data) -> tuple[Samples, Samples | None]:
     """Every sample of the training part, and of the test part where there is one."""
     reader = open_reader(data)
     test = reader.test_reader()
-    return load_samples(reader), test and load_samples(test)
+    return load_samples(reader), load_samples(test) if test else None
 
 
 def load_samples(reader: Reader) -> Samples:
@@ -91,7 +91,7 @@ def read_all(
             return [error]
         _check(part, (len(places), *data.sample_shape), dtype, reader)
         samples[places] = part.samples
-        if reader.classes:
+        if part.labels is not None:
             labels[places] = part.labels
         return []
 

@@ -52,7 +52,7 @@ class Prefetcher:
         batches = range(before(step), before(self._last))
         self._batches = read_batches(stream, key, batches, process)
         self._closing = False
-        self._block = None
+        self._block: _Block | None = None
         # A metric of the last call on this block, and on the previous block.
         self._running = None
         self._previous = None
@@ -75,9 +75,9 @@ class Prefetcher:
         parts = []
         count = int(count)
         while count:
-            if self._block is None or self._block.end == self._step:
-                self._next_block()
             block = self._block
+            if block is None or block.end == self._step:
+                block = self._next_block()
             taken = min(count, block.end - self._step)
             samples = block.batches, block.first
             state, metrics = chunk(state, samples, jnp.int32(taken))
@@ -87,19 +87,21 @@ class Prefetcher:
             parts.append((taken, metrics))
         return state, _mean(parts)
 
-    def _next_block(self):
-        """Waits for the next block and starts to fetch its successor."""
+    def _next_block(self) -> _Block:
+        """Waits for the next block and starts to fetch the one after it."""
         # A stream faster than the device would fill the device's memory with blocks.
         jax.block_until_ready(self._previous)
         # The device may still compute on the block; this drops the host's reference.
         self._block = None
         self._previous = self._running
         start = time.perf_counter()
-        self._block = self._next.result()
+        block = self._next.result()
         if self._running is None or self._running.is_ready():
             self.wait_seconds += time.perf_counter() - start
-        if self._block.end < self._last:
-            self._next = self._thread.submit(self._fetch, self._block.end)
+        if block.end < self._last:
+            self._next = self._thread.submit(self._fetch, block.end)
+        self._block = block
+        return block
 
     def _fetch(self, step):
         """Reads the block that begins with `step` and sends it to the device."""
@@ -109,7 +111,7 @@ class Prefetcher:
         block = None
         for i in range(self._before(end) - first):
             if self._closing:
-                return None
+                raise concurrent.futures.CancelledError
             batch = next(self._batches)
             if block is None:
                 block = jax.tree.map(self._empty, batch)

@@ -5,7 +5,6 @@ Free of JAX, because the worker processes of a stream import this module.
 
 import dataclasses
 import hashlib
-import pickle
 
 import numpy as np
 
@@ -112,7 +111,7 @@ class LazyImages:
         identity = self.reader.identity
         if not identity:
             return ""
-        numbers = hashlib.sha256(np.ascontiguousarray(self.numbers)).hexdigest()
+        numbers = hashlib.sha256(self.numbers.tobytes()).hexdigest()
         return f"{identity}\n{numbers} {self.reader.data.resize}"
 
 
@@ -140,20 +139,21 @@ class BatchSource:
         self.rows = np.arange(batch_size).reshape(count, -1)[index]
 
     def __getstate__(self):
-        source = reference(type(self.reader))
-        return self.__dict__ | {"reader": (source, pickle.dumps(self.reader))}
+        # pickle cannot name the class of a user's file, a reference can.
+        reader = reference(type(self.reader)), self.reader.__getstate__()
+        return self.__dict__ | {"reader": reader}
 
     def __setstate__(self, state):
-        source, reader = state["reader"]
-        # A worker must import the user's file before it can unpickle the class.
-        lookup({}, source, "data.source")
-        self.__dict__ = state | {"reader": pickle.loads(reader)}
+        self.__dict__.update(state)
+        source, fields = state["reader"]
+        self.reader = object.__new__(lookup({}, source, "data.source"))
+        self.reader.__dict__.update(fields)
 
     def __len__(self):
         return len(self.batches)
 
-    def __getitem__(self, place):
-        number = self.batches[place]
+    def __getitem__(self, index: int):
+        number = self.batches[index]
         epoch, within = divmod(number, self.per_epoch)
         position = within * self.batch_size + self.rows
         rounds = self.rounds[epoch - self.batches.start // self.per_epoch]

@@ -42,10 +42,11 @@ def open_builder(data: Data):
     if not builder.is_prepared():
         _prepare_in_subprocess(data)
         builder = make_builder()
-    if builder.info.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
+    file_format = builder.info.file_format
+    if file_format is not tfds.core.FileFormat.ARRAY_RECORD:
         raise UserError(
             f"data.name={data.name} in {builder.data_path} was prepared as "
-            f"{builder.info.file_format.value}, which needs TensorFlow to read: "
+            f"{file_format and file_format.value}, which needs TensorFlow to read: "
             "prepare it as array_record in another folder, with --data.tfds-dir"
         )
     return builder

@@ -1,8 +1,8 @@
-"""What a process that reads a stream begins with, and how it ends.
+"""Start and end of a process that reads a stream.
 
-A child of Python's multiprocessing first imports what its parent was started with: that
-would be a command, with all of JAX behind it. Under `in_place_of_main` it imports this
-module instead, which costs a tenth of the time and memory.
+A child of Python's multiprocessing first imports the main module of its parent, here a
+command with all of JAX. Under `in_place_of_main` it imports this module instead, in a
+tenth of the time and memory.
 """
 
 import contextlib
@@ -15,33 +15,35 @@ import sys
 import threading
 
 if __name__ == "__mp_main__":
-    # Grain imports JAX wherever it finds it, and does without where it does not.
-    sys.modules["jax"] = None
+    # Grain imports JAX if it can and works without it.
+    sys.modules["jax"] = None  # type: ignore[assignment]
     logging.getLogger("absl").setLevel(logging.CRITICAL)
-    # Ctrl-C reaches all processes of a terminal; the first one decides what it means.
+    # Ctrl-C reaches all processes of a terminal; the training process handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextlib.contextmanager
 def in_place_of_main():
-    """Processes begun meanwhile import this module and not that of the command."""
+    """Context in which started processes import this module, not the command's."""
     main = sys.modules["__main__"]
-    kept = main.__spec__
+    spec = main.__spec__
     main.__spec__ = importlib.util.find_spec("wgan_jax.data.worker")
     try:
         yield
     finally:
-        main.__spec__ = kept
+        main.__spec__ = spec
 
 
 def begin(index: int, count: int) -> None:
-    """Has this process, a worker of `count`, end with the one that began it.
+    """Makes this process, worker `index` of `count`, end with its parent.
 
-    One that is killed cannot end its workers, which would wait for it forever.
+    A killed parent cannot end its workers, which would wait for it forever.
     """
 
-    def follow():
-        multiprocessing.parent_process().join()
+    def exit_with_parent():
+        parent = multiprocessing.parent_process()
+        if parent:
+            parent.join()
         os._exit(1)
 
-    threading.Thread(target=follow, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()

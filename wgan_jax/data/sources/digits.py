@@ -1,5 +1,7 @@
 """The handwritten digits that scikit-learn ships: 1,797 scans of 8x8 pixels."""
 
+from typing import Any
+
 import numpy as np
 
 from wgan_jax.config import Data
@@ -17,7 +19,7 @@ class Digits(Reader):
         from sklearn.datasets import load_digits
 
         super().__init__(data)
-        digits = load_digits()
+        digits: Any = load_digits()
         # Grey levels 0 to 16.
         self.images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
         self.labels = digits.target.astype(np.int32)

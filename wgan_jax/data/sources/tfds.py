@@ -2,6 +2,7 @@
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -28,9 +29,10 @@ class TfdsImages(Reader):
         self.split = getattr(data, field)
         builder = open_builder(data)
         self.folder = Path(builder.data_path)
-        self.image, self.label = image_features(builder.info.features, data.name)
+        features: Any = builder.info.features
+        self.image, self.label = image_features(features, data.name)
         if self.label:
-            self.classes = builder.info.features[self.label].num_classes
+            self.classes = features[self.label].num_classes
         self.opened = self._open(builder)
 
     @functools.cached_property
@@ -65,11 +67,11 @@ class TfdsImages(Reader):
 
     def read(self, numbers: np.ndarray) -> Samples:
         """Images of these numbers and their labels."""
-        numbers = list(map(int, numbers))
+        records = list(map(int, numbers))
         try:
-            examples = self.opened.__getitems__(numbers)
+            examples = self.opened.__getitems__(records)
         except Exception:
-            examples = [self._one(number) for number in numbers]
+            examples = [self._one(record) for record in records]
         images = [self._fit(example[self.image]) for example in examples]
         labels = None
         if self.label:
