@@ -92,8 +92,8 @@ def extract(extractor, images) -> tuple:
     """(features, logits) of uint8 images [n, h, w, 1 or 3], as arrays."""
     images = np.broadcast_to(images, (*images.shape[:3], 3)).transpose(0, 3, 1, 2)
     with torch.no_grad():
-        found = extractor(torch.tensor(images.copy()))
-    return tuple(array.numpy() for array in found)
+        result = extractor(torch.tensor(images.copy()))
+    return tuple(array.numpy() for array in result)
 
 
 def enlarge(images, size=299):

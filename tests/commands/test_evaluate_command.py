@@ -74,9 +74,9 @@ def no_wgan(config, spec, state):
 
 
 def test_a_mixture_has_distances_modes_and_the_critic_s_estimate(toy_run, capsys):
-    found = measured(toy_run)
-    assert set(found["measures"]) == DISTANCES | MODES | CRITIC
-    assert found["evaluation"] == {
+    evaluation = measured(toy_run)
+    assert set(evaluation["measures"]) == DISTANCES | MODES | CRITIC
+    assert evaluation["evaluation"] == {
         "run": str(toy_run),
         "source": "8gaussians",
         "step": 10,
@@ -87,7 +87,7 @@ def test_a_mixture_has_distances_modes_and_the_critic_s_estimate(toy_run, capsys
         "training_seed": 0,
     }
     table = capsys.readouterr().out
-    for key, measure in found["measures"].items():
+    for key, measure in evaluation["measures"].items():
         mean = f"{measure['value']['mean']:.3g} +- "
         rows = [r for r in table.split("\n") if r.startswith(LABELS[key])]
         assert len(rows) == 1, key
@@ -104,7 +104,7 @@ def test_a_distribution_without_modes_has_no_mode_measures(toy_run, monkeypatch)
 
 
 def test_the_numbers_are_those_of_the_seeded_samples(toy_run):
-    found = measured(toy_run, "--seed", "5", "--raw")["measures"]
+    measures = measured(toy_run, "--seed", "5", "--raw")["measures"]
     config, spec, state = restore.restore_run(toy_run)
     sampler = sampling.make_sampler(config, spec)
     values, floors, estimates = [], [], []
@@ -128,10 +128,10 @@ def test_the_numbers_are_those_of_the_seeded_samples(toy_run):
         ("critic_calibrated", values, "reference"),
     ):
         expected = {"mean": np.mean(numbers), "std": np.std(numbers, ddof=1)}
-        assert found[key][field] == pytest.approx(expected, rel=1e-3, abs=1e-6), key
+        assert measures[key][field] == pytest.approx(expected, rel=1e-3, abs=1e-6), key
     ratio = np.mean(values) / np.mean(floors)
-    assert found["wasserstein"]["ratio"] == pytest.approx(ratio, rel=1e-6)
-    calibrated = found["critic_calibrated"]
+    assert measures["wasserstein"]["ratio"] == pytest.approx(ratio, rel=1e-6)
+    calibrated = measures["critic_calibrated"]
     assert calibrated["ratio"] == pytest.approx(
         calibrated["value"]["mean"] / np.mean(values), rel=1e-6
     )
@@ -147,33 +147,33 @@ def test_a_generator_of_the_truth_is_at_the_floor(toy_run, monkeypatch):
         return draw
 
     monkeypatch.setattr(sampling, "make_sampler", perfect)
-    found = measured(toy_run, "--num", "300", "--repeats", "4")["measures"]
+    measures = measured(toy_run, "--num", "300", "--repeats", "4")["measures"]
     for key in DISTANCES:
-        value, floor = found[key]["value"], found[key]["reference"]
+        value, floor = measures[key]["value"], measures[key]["reference"]
         error = 4 * math.hypot(value["std"], floor["std"]) / math.sqrt(4)
         assert value["mean"] == pytest.approx(floor["mean"], abs=error)
-    assert found["modes"]["value"] == {"mean": 8.0, "std": 0.0}
-    assert found["high_quality"]["value"]["mean"] > 0.95
-    assert found["smallest_mode"]["value"]["mean"] < 1 / 8
-    assert found["largest_mode"]["value"]["mean"] > 1 / 8
+    assert measures["modes"]["value"] == {"mean": 8.0, "std": 0.0}
+    assert measures["high_quality"]["value"]["mean"] > 0.95
+    assert measures["smallest_mode"]["value"]["mean"] < 1 / 8
+    assert measures["largest_mode"]["value"]["mean"] > 1 / 8
 
 
 def test_pixel_distances_come_with_a_warning(image_run, capsys):
-    found = measured(image_run)
-    assert set(found["measures"]) == {
+    evaluation = measured(image_run)
+    assert set(evaluation["measures"]) == {
         *("sliced_wasserstein", "heldout_estimate"),
         *CRITIC,
     }
     # At most as many as held-out images.
-    assert found["evaluation"]["samples"] == 32
+    assert evaluation["evaluation"]["samples"] == 32
     warning = "pixel distances do not measure sample quality"
-    assert found["evaluation"]["note"] == warning
+    assert evaluation["evaluation"]["note"] == warning
     assert warning in capsys.readouterr().out
-    sliced = found["measures"]["sliced_wasserstein"]
+    sliced = evaluation["measures"]["sliced_wasserstein"]
     # Five steps do not train a generator.
     assert sliced["ratio"] > 1
     heldout, critic = (
-        found["measures"][key]["value"]
+        evaluation["measures"][key]["value"]
         for key in ("heldout_estimate", "critic_estimate")
     )
     assert heldout["std"] > 0
@@ -189,13 +189,13 @@ def test_pixels_are_measured_in_units_of_their_range(image_run, monkeypatch):
     restored(monkeypatch, no_wgan)
     measures = measured(image_run)["measures"]
     assert set(measures) == {"sliced_wasserstein"}
-    found = measures["sliced_wasserstein"]
+    measure = measures["sliced_wasserstein"]
     config = restore.restore_run(image_run)[0]
     heldout = load_in_memory(config.data).heldout.reshape(32, -1) / 255
     expected = transport.sliced_wasserstein(np.zeros((32, 256)), heldout)
     # W1 to one point is the mean distance to it, which has no randomness.
-    assert found["value"]["mean"] == pytest.approx(expected, rel=1e-12)
-    assert found["value"]["std"] == pytest.approx(0, abs=1e-12)
+    assert measure["value"]["mean"] == pytest.approx(expected, rel=1e-12)
+    assert measure["value"]["std"] == pytest.approx(0, abs=1e-12)
     # The mean over directions is about sqrt(2 / (pi d)) of the norm.
     norm = np.linalg.norm(heldout, axis=1).mean()
     assert expected / norm == pytest.approx(math.sqrt(2 / math.pi / 256), rel=0.2)
@@ -203,12 +203,12 @@ def test_pixels_are_measured_in_units_of_their_range(image_run, monkeypatch):
 
 def test_the_seed_determines_the_numbers(toy_run, tmp_path):
     a, b, c = tmp_path / "a.json", tmp_path / "deep" / "b.json", tmp_path / "c.json"
-    found = [
+    evaluations = [
         measured(toy_run, "--seed", seed, "--json", out, out=out)["measures"]
         for seed, out in ((1, a), (1, b), (2, c))
     ]
-    assert found[0] == found[1]
-    assert found[0]["wasserstein"] != found[2]["wasserstein"]
+    assert evaluations[0] == evaluations[1]
+    assert evaluations[0]["wasserstein"] != evaluations[2]["wasserstein"]
 
 
 def test_checkpoint_and_weights_are_selected_by_options(toy_run):
@@ -216,7 +216,7 @@ def test_checkpoint_and_weights_are_selected_by_options(toy_run):
         measured(toy_run, *more)
         for more in ([], ["--raw"], ["--raw", "--checkpoint", "5"])
     )
-    facts = [found["evaluation"] for found in (new, raw, old)]
+    facts = [evaluation["evaluation"] for evaluation in (new, raw, old)]
     assert [f["step"] for f in facts] == [10, 10, 5]
     assert [f["weights"] for f in facts] == ["averaged", "raw", "raw"]
     values = [f["measures"]["wasserstein"]["value"]["mean"] for f in (new, raw, old)]
@@ -235,8 +235,8 @@ def test_a_constant_critic_is_null_in_the_file(toy_run, monkeypatch):
         return config, spec, dataclasses.replace(state, critic=net)
 
     restored(monkeypatch, flat)
-    found = measured(toy_run)["measures"]["critic_calibrated"]
-    assert found["value"] == {"mean": None, "std": None}
+    measure = measured(toy_run)["measures"]["critic_calibrated"]
+    assert measure["value"] == {"mean": None, "std": None}
 
 
 def test_an_evaluation_overwrites_only_an_earlier_evaluation(toy_run, tmp_path):

@@ -139,7 +139,7 @@ def test_features_in_batches_equal_features_of_all_images(images):
         seen.append(len(batch))
         return flat(batch)
 
-    found = extract(
+    result = extract(
         Extractor("pixels", 48, apply),
         batches(images, 100, 200),
         230,
@@ -150,12 +150,12 @@ def test_features_in_batches_equal_features_of_all_images(images):
     rows, logits = flat(images)
     # The last batch is padded, and the padding does not affect the result.
     assert (seen, done) == ([100, 100, 100], [100, 100, 30])
-    for moments, part in ((found.moments, rows), (found.first, rows[:130])):
+    for moments, part in ((result.moments, rows), (result.first, rows[:130])):
         assert moments.count == len(part)
         np.testing.assert_allclose(moments.mean, part.mean(0, np.float64))
         np.testing.assert_allclose(moments.scatter, Moments.of(part).scatter)
-    np.testing.assert_array_equal(found.rows, rows)
-    assert found.score == pytest.approx(inception_score.inception_score(logits))
+    np.testing.assert_array_equal(result.rows, rows)
+    assert result.score == pytest.approx(inception_score.inception_score(logits))
     assert extract(PIXELS, batches(images), 230).rows is None
 
 
@@ -175,8 +175,8 @@ def test_features_are_cached_by_images_and_extractor(images, cache):
 
     def again(images=images, name="cached", identity="1", **more):
         calls.clear()
-        found = extract_array(Extractor(name, 48, apply, identity), images, **more)
-        return found, bool(calls)
+        result = extract_array(Extractor(name, 48, apply, identity), images, **more)
+        return result, bool(calls)
 
     first, fresh = again(facts={"resize": "bicubic"})
     assert fresh
@@ -203,7 +203,7 @@ def test_features_are_cached_by_images_and_extractor(images, cache):
 
 
 def test_only_inception_s_features_have_the_published_names(images):
-    found = extract_array(PIXELS, images, keep_rows=True)
+    result = extract_array(PIXELS, images, keep_rows=True)
     names = {
         "inception": {
             *("fid", "is", "is_split_std", "kid", "kid_subset_std"),
@@ -218,7 +218,7 @@ def test_only_inception_s_features_have_the_published_names(images):
     }
     for name, expected in names.items():
         extractor = Extractor(name, 48, flat)
-        values = image_scores.compare(found, found, extractor, METRICS)
+        values = image_scores.compare(result, result, extractor, METRICS)
         assert set(values) == expected
         labels = extractor.metric_labels(METRICS)
         assert set(values) == set(labels)
@@ -226,9 +226,9 @@ def test_only_inception_s_features_have_the_published_names(images):
             published = ("FID", "IS", "KID", "Inception score")
             assert not set(labels.values()) & set(published)
     without = Extractor("mine", 48, lambda batch: (flat(batch)[0], None))
-    found = extract(without, batches(images), 230)
+    result = extract(without, batches(images), 230)
     with pytest.raises(UserError, match="mine has none for these 230"):
-        image_scores.compare(found, found, without, {"is": METRICS["is"]})
+        image_scores.compare(result, result, without, {"is": METRICS["is"]})
 
 
 def test_rank_correlation_is_spearman_s():
@@ -245,10 +245,10 @@ def test_rank_correlation_is_spearman_s():
 
 
 def test_a_run_is_evaluated_next_to_its_floor(run, dataset, extractor, capsys):
-    found = measured(
+    evaluation = measured(
         run, "--metrics", "fid", "is", "kid", "prdc", "--num", "32", "--repeats", "2"
     )
-    facts, measures = found["evaluation"], found["measures"]
+    facts, measures = evaluation["evaluation"], evaluation["measures"]
     assert (facts["samples"], facts["reference_samples"]) == (32, 1765)
     assert (facts["reference"], facts["floor"]) == ("train", "heldout")
     assert (facts["features"], facts["weights"]) == ("classifier", "averaged")
@@ -289,9 +289,9 @@ def test_inception_s_numbers_have_the_published_names(run, monkeypatch, capsys):
     )
     monkeypatch.setattr(metrics, "inception", inception, raising=False)
     options = ("--metrics", "fid", "is", "kid", "--num", "32")
-    found = measured(run, *options, classified=False)
-    assert found["evaluation"]["features"] == "inception"
-    assert set(found["measures"]) == {
+    evaluation = measured(run, *options, classified=False)
+    assert evaluation["evaluation"]["features"] == "inception"
+    assert set(evaluation["measures"]) == {
         *("fid", "is", "is_split_std", "kid", "kid_subset_std"),
         "heldout_estimate",
     }
@@ -300,10 +300,10 @@ def test_inception_s_numbers_have_the_published_names(run, monkeypatch, capsys):
 
 
 def test_frechet_distances_of_unequal_counts_have_no_ratio(run):
-    found = measured(run, "--metrics", "fid", "--num", "70")
-    assert found["evaluation"]["floor_samples"] == 32
-    whole = found["measures"]["classifier_frechet"]
-    part = found["measures"]["classifier_frechet_at_floor"]
+    evaluation = measured(run, "--metrics", "fid", "--num", "70")
+    assert evaluation["evaluation"]["floor_samples"] == 32
+    whole = evaluation["measures"]["classifier_frechet"]
+    part = evaluation["measures"]["classifier_frechet_at_floor"]
     assert (whole["reference"], whole["ratio"]) == (None, None)
     assert part["ratio"] == pytest.approx(
         part["value"]["mean"] / part["reference"]["mean"]
@@ -313,16 +313,16 @@ def test_frechet_distances_of_unequal_counts_have_no_ratio(run):
 
 
 def test_the_reference_can_be_the_held_out_images(run, dataset, extractor):
-    found = measured(
+    evaluation = measured(
         run, "--metrics", "fid", "--num", "64", "--reference", "heldout", "--raw"
     )
-    facts = found["evaluation"]
+    facts = evaluation["evaluation"]
     assert (facts["reference_samples"], facts["floor_samples"]) == (32, 64)
     assert (facts["floor"], facts["weights"]) == ("train", "raw")
     order = np.random.default_rng(0).permutation(len(dataset.train))
     sides = dataset.train[order[:64]], dataset.heldout
     floor = frechet.frechet_distance(*(moments_of(extractor, s) for s in sides))
-    measure = found["measures"]["classifier_frechet"]
+    measure = evaluation["measures"]["classifier_frechet"]
     assert measure["reference"]["mean"] == pytest.approx(floor, rel=1e-3)
 
 
@@ -339,22 +339,22 @@ def test_batch_statistics_are_those_of_each_batch_of_100(run):
     float_images = spec.generator.apply(*weights, z, True)[0]
     last = pictures.to_uint8(float_images, config.data.scale)[:30]
     assert np.abs(last.astype(int) - by_batch[1]).max() <= 1
-    found = measured(run, "--metrics", "fid", "--num", "32", "--batch-stats")
-    assert found["evaluation"]["statistics"] == "of each batch of 100"
+    evaluation = measured(run, "--metrics", "fid", "--num", "32", "--batch-stats")
+    assert evaluation["evaluation"]["statistics"] == "of each batch of 100"
 
 
 def test_every_checkpoint_is_evaluated_and_ranked(run, tmp_path, capsys):
     out = tmp_path / "all.json"
-    found = measured(
+    evaluation = measured(
         run, "--metrics", "fid", "--num", "32", "--checkpoint", "all", out=out
     )
-    measures = found["measures"]
+    measures = evaluation["measures"]
     assert list(measures) == ["5", "10", "15"]
     columns = [
         [measures[step][key]["value"]["mean"] for step in measures]
         for key in ("heldout_estimate", "classifier_frechet")
     ]
-    assert found["rank_correlation"] == pytest.approx(rank_correlation(*columns))
+    assert evaluation["rank_correlation"] == pytest.approx(rank_correlation(*columns))
     table = capsys.readouterr().out
     assert "rank correlation (Spearman) of the held-out estimate" in table
     alone = measured(run, "--metrics", "fid", "--num", "32", "--checkpoint", "10")
@@ -370,15 +370,15 @@ def test_two_sets_of_images_need_no_run(tmp_path, dataset, capsys):
     for i, image in enumerate(dataset.heldout):
         Image.fromarray(image[..., 0]).save(folder / f"{i}.png")
     out = tmp_path / "sets.json"
-    found = {}
+    evaluations = {}
     for images in (reference, folder):
         code, error = in_process(
             *(evaluate, "--images", images, "--reference", reference, *CLASSIFIER),
             *("--metrics", "fid", "prdc", "--json", out),
         )
         assert code == 0, error
-        found[images] = json.loads(out.read_text())
-    same, other = (found[path] for path in (reference, folder))
+        evaluations[images] = json.loads(out.read_text())
+    same, other = (evaluations[path] for path in (reference, folder))
     assert same["measures"]["classifier_frechet"]["value"]["mean"] < 1e-6
     for name in ("precision", "recall", "coverage"):
         assert same["measures"][f"classifier_{name}"]["value"]["mean"] == 1
@@ -483,8 +483,10 @@ def test_the_best_state_is_saved_and_restored(run, tmp_path):
         sample, run, "--checkpoint", "best", "--num", "4", "--out", out
     )
     assert (code, error) == (0, "")
-    found = measured(run, "--metrics", "fid", "--num", "32", "--checkpoint", "best")
-    assert found["evaluation"]["step"] == step
+    evaluation = measured(
+        run, "--metrics", "fid", "--num", "32", "--checkpoint", "best"
+    )
+    assert evaluation["evaluation"]["step"] == step
 
 
 def test_a_worse_state_later_does_not_replace_the_best(run, tmp_path):

@@ -69,8 +69,8 @@ def test_its_features_equal_a_network_in_numpy(params, digits):
         )[:, ::2, ::2]
         x = np.maximum(np.einsum("nyxcij,ijco->nyxo", windows, kernel) + bias, 0)
     x = np.maximum(x.reshape(7, -1) @ dense[0] + dense[1], 0)
-    found = features_of(params, images)[0]
-    np.testing.assert_allclose(found, x, rtol=1e-4, atol=1e-4)
+    result = features_of(params, images)[0]
+    np.testing.assert_allclose(result, x, rtol=1e-4, atol=1e-4)
 
 
 def test_it_is_trained_once_for_the_same_images_and_labels(
@@ -106,12 +106,12 @@ def test_it_is_trained_once_for_the_same_images_and_labels(
 def test_its_seed_determines_it(digits, cache, monkeypatch):
     monkeypatch.setattr(classifier, "STEPS", 3)
     images, labels = digits.train[:64], digits.train_labels[:64]
-    found = [
+    result = [
         np.asarray(classifier.train(images, labels, 10, seed)[-1][0])
         for seed in (0, 0, 1)
     ]
-    np.testing.assert_array_equal(found[0], found[1])
-    assert (found[0] != found[2]).any()
+    np.testing.assert_array_equal(result[0], result[1])
+    assert (result[0] != result[2]).any()
 
 
 def test_labels_may_start_above_zero_and_images_be_in_colour(

@@ -51,8 +51,8 @@ def test_resize_to_twice_the_size_reads_at_pixels_and_halfway_between():
 
 def test_resize_takes_every_third_pixel_of_three_times_the_size(new_key):
     images = jax.random.bits(new_key(), (2, 12, 15, 3), jnp.uint8)
-    found = inception.resize(images[:, :, :12], 4)
-    np.testing.assert_array_equal(found, images[:, ::3, :12:3])
+    result = inception.resize(images[:, :, :12], 4)
+    np.testing.assert_array_equal(result, images[:, ::3, :12:3])
 
 
 def test_resize_of_a_linear_image_is_linear():
@@ -62,8 +62,8 @@ def test_resize_of_a_linear_image_is_linear():
     # Steps of 40 / 299 rows and 80 / 299 columns, up to the last pixel.
     y, x = np.minimum(i * 40 / 299, 39), np.minimum(i * 80 / 299, 79)
     expected = y[:, None] + 2 * x[None, :]
-    found = inception.resize(plane)[0, ..., 0]
-    np.testing.assert_allclose(found, expected, rtol=0, atol=4e-5)
+    result = inception.resize(plane)[0, ..., 0]
+    np.testing.assert_allclose(result, expected, rtol=0, atol=4e-5)
 
 
 def test_resize_to_its_own_size_changes_nothing(new_key):
@@ -91,8 +91,8 @@ def test_unpadded_convolution_equals_lax_s(new_key, size, kernel, stride):
         *(x, weights, (stride, stride), "VALID"),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
-    found = inception._convolve(x, weights, stride, padded=False)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    result = inception._convolve(x, weights, stride, padded=False)
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
 
 
 # -------------------------------------------------------------- against torch-fidelity
@@ -175,9 +175,9 @@ def test_resize_is_torch_fidelity_s(torch_inception, images):
     np.testing.assert_allclose(compiled, expected, rtol=0, atol=4e-5)
 
 
-def require_close(found, expected, tolerance):
+def require_close(result, expected, tolerance):
     """All numbers within `tolerance` of the largest, far below image differences."""
-    for ours, theirs in zip(found, expected, strict=True):
+    for ours, theirs in zip(result, expected, strict=True):
         assert ours.dtype == jnp.float32
         assert ours.shape == theirs.shape
         atol = tolerance * np.abs(theirs).max()
@@ -219,8 +219,8 @@ def test_scores_of_images_are_torch_fidelity_s(
     theirs = [torch_inception.extract(reference[0], batch) for batch in batches]
     ours = [features(batch) for batch in batches]
     theirs, ours = (
-        [np.concatenate(arrays) for arrays in zip(*found, strict=True)]
-        for found in (theirs, ours)
+        [np.concatenate(arrays) for arrays in zip(*result, strict=True)]
+        for result in (theirs, ours)
     )
     halves = [torch.tensor(half.astype(np.float64)) for half in np.split(theirs[0], 2)]
     statistics = map(fidelity.fid.fid_features_to_statistics, halves)
@@ -236,9 +236,9 @@ def test_scores_of_images_are_torch_fidelity_s(
     # The features differ by 1e-6 of the largest.
     expected = fid[fidelity.fid.KEY_METRIC_FID]
     assert frechet.frechet_distance(*moments) == pytest.approx(expected, rel=1e-4)
-    found = kernel_distance.kernel_distance(half, other, subsets=1, size=6)[0]
+    result = kernel_distance.kernel_distance(half, other, subsets=1, size=6)[0]
     expected = kid[fidelity.kid.KEY_METRIC_KID_MEAN]
-    assert found == pytest.approx(expected, rel=1e-4)
+    assert result == pytest.approx(expected, rel=1e-4)
     expected = tuple(score.values())
     assert inception_score.inception_score(ours[1], 3) == pytest.approx(
         expected, rel=1e-4
@@ -323,9 +323,9 @@ FOUR = np.array([1, 2, 3, 4], "<f4").tobytes()
 @FORMS
 def test_tensors_are_read_with_offset_and_strides(form, tmp_path):
     path = form(tmp_path / "w.pth", dictionary(tensor(1, (3, 1), (1, 1))), FOUR)
-    found = inception_weights.read(path)["w"]
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, [[2], [3], [4]])
+    result = inception_weights.read(path)["w"]
+    assert result.dtype == np.float32
+    np.testing.assert_array_equal(result, [[2], [3], [4]])
     path = form(path, dictionary(tensor(0, (2, 2), (1, 2))), FOUR)
     np.testing.assert_array_equal(inception_weights.read(path)["w"], [[1, 3], [2, 4]])
     path = form(path, dictionary(tensor(0, (), ())), FOUR)
@@ -421,11 +421,11 @@ def test_files_of_pytorch_are_read_without_it(zip_format, tmp_path, monkeypatch)
     expected = {name: value.detach().float().numpy() for name, value in state.items()}
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "torch", None)
-        found = inception_weights.read(path)
-    assert list(found) == list(expected)
-    assert found["kind.3"].dtype == jnp.bfloat16
-    assert found["kind.4"].dtype == np.int64
-    for name, array in found.items():
+        result = inception_weights.read(path)
+    assert list(result) == list(expected)
+    assert result["kind.3"].dtype == jnp.bfloat16
+    assert result["kind.4"].dtype == np.int64
+    for name, array in result.items():
         np.testing.assert_array_equal(array.astype(np.float32), expected[name])
 
 
@@ -435,8 +435,8 @@ def test_both_formats_give_the_same_parameters(reference, params, tmp_path):
 
     torch.save(torch.load(reference[1], weights_only=True), tmp_path / "w.pth")
     reports = []
-    found = inception.load(str(tmp_path / "w.pth"), reports.append)
-    jax.tree.map(np.testing.assert_array_equal, found, params)
+    result = inception.load(str(tmp_path / "w.pth"), reports.append)
+    jax.tree.map(np.testing.assert_array_equal, result, params)
     assert len(reports) == 1
     assert "w.pth is not the published" in reports[0]
 
@@ -510,13 +510,13 @@ def test_the_file_name_has_the_first_digits_of_the_checksum():
 
 def test_the_file_is_downloaded_once(published, monkeypatch):
     reports = []
-    found = inception_weights.find(report=reports.append)
-    assert found == cache_directory() / WEIGHTS
-    assert found.read_bytes() == published.read_bytes()
+    result = inception_weights.find(report=reports.append)
+    assert result == cache_directory() / WEIGHTS
+    assert result.read_bytes() == published.read_bytes()
     assert len(reports) == 1
-    assert list(found.parent.iterdir()) == [found]
+    assert list(result.parent.iterdir()) == [result]
     monkeypatch.setattr(inception_weights, "ADDRESS", "file:///nowhere")
-    assert inception_weights.find(report=reports.append) == found
+    assert inception_weights.find(report=reports.append) == result
     assert len(reports) == 1
 
 

@@ -29,8 +29,8 @@ def normal(*shape, seed=0):
 @pytest.mark.parametrize("d", [1, 2, 5])
 def test_w1_of_a_translation_is_the_norm_of_the_shift(d):
     x, shift = normal(60, d), normal(d, seed=1)
-    found = transport.wasserstein_1(x, x + shift)
-    np.testing.assert_allclose(found, np.linalg.norm(shift), rtol=1e-12)
+    result = transport.wasserstein_1(x, x + shift)
+    np.testing.assert_allclose(result, np.linalg.norm(shift), rtol=1e-12)
 
 
 def test_w1_of_points_known_by_hand():
@@ -39,8 +39,8 @@ def test_w1_of_points_known_by_hand():
     np.testing.assert_allclose(transport.wasserstein_1(x, y), 4.75, rtol=1e-14)
     # The corners of a square against its centre, and against themselves.
     square = np.array([[0, 0], [0, 2], [2, 0], [2, 2]])
-    found = transport.wasserstein_1(square, np.ones((4, 2)))
-    np.testing.assert_allclose(found, math.sqrt(2), rtol=1e-14)
+    result = transport.wasserstein_1(square, np.ones((4, 2)))
+    np.testing.assert_allclose(result, math.sqrt(2), rtol=1e-14)
     assert transport.wasserstein_1(square, square[::-1]) == 0.0
 
 
@@ -60,12 +60,12 @@ def test_w1_of_unequal_sizes_equals_w1_of_repeated_samples():
 @pytest.mark.parametrize("sizes", [(50, 50), (30, 47), (12, 36)])
 def test_w1_on_the_line_equals_scipy_s_and_w1_in_the_plane(sizes):
     x, y = normal(sizes[0]), normal(sizes[1], seed=1) * 2
-    found = transport.wasserstein_1(x, y)
-    np.testing.assert_allclose(found, stats.wasserstein_distance(x, y), rtol=1e-12)
+    result = transport.wasserstein_1(x, y)
+    np.testing.assert_allclose(result, stats.wasserstein_distance(x, y), rtol=1e-12)
     # The network simplex, on the same points of a line in the plane.
     line = np.array([[0.6, 0.8]])
     planar = transport.wasserstein_1(x[:, None] * line, y[:, None] * line)
-    np.testing.assert_allclose(found, planar, rtol=1e-12)
+    np.testing.assert_allclose(result, planar, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -80,33 +80,33 @@ def test_distances_are_symmetric_and_independent_of_order(distance):
 
 def test_sliced_on_the_line_is_w1():
     x, y = normal(50, 1), normal(31, 1, seed=1)
-    found = transport.sliced_wasserstein(x, y, projections=3)
+    result = transport.sliced_wasserstein(x, y, projections=3)
     expected = stats.wasserstein_distance(x[:, 0], y[:, 0])
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    np.testing.assert_allclose(result, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("d", [2, 3, 64])
 def test_sliced_of_a_translation_is_the_mean_length_of_a_projection(d):
     x, shift, count = normal(5, d), normal(d, seed=1), 20_000
-    found = transport.sliced_wasserstein(x, x + shift, projections=count)
+    result = transport.sliced_wasserstein(x, x + shift, projections=count)
     mean = math.gamma(d / 2) / (math.sqrt(math.pi) * math.gamma((d + 1) / 2))
     # Var |<u, e>| = 1/d - mean^2; four standard errors.
     error = 4 * math.sqrt((1 / d - mean**2) / count)
-    np.testing.assert_allclose(found / np.linalg.norm(shift), mean, atol=error)
+    np.testing.assert_allclose(result / np.linalg.norm(shift), mean, atol=error)
     assert mean == pytest.approx({2: 2 / math.pi, 3: 1 / 2}.get(d, mean), rel=1e-14)
 
 
 def test_sliced_is_the_mean_over_directions_and_at_most_w1():
     x, y = normal(40, 2), normal(40, 2, seed=1) * [2, 0.5]
-    found = transport.sliced_wasserstein(x, y, seed=3, projections=20_000)
+    result = transport.sliced_wasserstein(x, y, seed=3, projections=20_000)
     angles = np.linspace(0, np.pi, 200, endpoint=False)
     projected = [
         stats.wasserstein_distance(x @ u, y @ u)
         for u in np.stack([np.cos(angles), np.sin(angles)], 1)
     ]
     error = 4 * np.std(projected) / math.sqrt(20_000)
-    np.testing.assert_allclose(found, np.mean(projected), atol=error)
-    assert found < transport.wasserstein_1(x, y)
+    np.testing.assert_allclose(result, np.mean(projected), atol=error)
+    assert result < transport.wasserstein_1(x, y)
 
 
 def test_the_seed_determines_the_directions():
@@ -138,12 +138,12 @@ def test_the_floor_of_uniform_points_on_the_line_is_the_closed_form():
     def draw(seed, n):
         return np.random.default_rng(seed).uniform(size=n)
 
-    found = transport.distances(draw, draw, 400, repeats=200, seed=0)
+    result = transport.distances(draw, draw, 400, repeats=200, seed=0)
     # sqrt(n) (F_n - G_n) is nearly normal with variance 2 t (1 - t): the mean absolute
     # value integrates to sqrt(2) sqrt(2 / pi) pi / 8.
     expected = math.sqrt(math.pi) / 4 / math.sqrt(400)
-    error = 4 * found.std / math.sqrt(200)
-    np.testing.assert_allclose(found.mean, expected, atol=error)
+    error = 4 * result.std / math.sqrt(200)
+    np.testing.assert_allclose(result.mean, expected, atol=error)
 
 
 def test_distance_to_truth_is_the_shift_or_the_floor():
@@ -161,8 +161,8 @@ def test_a_floor_of_zero_makes_the_ratio_infinite():
     def zeros(seed, n):
         return np.zeros((n, 2))
 
-    found = transport.distance_to_truth(draw_plane, zeros, 5, 2, seed=0)
-    assert (found.floor.mean, found.ratio) == (0.0, math.inf)
+    result = transport.distance_to_truth(draw_plane, zeros, 5, 2, seed=0)
+    assert (result.floor.mean, result.ratio) == (0.0, math.inf)
 
 
 def test_all_draws_have_separate_seeds():
@@ -272,11 +272,11 @@ def test_invalid_probabilities_are_refused(p, q):
 
 
 def test_a_histogram_has_a_separate_cell_for_the_outside():
-    found = div.histogram([0.5, 0.6, 1.5, -1.0, 9.0], [0, 1, 2, 3])
-    np.testing.assert_array_equal(found, [0.4, 0.2, 0.0, 0.4])
+    result = div.histogram([0.5, 0.6, 1.5, -1.0, 9.0], [0, 1, 2, 3])
+    np.testing.assert_array_equal(result, [0.4, 0.2, 0.0, 0.4])
     points = [[0.5, 0.5], [0.5, 1.5], [1.5, 0.5], [1.5, 7.0]]
-    found = div.histogram(points, [[0, 1, 2], [0, 1, 2]])
-    np.testing.assert_array_equal(found, [0.25, 0.25, 0.25, 0, 0.25])
+    result = div.histogram(points, [[0, 1, 2], [0, 1, 2]])
+    np.testing.assert_array_equal(result, [0.25, 0.25, 0.25, 0, 0.25])
 
 
 def test_divergence_of_histograms_approximates_that_of_distributions():
@@ -374,8 +374,8 @@ def test_only_w1_measures_the_distance_of_parallel_lines(theta):
     z = (np.arange(40) + 0.5) / 40
     lines = [np.stack([np.full(40, t), z], 1) for t in (0.0, theta)]
     expected = div.parallel_lines(theta)
-    found = transport.wasserstein_1(*lines)
-    np.testing.assert_allclose(expected["wasserstein"], found, rtol=1e-14)
+    result = transport.wasserstein_1(*lines)
+    np.testing.assert_allclose(expected["wasserstein"], result, rtol=1e-14)
     edges = [np.arange(-2.25, 2.5, 0.5), np.linspace(0, 1, 5)]
     cells = [div.histogram(line, edges) for line in lines]
     for name in ("total_variation", "kullback_leibler", "jensen_shannon"):
@@ -447,21 +447,23 @@ def test_a_linear_critic_is_calibrated_to_the_mean_projection(slope):
     real, fake = normal(70, 3), normal(70, 3, seed=1) + 2
     real, fake = jnp.asarray(real, jnp.float32), jnp.asarray(fake, jnp.float32)
     direction = jnp.array([2.0, -1.0, 2.0]) / 3
-    found = critic.measure(lambda x: slope * x @ direction + 7, real, fake, size=32)
+    result = critic.measure(lambda x: slope * x @ direction + 7, real, fake, size=32)
     expected = float(((real - fake) @ direction).mean())
     # float32 scores are about 7 for every slope.
     atol = 2e-6 / slope
-    np.testing.assert_allclose(found.calibrated, expected, rtol=1e-5, atol=atol)
-    np.testing.assert_allclose(found.mean_norm, slope, rtol=1e-5)
-    np.testing.assert_allclose(found.lower_bound_on_points, found.calibrated, rtol=1e-5)
+    np.testing.assert_allclose(result.calibrated, expected, rtol=1e-5, atol=atol)
+    np.testing.assert_allclose(result.mean_norm, slope, rtol=1e-5)
+    np.testing.assert_allclose(
+        result.lower_bound_on_points, result.calibrated, rtol=1e-5
+    )
 
 
 def test_the_critic_of_a_translation_gives_w1():
     shift = np.float32([3.0, -4.0])
     fake = normal(100, 2).astype("f4")
-    found = critic.measure(lambda x: 0.1 * x @ shift, fake + shift, fake)
+    result = critic.measure(lambda x: 0.1 * x @ shift, fake + shift, fake)
     w1 = transport.wasserstein_1(fake + shift, fake)
-    np.testing.assert_allclose(found.calibrated, w1, rtol=1e-5)
+    np.testing.assert_allclose(result.calibrated, w1, rtol=1e-5)
 
 
 def test_the_largest_slope_bounds_w1_from_below_where_the_mean_overshoots():
@@ -469,25 +471,25 @@ def test_the_largest_slope_bounds_w1_from_below_where_the_mean_overshoots():
     # critic may be flat from 1 to 9: half of the pairs cross it, and no mass does.
     real = np.tile(np.float32([[0], [10]]), (1000, 1))
     fake = np.repeat(np.float32([[1], [9]]), 1000, 0)
-    found = critic.measure(
+    result = critic.measure(
         lambda x: jnp.maximum(1 - x, x - 9).clip(0)[:, 0], real, fake
     )
     w1 = transport.wasserstein_1(real, fake)
-    assert (w1, found.estimate, found.largest_norm) == (1.0, 1.0, 1.0)
-    assert found.lower_bound_on_points == 1.0
+    assert (w1, result.estimate, result.largest_norm) == (1.0, 1.0, 1.0)
+    assert result.lower_bound_on_points == 1.0
     # Slope 1 everywhere between the short pairs, on a ninth between the long ones.
     error = 4 * math.sqrt(1 / 9 * 8 / 9 / 1000) / 2
-    assert found.mean_norm == pytest.approx(5 / 9, abs=error)
-    assert found.calibrated == pytest.approx(9 / 5, rel=error / (5 / 9) * 1.1)
+    assert result.mean_norm == pytest.approx(5 / 9, abs=error)
+    assert result.calibrated == pytest.approx(9 / 5, rel=error / (5 / 9) * 1.1)
 
 
 def test_gradients_are_taken_between_the_samples():
     # Slope |x| along the segment from 0 to 1: uniform on it, mean 1/2, largest below 1.
     real, fake = jnp.ones((4000, 1)), jnp.zeros((4000, 1))
-    found = critic.measure(lambda x: jnp.square(x[:, 0]) / 2, real, fake)
-    assert found.estimate == 0.5
-    assert found.mean_norm == pytest.approx(0.5, abs=4 / math.sqrt(12 * 4000))
-    assert 0.99 < found.largest_norm < 1
+    result = critic.measure(lambda x: jnp.square(x[:, 0]) / 2, real, fake)
+    assert result.estimate == 0.5
+    assert result.mean_norm == pytest.approx(0.5, abs=4 / math.sqrt(12 * 4000))
+    assert 0.99 < result.largest_norm < 1
 
 
 def test_weights_are_an_argument_of_the_compiled_program():
@@ -509,10 +511,10 @@ def test_weights_are_an_argument_of_the_compiled_program():
 
 
 def test_a_constant_critic_has_no_calibrated_estimate():
-    found = critic.measure(lambda x: 0 * x[:, 0], jnp.ones((3, 2)), jnp.zeros((3, 2)))
-    assert found.estimate == 0
-    assert math.isnan(found.calibrated)
-    assert math.isnan(found.lower_bound_on_points)
+    result = critic.measure(lambda x: 0 * x[:, 0], jnp.ones((3, 2)), jnp.zeros((3, 2)))
+    assert result.estimate == 0
+    assert math.isnan(result.calibrated)
+    assert math.isnan(result.lower_bound_on_points)
 
 
 def test_samples_of_unequal_number_are_refused():

@@ -28,13 +28,13 @@ def exact_moments(mean, covariance):
 def test_moments_of_batches_equal_moments_of_all(cuts):
     # Far from zero, where sums of squares cancel.
     x = gaussians(RNG(0), 100, 5, shift=1e4)
-    found = Moments.none(5)
+    result = Moments.none(5)
     for part in np.split(x, cuts):
-        found = found.update(part)
-    assert found.count == 100
-    np.testing.assert_allclose(found.mean, x.mean(0), rtol=1e-13)
+        result = result.update(part)
+    assert result.count == 100
+    np.testing.assert_allclose(result.mean, x.mean(0), rtol=1e-13)
     np.testing.assert_allclose(
-        found.covariance, np.cov(x, rowvar=False), rtol=1e-9, atol=1e-10
+        result.covariance, np.cov(x, rowvar=False), rtol=1e-9, atol=1e-10
     )
 
 
@@ -214,10 +214,10 @@ def test_kernel_distance_reports_the_size_of_its_subsets():
 
 def test_the_seed_determines_the_kernel_distance():
     x, y = RNG(9).normal(size=(2, 50, 3))
-    found = [
+    result = [
         kernel_distance.kernel_distance(x, y, 5, 10, seed)[0] for seed in (0, 0, 1)
     ]
-    assert found[0] == found[1] != found[2]
+    assert result[0] == result[1] != result[2]
 
 
 # -------------------------------------------------------------------------- neighbours
@@ -255,14 +255,14 @@ def test_neighbours_agree_with_loops_over_pairs(monkeypatch, block):
     monkeypatch.setattr(neighbours, "BLOCK", block)
     rng = RNG(10)
     real, fake = rng.normal(size=(18, 3)), rng.normal(size=(13, 3)) * 0.7 + 0.8
-    found = (
+    result = (
         *neighbours.precision_recall(real, fake),
         *neighbours.density_coverage(real, fake),
     )
     expected = brute_force(real, fake)
-    assert found == pytest.approx(expected, abs=1e-12)
+    assert result == pytest.approx(expected, abs=1e-12)
     # Values of 0 or 1 could hide a mistake.
-    assert all(0 < value < 1 for value in found)
+    assert all(0 < value < 1 for value in result)
 
 
 def test_distant_sets_have_no_neighbours():
@@ -341,13 +341,13 @@ def test_scores_grow_with_damage_and_are_least_between_real_halves(digits, spoil
 
 def test_frechet_distance_falls_with_the_number_of_samples(digits):
     halves = [v.reshape(len(v), -1) for v in digits]
-    found = [
+    result = [
         frechet.frechet_distance(*(Moments.of(half[:n]) for half in halves))
         for n in (80, 160, 320, 640)
     ]
-    assert (np.diff(found) < 0).all()
+    assert (np.diff(result) < 0).all()
     # The bias goes as 1 / n.
-    assert found[0] / found[2] == pytest.approx(4, rel=0.5)
+    assert result[0] / result[2] == pytest.approx(4, rel=0.5)
 
 
 # -------------------------------------------------------------- against torch-fidelity
@@ -372,8 +372,8 @@ def test_frechet_distance_is_torch_fidelity_s(fidelity, features):
         for v in features
     ]
     expected = fidelity.fid.fid_statistics_to_metric(*statistics, verbose=False)
-    found = frechet.frechet_distance(*(Moments.of(v) for v in features))
-    assert found == pytest.approx(expected[fidelity.fid.KEY_METRIC_FID], rel=1e-9)
+    result = frechet.frechet_distance(*(Moments.of(v) for v in features))
+    assert result == pytest.approx(expected[fidelity.fid.KEY_METRIC_FID], rel=1e-9)
 
 
 @pytest.mark.torch
@@ -385,8 +385,8 @@ def test_inception_score_is_torch_fidelity_s(fidelity):
     expected = fidelity.isc.isc_features_to_metric(
         torch.tensor(logits), splits=10, shuffle=False
     )
-    found = inception_score.inception_score(logits, 10)
-    assert found == pytest.approx(tuple(expected.values()), rel=1e-10)
+    result = inception_score.inception_score(logits, 10)
+    assert result == pytest.approx(tuple(expected.values()), rel=1e-10)
 
 
 @pytest.mark.torch
@@ -400,20 +400,20 @@ def test_kernel_distance_is_torch_fidelity_s(fidelity, features):
     expected = fidelity.kid.kid_features_to_metric(
         torch.tensor(real), torch.tensor(fake), **options
     )
-    found = kernel_distance.kernel_distance(real, fake, subsets=8, size=300)
+    result = kernel_distance.kernel_distance(real, fake, subsets=8, size=300)
     mean = expected[fidelity.kid.KEY_METRIC_KID_MEAN]
-    assert found[0] == pytest.approx(mean, rel=1e-9)
+    assert result[0] == pytest.approx(mean, rel=1e-9)
     # Random subsets agree to within their sampling error.
     options["kid_subset_size"] = 100
     options["kid_subsets"] = 50
     expected = fidelity.kid.kid_features_to_metric(
         torch.tensor(real), torch.tensor(fake), **options
     )
-    found = kernel_distance.kernel_distance(real, fake, subsets=50, size=100)
+    result = kernel_distance.kernel_distance(real, fake, subsets=50, size=100)
     names = (fidelity.kid.KEY_METRIC_KID_MEAN, fidelity.kid.KEY_METRIC_KID_STD)
     mean, std = (expected[name] for name in names)
-    assert found[0] == pytest.approx(mean, abs=4 * std * np.sqrt(2 / 50))
-    assert found[1] == pytest.approx(std, rel=0.5)
+    assert result[0] == pytest.approx(mean, abs=4 * std * np.sqrt(2 / 50))
+    assert result[1] == pytest.approx(std, rel=0.5)
 
 
 @pytest.mark.torch
@@ -423,7 +423,7 @@ def test_precision_and_recall_are_torch_fidelity_s(fidelity, features):
 
     real, fake = (torch.tensor(v, dtype=torch.float64) for v in features)
     expected = fidelity.prc.calculate_precision_recall_full(fake, real, 3)
-    found = neighbours.precision_recall(*features)
+    result = neighbours.precision_recall(*features)
     # torch-fidelity takes a float32 mean.
-    assert found == pytest.approx(expected, abs=1e-6)
-    assert all(0 < value < 1 for value in found)
+    assert result == pytest.approx(expected, abs=1e-6)
+    assert all(0 < value < 1 for value in result)
