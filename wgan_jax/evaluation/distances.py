@@ -1,7 +1,8 @@
 """Distances of a run's samples: Wasserstein-1, modes, and the critic's estimate."""
 
+import collections
 import dataclasses
-import functools
+import math
 from collections.abc import Mapping
 from functools import partial
 
@@ -23,6 +24,13 @@ from wgan_jax.metrics.metric import Metric
 from wgan_jax.metrics.transport import MeanStd, mean_std
 from wgan_jax.runs import restore, sampling
 
+# Keys of measures, and functions (points, mixture) -> number.
+MODES = {
+    "modes": mixtures.modes_covered,
+    "high_quality": mixtures.high_quality,
+    "smallest_mode": lambda points, name: mixtures.mode_shares(points, name).min(),
+    "largest_mode": lambda points, name: mixtures.mode_shares(points, name).max(),
+}
 # Keys of measures, and the fields of `critic.CriticEstimate`.
 CRITIC = {
     "critic_estimate": "estimate",
@@ -75,7 +83,7 @@ def evaluate_distances(run, checkpoint, protocol: EvaluationProtocol) -> Evaluat
     """
     config, spec, state = restore.restore_run(run, checkpoint)
     restore.check_finite(run, state)
-    measure = _measure_toy
+    dataset = None
     if not config.data.is_toy:
         dataset = load(config)
         if not len(dataset.heldout):
@@ -85,13 +93,7 @@ def evaluate_distances(run, checkpoint, protocol: EvaluationProtocol) -> Evaluat
             )
         num = min(protocol.num, len(dataset.heldout), len(dataset.train))
         protocol = dataclasses.replace(protocol, num=num)
-        measure = partial(_measure_data, dataset=dataset)
-    functions = _distance_functions(config.data, protocol.seed)
-    total = (2 * len(functions) + _has_critic(config)) * protocol.repeats
-    with Progress(transient=True) as progress:
-        advance = partial(progress.advance, progress.add_task("measuring", total=total))
-        functions = {k: _counted(f, advance) for k, f in functions.items()}
-        measures = measure(config, spec, state, protocol, functions, advance=advance)
+    measures = _measure(config, spec, state, protocol, dataset)
     facts = run_facts(run, config, state, protocol) | {
         "samples": protocol.num,
         "repeats": protocol.repeats,
@@ -129,55 +131,76 @@ def heldout_estimates(spec, state, real, seeds, raw: bool = False) -> MeanStd:
     return mean_std([float(estimate(state, real, jax.random.key(s))) for s in seeds])
 
 
-def _measure_toy(config, spec, state, protocol, functions, advance):
-    name, num = config.data.source, protocol.num
-    generate = _generator(config, spec, state, protocol.raw)
-
-    def draw(seed, n):
-        return np.asarray(toy_sample(name, jax.random.key(seed), n))
-
-    measures = _distances(functions, generate, draw, draw, "truth", protocol)
-    seeds = transport.pair_seeds(protocol.seed, protocol.repeats).tolist()
-    pairs = [(draw(b, num), generate(a, num)) for a, b in seeds]
-    if name in mixtures.MIXTURES:
-        measures |= _modes(name, pairs)
-    if _has_critic(config):
-        measures |= _critic_measures(spec, state, pairs, protocol.seed, advance)
-        exact = measures["wasserstein"].value
-        for key in ("critic_calibrated", "critic_lower_bound_on_points"):
-            value = measures[key].value
+def _measure(config, spec, state, protocol, dataset):
+    """The measures of a run; dataset: of samples, None for a toy distribution."""
+    num, seed = protocol.num, protocol.seed
+    seeds = transport.pair_seeds(seed, protocol.repeats).tolist()
+    sampler = sampling.make_sampler(config, spec)
+    weights = sampling.weights(state, protocol.raw)
+    functions = _distance_functions(config.data, seed)
+    modes = MODES if config.data.source in mixtures.MIXTURES else {}
+    critic_score = _critic_score(config, spec, state)
+    values = collections.defaultdict(list)
+    references = collections.defaultdict(list)
+    if dataset:
+        key = jax.random.key(seed)
+        heldout = np.asarray(to_float(dataset.heldout[:num], config.data, key))
+        float_generator = _float_generator(spec, *weights)
+    total = protocol.repeats * (2 * len(functions) + bool(critic_score))
+    with Progress(transient=True) as progress:
+        advance = partial(progress.advance, progress.add_task("measuring", total=total))
+        for seed_fake, seed_real in seeds:
+            z = sampling.noise(seed_fake, num, spec.z_dim)
+            fake = sampler(*weights, z)
+            real, reference = _real_pair(config, dataset, num, seed_fake, seed_real)
+            for key, distance in functions.items():
+                values[key].append(distance(fake, real))
+                references[key].append(distance(reference, real))
+                advance(2)
+            for key, measure in modes.items():
+                values[key].append(measure(fake, config.data.source))
+                references[key].append(measure(real, config.data.source))
+            if critic_score:
+                if dataset:
+                    real, fake = heldout, float_generator(z)
+                estimate = critic.measure(critic_score, real, fake, seed)
+                for key, name in CRITIC.items():
+                    values[key].append(getattr(estimate, name))
+                advance(1)
+    reference_is = "training set" if dataset else "truth"
+    measures = {}
+    for key in (*functions, *modes):
+        value, reference = mean_std(values[key]), mean_std(references[key])
+        ratio = None
+        if key in functions:
+            ratio = value.mean / reference.mean if reference.mean else math.inf
+        measures[key] = Measure(value, reference, reference_is, ratio)
+    if dataset and critic_score:
+        noise_seeds = [seed_fake for seed_fake, _ in seeds]
+        measures["heldout_estimate"] = Measure(
+            heldout_estimates(spec, state, heldout, noise_seeds, protocol.raw)
+        )
+    for key in CRITIC if critic_score else ():
+        measures[key] = Measure(mean_std(values[key]))
+        # The scale of the other fields is that of the critic.
+        if key in ("critic_calibrated", "critic_lower_bound_on_points") and not dataset:
+            value, exact = measures[key].value, measures["wasserstein"].value
             ratio = value.mean / exact.mean
             measures[key] = Measure(value, exact, "exact W1", ratio)
     return measures
 
 
-def _measure_data(config, spec, state, protocol, functions, dataset, advance):
-    num, seed = protocol.num, protocol.seed
+def _real_pair(config, dataset, num, seed_reference, seed_real):
+    """Real samples, and those whose distance from them is the reference."""
+    if not dataset:
+        return [
+            np.asarray(toy_sample(config.data.source, jax.random.key(seed), num))
+            for seed in (seed_real, seed_reference)
+        ]
     # The same held-out samples in each repeat: the standard deviation is that of the
     # noise, and of the training samples drawn for the reference.
-    heldout = dataset.heldout[:num]
-
-    def draw_train(seed, n):
-        order = np.random.default_rng(seed).permutation(len(dataset.train))
-        return dataset.train[order[:n]]
-
-    measures = _distances(
-        functions,
-        _generator(config, spec, state, protocol.raw),
-        draw_train,
-        lambda seed, n: heldout,
-        "training set",
-        protocol,
-    )
-    if not _has_critic(config):
-        return measures
-    real = np.asarray(to_float(heldout, config.data, jax.random.key(seed)))
-    seeds = transport.pair_seeds(seed, protocol.repeats)[:, 0].tolist()
-    estimates = heldout_estimates(spec, state, real, seeds, protocol.raw)
-    measures["heldout_estimate"] = Measure(estimates)
-    generate = _float_generator(spec, *sampling.weights(state, protocol.raw))
-    pairs = ((real, generate(sampling.noise(s, num, spec.z_dim))) for s in seeds)
-    return measures | _critic_measures(spec, state, pairs, seed, advance)
+    order = np.random.default_rng(seed_reference).permutation(len(dataset.train))
+    return dataset.heldout[:num], dataset.train[order[:num]]
 
 
 def _distance_functions(data_config, seed):
@@ -191,74 +214,17 @@ def _distance_functions(data_config, seed):
     return {"wasserstein": transport.wasserstein_1, "sliced_wasserstein": sliced}
 
 
-def _counted(distance, advance):
-    def measure(x, y):
-        value = distance(x, y)
-        advance()
-        return value
+def _critic_score(config, spec, state):
+    """score(x) of the critic, or None where it does not estimate W1."""
+    if make_losses(config.objective).metric != "wasserstein":
+        # Other critics estimate other divergences, which have no slope to calibrate by.
+        return None
 
-    return measure
-
-
-def _distances(functions, generate, draw_reference, draw_real, reference_is, protocol):
-    """Distances of generated and of reference samples from the real ones."""
-    num, repeats, seed = protocol.num, protocol.repeats, protocol.seed
-    measures = {}
-    for key, distance in functions.items():
-        comparison = transport.distance_to_truth(
-            generate, draw_real, num, repeats, seed, distance, draw_reference
-        )
-        measures[key] = Measure(
-            comparison.distance, comparison.floor, reference_is, comparison.ratio
-        )
-    return measures
-
-
-def _modes(name, pairs):
-    def both(measure):
-        real, fake = (
-            mean_std([measure(x, name) for x in side]) for side in zip(*pairs)
-        )
-        return Measure(fake, real, "truth")
-
-    return {
-        "modes": both(mixtures.modes_covered),
-        "high_quality": both(mixtures.high_quality),
-        "smallest_mode": both(lambda x, name: mixtures.mode_shares(x, name).min()),
-        "largest_mode": both(lambda x, name: mixtures.mode_shares(x, name).max()),
-    }
-
-
-def _has_critic(config):
-    # Other critics estimate other divergences, which have no slope to calibrate by.
-    return make_losses(config.objective).metric == "wasserstein"
-
-
-def _critic_measures(spec, state, pairs, seed, advance):
     def score(params, stats, x):
         # Running statistics: a slope needs independent samples.
         return spec.critic.apply(params, stats, x, False)[0]
 
-    score = Partial(score, state.critic.params, state.critic.stats)
-    estimates = []
-    for real, fake in pairs:
-        estimates.append(critic.measure(score, real, fake, seed))
-        advance()
-    return {
-        key: Measure(mean_std([getattr(e, name) for e in estimates]))
-        for key, name in CRITIC.items()
-    }
-
-
-def _generator(config, spec, state, raw):
-    """generate(seed, n) -> the samples of `python -m wgan_jax.sample`, cached."""
-    sampler, weights = sampling.make_sampler(config, spec), sampling.weights(state, raw)
-
-    @functools.cache
-    def generate(seed, n):
-        return sampler(*weights, sampling.noise(seed, n, spec.z_dim))
-
-    return generate
+    return Partial(score, state.critic.params, state.critic.stats)
 
 
 def _float_generator(spec, params, stats, size=250):

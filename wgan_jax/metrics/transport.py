@@ -108,7 +108,6 @@ def distance_to_truth(
     repeats: int,
     seed: int,
     distance: Callable = wasserstein_1,
-    draw_floor: Callable | None = None,
 ) -> Comparison:
     """Distance of generate(seed, n) to the truth draw(seed, n), and its floor.
 
@@ -116,10 +115,10 @@ def distance_to_truth(
     perfect generator. An empirical distance is positive even between equal
     distributions and falls with n (W1 as n^-1/2 in one dimension, nearly so in two, as
     n^(-1/d) in more). Both distances use the same second halves of the pairs, so that
-    part of the noise cancels. draw_floor: the first halves of the floor, if not `draw`.
+    part of the noise cancels.
     """
     value = distances(generate, draw, n, repeats, seed, distance)
-    floor = distances(draw_floor or draw, draw, n, repeats, seed, distance)
+    floor = distances(draw, draw, n, repeats, seed, distance)
     ratio = value.mean / floor.mean if floor.mean else math.inf
     return Comparison(distance=value, floor=floor, ratio=ratio)
 
