@@ -1,20 +1,14 @@
 """Provenance of measured numbers: commit, machine, versions and date."""
 
 import datetime
-import os
 import platform
 import re
 from importlib import metadata
 from pathlib import Path
 
 from wgan_jax.config import Config
+from wgan_jax.data.stream import usable_cores
 from wgan_jax.runs import directory
-
-
-def usable_cores() -> int:
-    """Number of cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def provenance(*packages: str) -> dict:

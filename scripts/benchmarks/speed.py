@@ -24,11 +24,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.report import machine, progress, save, table
-from provenance import provenance, usable_cores
+from provenance import provenance
 from wgan_jax.algorithm import steps
 from wgan_jax.algorithm.state import init_state, make_spec
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer
 from wgan_jax.data.batches import make_get_batch
+from wgan_jax.data.stream import usable_cores
 from wgan_jax.errors import UserError
 from wgan_jax.files import write_text
 from wgan_jax.training.plan import cycle_flops

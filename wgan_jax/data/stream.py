@@ -80,9 +80,13 @@ def worker_count(requested: int) -> int:
     """data.workers, or for -1 one for each core but one, from 1 to 16."""
     if requested >= 0:
         return requested
+    return min(max(usable_cores() - 1, 1), 16)
+
+
+def usable_cores() -> int:
+    """Number of cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return min(max(cores - 1, 1), 16)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def image_bytes(count: int, data: Data) -> int:

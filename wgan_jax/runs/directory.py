@@ -1,10 +1,9 @@
-"""Run directory: creation, compatibility check, provenance, reading back.
+"""Run directory: creation, compatibility check, environment, reading back.
 
 config.json (resolved), versions.json, metrics.jsonl, samples/, checkpoints/; with the
 tensorboard extra tensorboard/; with run.evaluate_every best.json and checkpoints-best/.
 """
 
-import datetime
 import json
 import os
 import platform
@@ -97,20 +96,6 @@ def environment(config: Config) -> dict:
         "precision": "float32" if device.platform == "cpu" else config.run.precision,
         "dtype": config.model.dtype,
         "git_commit": _git_commit(),
-    }
-
-
-def provenance() -> dict:
-    """Commit, device, machine, JAX version and date of a result."""
-    device = jax.devices()[0]
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return {
-        "commit": _git_commit(),
-        "device": f"{device.platform}: {device.device_kind}",
-        "machine": f"{platform.machine()}, {cores} core{'s' if cores > 1 else ''}",
-        "jax": jax.__version__,
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
 
 
