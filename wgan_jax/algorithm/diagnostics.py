@@ -2,27 +2,28 @@
 
 from typing import Any
 
-import chex
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from chex import PRNGKey
+from jaxtyping import Array, Float
 
 from wgan_jax.algorithm import losses
 from wgan_jax.algorithm.optimizers import make_optimizer
 from wgan_jax.algorithm.state import NetState, Spec, TrainState
-from wgan_jax.algorithm.steps import Metrics, critic_gradient, generate
+from wgan_jax.algorithm.steps import (
+    Labels,
+    Metrics,
+    Samples,
+    critic_gradient,
+    generate,
+)
 
 QUANTILES = (0, 5, 25, 50, 75, 95, 100)
 
 
 def critic_diagnostics(
-    state: TrainState,
-    real: Float[Array, "batch ..."],
-    key: chex.PRNGKey,
-    *,
-    spec: Spec,
-    labels: Int[Array, " batch"] | None = None,
+    state: TrainState, real: Samples, key: PRNGKey, *, spec: Spec, labels: Labels = None
 ) -> Metrics:
     """Diagnostics of the update that a real batch would make.
 
@@ -58,11 +59,7 @@ def critic_diagnostics(
 
 
 def layer_gradients(
-    critic: NetState,
-    real: Float[Array, "batch ..."],
-    fake: Float[Array, "batch ..."],
-    *,
-    spec: Spec,
+    critic: NetState, real: Samples, fake: Samples, *, spec: Spec
 ) -> dict[int, Float[Array, ""]]:
     """{layer: norm of d loss / d output} of every critic layer that has parameters.
 

@@ -15,6 +15,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import optax
+from chex import PRNGKey
 from jaxtyping import Array, Float, Int
 
 from wgan_jax.algorithm import losses
@@ -22,6 +23,9 @@ from wgan_jax.algorithm.optimizers import make_optimizer
 from wgan_jax.algorithm.state import Ema, NetState, Spec, TrainState
 from wgan_jax.config import Objective
 
+Samples = Float[Array, "batch ..."]
+Scores = Float[Array, " batch"]
+Labels = Int[Array, " batch"] | None
 Metrics = dict[str, Float[Array, ""]]
 Step = Int[Array, ""] | int
 
@@ -39,12 +43,7 @@ def metric_names(spec: Spec) -> tuple[str, ...]:
 
 
 def critic_step(
-    state: TrainState,
-    real: Float[Array, "batch ..."],
-    key: chex.PRNGKey,
-    *,
-    spec: Spec,
-    labels: Int[Array, " batch"] | None = None,
+    state: TrainState, real: Samples, key: PRNGKey, *, spec: Spec, labels: Labels = None
 ) -> tuple[TrainState, Metrics]:
     """One critic update on a real batch.
 
@@ -63,12 +62,7 @@ def critic_step(
 
 
 def critic_gradient(
-    state: TrainState,
-    real: Float[Array, "batch ..."],
-    key: chex.PRNGKey,
-    *,
-    spec: Spec,
-    labels: Int[Array, " batch"] | None = None,
+    state: TrainState, real: Samples, key: PRNGKey, *, spec: Spec, labels: Labels = None
 ) -> tuple[Any, Any, Any, Metrics]:
     """(gradient, critic statistics, generator statistics, metrics) of a critic update.
 
@@ -112,7 +106,7 @@ def critic_gradient(
 
 
 def generator_step(
-    state: TrainState, key: chex.PRNGKey, *, spec: Spec
+    state: TrainState, key: PRNGKey, *, spec: Spec
 ) -> tuple[TrainState, Metrics]:
     """One generator update, which completes a step.
 
@@ -208,17 +202,17 @@ def generate(
     params: Any,
     stats: Any,
     z: Float[Array, "batch z_dim"],
-    labels: Int[Array, " batch"] | None = None,
+    labels: Labels = None,
     train: bool = True,
-) -> tuple[Float[Array, "batch ..."], Any]:
+) -> tuple[Samples, Any]:
     """(samples, statistics) of the generator, conditioned on labels with classes."""
     condition = {"labels": labels} if spec.classes else {}
     return spec.generator.apply(params, stats, z, train=train, **condition)
 
 
 def critic_forward(
-    spec: Spec, params: Any, stats: Any, x: Float[Array, "batch ..."]
-) -> tuple[Float[Array, " batch"], Float[Array, "batch classes"] | None, Any]:
+    spec: Spec, params: Any, stats: Any, x: Samples
+) -> tuple[Scores, Float[Array, "batch classes"] | None, Any]:
     """(scores, logits or None, statistics) of the critic in training."""
     if spec.critic.classify:
         (scores, logits), stats = spec.critic.classify(params, stats, x, True)
@@ -227,12 +221,12 @@ def critic_forward(
     return scores, None, stats
 
 
-def random_labels(key: chex.PRNGKey, count: int, spec: Spec) -> Int[Array, " count"]:
+def random_labels(key: PRNGKey, count: int, spec: Spec) -> Int[Array, " count"]:
     """Labels from the uniform distribution over the classes, int32."""
     return jax.random.randint(key, (count,), 0, spec.classes, jnp.int32)
 
 
-def split_key(state: TrainState) -> chex.PRNGKey:
+def split_key(state: TrainState) -> PRNGKey:
     """Split the state's key into (training noise, data order).
 
     Always split before fold_in: fold_in(key, 1) equals split(key)[1].
@@ -256,11 +250,7 @@ def critic_updates_before(step: Step, objective: Objective) -> Step:
 
 
 def heldout_estimate(
-    state: TrainState,
-    heldout: Float[Array, "n ..."],
-    key: chex.PRNGKey,
-    *,
-    spec: Spec,
+    state: TrainState, heldout: Samples, key: PRNGKey, *, spec: Spec
 ) -> Float[Array, ""]:
     """The critic's estimate of the distance on held-out samples (`Losses.estimate`).
 
