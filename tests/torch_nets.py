@@ -4,6 +4,7 @@ Written from those documents, names and argument orders included, with widths as
 arguments; nothing here reads a configuration. Importing it skips without PyTorch.
 """
 
+import itertools
 import math
 
 import torch
@@ -225,39 +226,27 @@ class Seed004Critic(nn.Sequential):
 
 
 class DCGAN_G(FromNoise):
-    def __init__(self, nz, nc, ngf):
+    def __init__(self, nz, nc, ngf, normed=True):
+        def block(channels, width, *geometry):
+            return [
+                nn.ConvTranspose2d(channels, width, *geometry, bias=False),
+                *([nn.BatchNorm2d(width)] if normed else []),
+                nn.ReLU(True),
+            ]
+
         super().__init__(
-            nn.ConvTranspose2d(nz, ngf * 8, 4, 1, 0, bias=False),
-            nn.BatchNorm2d(ngf * 8),
-            nn.ReLU(True),
-            nn.ConvTranspose2d(ngf * 8, ngf * 4, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(ngf * 4),
-            nn.ReLU(True),
-            nn.ConvTranspose2d(ngf * 4, ngf * 2, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(ngf * 2),
-            nn.ReLU(True),
-            nn.ConvTranspose2d(ngf * 2, ngf, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(ngf),
-            nn.ReLU(True),
+            *block(nz, ngf * 8, 4, 1, 0),
+            *block(ngf * 8, ngf * 4, 4, 2, 1),
+            *block(ngf * 4, ngf * 2, 4, 2, 1),
+            *block(ngf * 2, ngf, 4, 2, 1),
             nn.ConvTranspose2d(ngf, nc, 4, 2, 1, bias=False),
             nn.Tanh(),
         )
 
 
-class DCGAN_G_nobn(FromNoise):
+class DCGAN_G_nobn(DCGAN_G):
     def __init__(self, nz, nc, ngf):
-        super().__init__(
-            nn.ConvTranspose2d(nz, ngf * 8, 4, 1, 0, bias=False),
-            nn.ReLU(True),
-            nn.ConvTranspose2d(ngf * 8, ngf * 4, 4, 2, 1, bias=False),
-            nn.ReLU(True),
-            nn.ConvTranspose2d(ngf * 4, ngf * 2, 4, 2, 1, bias=False),
-            nn.ReLU(True),
-            nn.ConvTranspose2d(ngf * 2, ngf, 4, 2, 1, bias=False),
-            nn.ReLU(True),
-            nn.ConvTranspose2d(ngf, nc, 4, 2, 1, bias=False),
-            nn.Tanh(),
-        )
+        super().__init__(nz, nc, ngf, normed=False)
 
 
 class DCGAN_D(nn.Sequential):
@@ -278,19 +267,19 @@ class DCGAN_D(nn.Sequential):
         )
 
 
+def dense(*sizes):
+    """Linear layers of these sizes with ReLUs in between."""
+    layers = []
+    for fan_in, width in itertools.pairwise(sizes):
+        layers += [nn.Linear(fan_in, width), nn.ReLU(True)]
+    return nn.Sequential(*layers[:-1])
+
+
 class MLP_G(nn.Module):
     def __init__(self, isize, nz, nc, ngf):
         super().__init__()
         self.image = (nc, isize, isize)
-        self.main = nn.Sequential(
-            nn.Linear(nz, ngf),
-            nn.ReLU(True),
-            nn.Linear(ngf, ngf),
-            nn.ReLU(True),
-            nn.Linear(ngf, ngf),
-            nn.ReLU(True),
-            nn.Linear(ngf, nc * isize * isize),
-        )
+        self.main = dense(nz, ngf, ngf, ngf, nc * isize * isize)
 
     def forward(self, z):
         return self.main(z).view(z.size(0), *self.image)
@@ -299,15 +288,7 @@ class MLP_G(nn.Module):
 class MLP_D(nn.Module):
     def __init__(self, isize, nc, ndf):
         super().__init__()
-        self.main = nn.Sequential(
-            nn.Linear(nc * isize * isize, ndf),
-            nn.ReLU(True),
-            nn.Linear(ndf, ndf),
-            nn.ReLU(True),
-            nn.Linear(ndf, ndf),
-            nn.ReLU(True),
-            nn.Linear(ndf, 1),
-        )
+        self.main = dense(nc * isize * isize, ndf, ndf, ndf, 1)
 
     def forward(self, x):
         return self.main(x.view(x.size(0), -1))
@@ -316,30 +297,12 @@ class MLP_D(nn.Module):
 # ------------------------------- Gulrajani et al.: gan_toy.py, and the norm they advise
 
 
-class ToyGenerator(nn.Sequential):
-    def __init__(self, dim):
-        super().__init__(
-            nn.Linear(2, dim),
-            nn.ReLU(True),
-            nn.Linear(dim, dim),
-            nn.ReLU(True),
-            nn.Linear(dim, dim),
-            nn.ReLU(True),
-            nn.Linear(dim, 2),
-        )
+def ToyGenerator(dim):
+    return dense(2, dim, dim, dim, 2)
 
 
-class ToyCritic(nn.Sequential):
-    def __init__(self, dim):
-        super().__init__(
-            nn.Linear(2, dim),
-            nn.ReLU(True),
-            nn.Linear(dim, dim),
-            nn.ReLU(True),
-            nn.Linear(dim, dim),
-            nn.ReLU(True),
-            nn.Linear(dim, 1),
-        )
+def ToyCritic(dim):
+    return dense(2, dim, dim, dim, 1)
 
 
 class LayerNorm(nn.Module):
@@ -440,7 +403,7 @@ class CifarCritic(nn.Module):
 
 
 class TwoTowerNorm(nn.Module):
-    """BatchNorm of each half of a batch by itself, with a scale and shift a class."""
+    """BatchNorm of each half of a batch, with a scale and shift per class."""
 
     def __init__(self, channels, classes=0):
         super().__init__()
@@ -550,17 +513,17 @@ class CifarResNetCritic(nn.Module):
 # ------------------------------------------------------------------------ the training
 
 
-def judge(netD, x):
+def critic_forward(netD, x):
     """(scores, logits of classes or None)."""
-    judged = netD(x)
-    return judged if isinstance(judged, tuple) else (judged, None)
+    outputs = netD(x)
+    return outputs if isinstance(outputs, tuple) else (outputs, None)
 
 
 def gradient_penalty(netD, real, fake, alpha):
     """(E[(norm - 1)^2], E[norm]) at alpha real + (1 - alpha) fake."""
     alpha = alpha.view(-1, *[1] * (real.dim() - 1))
     mixed = (alpha * real + (1 - alpha) * fake).requires_grad_(True)
-    scores, _ = judge(netD, mixed)
+    scores, _ = critic_forward(netD, mixed)
     gradients = torch.autograd.grad(
         outputs=scores,
         inputs=mixed,
@@ -595,7 +558,7 @@ def generator_losses(kind, fake):
 def update_critic(
     netG, netD, optimizerD, real, noise, alpha, kind, constraint, value, labels=None
 ):
-    """One update; value: bound of the clip behind it, or weight of the penalty.
+    """One update. value: bound of the clip after it, or weight of the penalty.
 
     labels: of the real samples, which the generated ones share.
     """
@@ -603,8 +566,8 @@ def update_critic(
         p.requires_grad = True
     netD.zero_grad()
     fake = (netG(noise) if labels is None else netG(noise, labels)).detach()
-    score, logits = judge(netD, real)
-    errD, metrics = critic_losses(kind, score, judge(netD, fake)[0])
+    score, logits = critic_forward(netD, real)
+    errD, metrics = critic_losses(kind, score, critic_forward(netD, fake)[0])
     if labels is not None:
         class_loss = F.cross_entropy(logits, labels)
         errD = errD + 1.0 * class_loss
@@ -623,12 +586,12 @@ def update_critic(
 
 
 def update_generator(netG, netD, optimizerG, noise, kind, labels=None):
-    """One update of the generator, under which the critic stays but for statistics."""
+    """One update of the generator, which changes only statistics of the critic."""
     for p in netD.parameters():
         p.requires_grad = False
     netG.zero_grad()
     fake = netG(noise) if labels is None else netG(noise, labels)
-    score, logits = judge(netD, fake)
+    score, logits = critic_forward(netD, fake)
     errG, metrics = generator_losses(kind, score), {}
     if labels is not None:
         metrics = {"generator_class_loss": F.cross_entropy(logits, labels)}
