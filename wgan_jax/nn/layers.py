@@ -15,16 +15,25 @@ from wgan_jax.nn import conv, norms
 
 
 class Weighted(nnx.Module):
-    """A kernel of the given shape and a bias of the given width, initialised by `init`.
+    """A kernel of the given shape and, unless bias=False, a bias of the given width.
 
-    torch: PyTorch's default, both from U(-b, b) with b = 1 / sqrt(torch_fan_in).
+    init="torch": PyTorch's default, both from U(-b, b) with b = 1 / sqrt(torch_fan_in).
     dcgan: kernels from N(0, 0.02), biases as torch. he, glorot: kernels from a uniform
     distribution of variance 4 / (fan_in + fan_out) or 2 / (fan_in + fan_out), biases
-    zero (tflib of Gulrajani et al.).
+    zero (tflib of Gulrajani et al.). The options of a layer end in bias, init and rngs.
     """
 
     def __init__(
-        self, shape, width, *, fan_in, fan_out, torch_fan_in, bias, init, rngs
+        self,
+        shape,
+        width,
+        *,
+        fan_in,
+        fan_out,
+        torch_fan_in,
+        bias=True,
+        init="torch",
+        rngs,
     ):
         bound, key = 1 / math.sqrt(torch_fan_in), rngs.params()
         unit_bias = jax.random.uniform(rngs.params(), (width * bias,), minval=-1.0)
@@ -50,17 +59,9 @@ class Weighted(nnx.Module):
 class Dense(Weighted):
     """[n, fan_in] to [n, width]. init: torch or glorot."""
 
-    def __init__(self, fan_in, width, *, bias=True, init="torch", rngs):
-        super().__init__(
-            (fan_in, width),
-            width,
-            fan_in=fan_in,
-            fan_out=width,
-            torch_fan_in=fan_in,
-            bias=bias,
-            init=init,
-            rngs=rngs,
-        )
+    def __init__(self, fan_in, width, **options):
+        shape, fans = (fan_in, width), {"fan_in": fan_in, "fan_out": width}
+        super().__init__(shape, width, **fans, torch_fan_in=fan_in, **options)
 
     def __call__(self, x, train, labels=None):
         return self.add_bias(x @ self.kernel[...])
@@ -77,17 +78,7 @@ class Conv(Weighted):
     """
 
     def __init__(
-        self,
-        channels,
-        width,
-        *,
-        kernel,
-        stride=1,
-        padding=0,
-        bias=True,
-        init="torch",
-        rngs,
-        resample="",
+        self, channels, width, *, kernel, stride=1, padding=0, resample="", **options
     ):
         super().__init__(
             (kernel, kernel, channels, width),
@@ -95,9 +86,7 @@ class Conv(Weighted):
             fan_in=channels * kernel**2,
             fan_out=width * kernel**2 / stride**2,
             torch_fan_in=channels * kernel**2,
-            bias=bias,
-            init=init,
-            rngs=rngs,
+            **options,
         )
         self.kernel_size = kernel
         self.stride = stride
@@ -122,27 +111,14 @@ class ConvTranspose(Weighted):
     A stride of 2 doubles the image. PyTorch's fan in is that of the output channels.
     """
 
-    def __init__(
-        self,
-        channels,
-        width,
-        *,
-        kernel,
-        stride=1,
-        padding=0,
-        bias=True,
-        init="torch",
-        rngs,
-    ):
+    def __init__(self, channels, width, *, kernel, stride=1, padding=0, **options):
         super().__init__(
             (kernel, kernel, width, channels),
             width,
             fan_in=channels * kernel**2 / stride**2,
             fan_out=width * kernel**2,
             torch_fan_in=width * kernel**2,
-            bias=bias,
-            init=init,
-            rngs=rngs,
+            **options,
         )
         self.kernel_size = kernel
         self.stride = stride
@@ -188,8 +164,7 @@ class ResidualBlock(nnx.Module):
 class Heads(nnx.Module):
     """Scores and class logits [n, 1 + classes], each by a dense layer."""
 
-    def __init__(self, fan_in, classes, *, bias=True, init="torch", rngs):
-        options = {"bias": bias, "init": init, "rngs": rngs}
+    def __init__(self, fan_in, classes, **options):
         self.score = Dense(fan_in, 1, **options)
         self.classes = Dense(fan_in, classes, **options)
 
