@@ -6,13 +6,14 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import chex
 import jax
 import numpy as np
 import pytest
 from helpers import ROOT, in_process
 
-from wgan_jax import config, convert, sample
-from wgan_jax.config import Config, Data, Model, Objective
+from wgan_jax import convert, sample
+from wgan_jax.config import Config, Data, Model, Objective, load
 from wgan_jax.errors import UserError
 from wgan_jax.nn import torch_files, torch_weights
 from wgan_jax.nn.layers import Conv, ConvTranspose, Dense, ResidualBlock
@@ -25,147 +26,37 @@ from wgan_jax.runs.directory import read_config
 # --------------------------------------------- the nets, as their authors write them
 
 
-def seed_000(nn, size, channels, features, z_dim):
-    """The article's fully connected nets; image first flattened channels first."""
+def seed_000(size, channels, features, z_dim):
+    import torch_nets
 
-    class Generator(nn.Module):
-        def __init__(self):
-            super().__init__()
-
-            def block(fan_in, width, normalize=True):
-                layers = [nn.Linear(fan_in, width)]
-                if normalize:
-                    layers.append(nn.BatchNorm1d(width, 0.8))
-                layers.append(nn.LeakyReLU(0.2, inplace=True))
-                return layers
-
-            self.model = nn.Sequential(
-                *block(z_dim, features, normalize=False),
-                *block(features, 2 * features),
-                *block(2 * features, 4 * features),
-                *block(4 * features, 8 * features),
-                nn.Linear(8 * features, channels * size**2),
-                nn.Tanh(),
-            )
-
-        def forward(self, z):
-            return self.model(z).view(len(z), channels, size, size)
-
-    class Critic(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.model = nn.Sequential(
-                nn.Linear(channels * size**2, 4 * features),
-                nn.LeakyReLU(0.2, inplace=True),
-                nn.Linear(4 * features, 2 * features),
-                nn.LeakyReLU(0.2, inplace=True),
-                nn.Linear(2 * features, 1),
-            )
-
-        def forward(self, x):
-            return self.model(x.view(len(x), -1))
-
-    return Generator(), Critic()
+    shape = (channels, size, size)
+    generator = torch_nets.Seed000Generator(shape, z_dim, features)
+    return generator, torch_nets.Seed000Critic(shape, features)
 
 
-def seed_001(nn, channels, features, z_dim):
-    class Generator(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.main_module = nn.Sequential(
-                nn.ConvTranspose2d(z_dim, 4 * features, 4, 1, 0),
-                nn.BatchNorm2d(4 * features),
-                nn.ReLU(True),
-                nn.ConvTranspose2d(4 * features, 2 * features, 4, 2, 1),
-                nn.BatchNorm2d(2 * features),
-                nn.ReLU(True),
-                nn.ConvTranspose2d(2 * features, features, 4, 2, 1),
-                nn.BatchNorm2d(features),
-                nn.ReLU(True),
-                nn.ConvTranspose2d(features, channels, 4, 2, 1),
-            )
-            self.output = nn.Tanh()
+def seed_001(channels, features, z_dim):
+    import torch_nets
 
-        def forward(self, z):
-            return self.output(self.main_module(z[..., None, None]))
-
-    class Discriminator(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.main_module = nn.Sequential(
-                nn.Conv2d(channels, features, 4, 2, 1),
-                nn.LeakyReLU(0.2, inplace=True),
-                nn.Conv2d(features, 2 * features, 4, 2, 1),
-                nn.BatchNorm2d(2 * features),
-                nn.LeakyReLU(0.2, inplace=True),
-                nn.Conv2d(2 * features, 4 * features, 4, 2, 1),
-                nn.BatchNorm2d(4 * features),
-                nn.LeakyReLU(0.2, inplace=True),
-            )
-            self.output = nn.Sequential(nn.Conv2d(4 * features, 1, 4, 1, 0))
-
-        def forward(self, x):
-            return self.output(self.main_module(x))
-
-    return Generator(), Discriminator()
+    generator = torch_nets.Seed001Generator(channels, z_dim, features)
+    return generator, torch_nets.Seed001Critic(channels, features)
 
 
-def seed_002(nn, channels, features, z_dim):
-    def up(fan_in, width, *geometry):
-        return nn.Sequential(
-            nn.ConvTranspose2d(fan_in, width, *geometry, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-        )
+def seed_002(channels, features, z_dim):
+    import torch_nets
 
-    def down(fan_in, width):
-        return nn.Sequential(
-            nn.Conv2d(fan_in, width, 4, 2, 1, bias=False),
-            nn.InstanceNorm2d(width, affine=True),
-            nn.LeakyReLU(0.2),
-        )
-
-    class Generator(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.gen = nn.Sequential(
-                up(z_dim, features * 16, 4, 1, 0),
-                up(features * 16, features * 8, 4, 2, 1),
-                up(features * 8, features * 4, 4, 2, 1),
-                up(features * 4, features * 2, 4, 2, 1),
-                nn.ConvTranspose2d(features * 2, channels, 4, 2, 1),
-                nn.Tanh(),
-            )
-
-        def forward(self, z):
-            return self.gen(z[..., None, None])
-
-    class Discriminator(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.disc = nn.Sequential(
-                nn.Conv2d(channels, features, 4, 2, 1),
-                nn.LeakyReLU(0.2),
-                down(features, features * 2),
-                down(features * 2, features * 4),
-                down(features * 4, features * 8),
-                nn.Conv2d(features * 8, 1, 4, 2, 0),
-            )
-
-        def forward(self, x):
-            return self.disc(x)
-
-    return Generator(), Discriminator()
+    generator = torch_nets.Seed002Generator(z_dim, channels, features)
+    return generator, torch_nets.Seed002Critic(channels, features)
 
 
-def arjovsky(nn, size, channels, features, z_dim, dot=":"):
-    """His DCGAN; in his first files the parts of a name are set apart by dots."""
+def arjovsky(size, channels, features, z_dim, separator=":"):
+    """Arjovsky's DCGAN; its first files separate the parts of a name by dots."""
+    from torch import nn
 
     def stack(parts):
         main = nn.Sequential()
         for name, module in parts:
-            # add_module refuses dots today, which his first files have.
-            main._modules[name.replace(":", dot)] = module
+            # add_module refuses dots, which the first files have.
+            main._modules[name.replace(":", separator)] = module
         return main
 
     class Net(nn.Module):
@@ -222,12 +113,12 @@ def arjovsky(nn, size, channels, features, z_dim, dot=":"):
     return Net(generator()), Net(critic())
 
 
-def of_file(name, data=None, **model):
-    cfg = config.load(ROOT / "configs" / f"{name}.py")
+def from_file(name, data=None, **model):
+    config = load(ROOT / "configs" / f"{name}.py")
     return dataclasses.replace(
-        cfg,
-        data=dataclasses.replace(cfg.data, **(data or {})),
-        model=dataclasses.replace(cfg.model, **model),
+        config,
+        data=dataclasses.replace(config.data, **(data or {})),
+        model=dataclasses.replace(config.model, **model),
     )
 
 
@@ -238,28 +129,28 @@ ARJOVSKY = Config(
 )
 SEEDS = {
     "seed 000": (
-        of_file("fashion_mnist_mlp", {"image_size": 8}, features=4, z_dim=5),
+        from_file("fashion_mnist_mlp", {"image_size": 8}, features=4, z_dim=5),
         partial(seed_000, size=8, channels=1, features=4, z_dim=5),
     ),
     "seed 000, three channels": (
-        of_file(
+        from_file(
             "fashion_mnist_mlp", {"image_size": 6, "channels": 3}, features=4, z_dim=5
         ),
         partial(seed_000, size=6, channels=3, features=4, z_dim=5),
     ),
     # Where the first hidden layer is as wide as the image has pixels.
     "seed 000, square layers": (
-        of_file(
+        from_file(
             "fashion_mnist_mlp", {"image_size": 4, "channels": 3}, features=12, z_dim=5
         ),
         partial(seed_000, size=4, channels=3, features=12, z_dim=5),
     ),
     "seed 001": (
-        of_file("mnist_dcgan", features=2, z_dim=5),
+        from_file("mnist_dcgan", features=2, z_dim=5),
         partial(seed_001, channels=1, features=2, z_dim=5),
     ),
     "seed 002": (
-        of_file("cat_faces_1", features=1, z_dim=5),
+        from_file("cat_faces_1", features=1, z_dim=5),
         partial(seed_002, channels=3, features=1, z_dim=5),
     ),
     "Arjovsky": (
@@ -268,7 +159,7 @@ SEEDS = {
     ),
     "Arjovsky, first files": (
         ARJOVSKY,
-        partial(arjovsky, size=32, channels=3, features=2, z_dim=5, dot="."),
+        partial(arjovsky, size=32, channels=3, features=2, z_dim=5, separator="."),
     ),
 }
 
@@ -280,10 +171,10 @@ def torch():
     return torch
 
 
-def settled(torch, make):
-    """Nets in eval mode whose norms are all far from where they are born."""
+def settled_nets(torch, make):
+    """Nets in eval mode whose norms are far from their initial values."""
     torch.manual_seed(0)
-    nets = make(torch.nn)
+    nets = make()
     for net in nets:
         for name, tensor in net.state_dict().items():
             if "running_var" in name:
@@ -300,9 +191,9 @@ def arrays(net):
     return {name: tensor.numpy() for name, tensor in net.state_dict().items()}
 
 
-def networks(cfg):
-    generator, critic = build(cfg.model, cfg.data.sample_shape)
-    return (generator, (cfg.model.z_dim,)), (critic, cfg.data.sample_shape)
+def networks(config):
+    generator, critic = build(config.model, config.data.sample_shape)
+    return (generator, (config.model.z_dim,)), (critic, config.data.sample_shape)
 
 
 # -------------------------------------------------------------------------- functions
@@ -311,9 +202,9 @@ def networks(cfg):
 @pytest.mark.torch
 @pytest.mark.parametrize("name", SEEDS)
 def test_images_and_scores_are_those_of_the_net_in_torch(name, torch):
-    cfg, make = SEEDS[name]
-    netG, netD = settled(torch, make)
-    (generator, z_shape), (critic, x_shape) = networks(cfg)
+    config, make = SEEDS[name]
+    netG, netD = settled_nets(torch, make)
+    (generator, z_shape), (critic, x_shape) = networks(config)
     rng = np.random.default_rng(0)
     z = rng.standard_normal((4, 5), np.float32)
     x = rng.uniform(-1, 1, (4, *x_shape)).astype(np.float32)
@@ -360,7 +251,7 @@ def drawn(network, key):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_there_and_back_gives_the_same_bits(name, new_key):
+def test_a_round_trip_gives_the_same_bits(name, new_key):
     model, shape = FAMILIES[name]
     generator, critic = build(model, shape)
     for network, input_shape in ((generator, (model.z_dim,)), (critic, shape)):
@@ -368,7 +259,7 @@ def test_there_and_back_gives_the_same_bits(name, new_key):
         theirs = torch_weights.to_torch(params, stats, network, input_shape)
         ours = torch_weights.from_torch(theirs, network, input_shape)
         assert jax.tree.structure(ours) == jax.tree.structure((params, stats))
-        jax.tree.map(np.testing.assert_array_equal, ours, (params, stats))
+        chex.assert_trees_all_equal(ours, (params, stats))
         sizes = [a.size for n, a in theirs.items() if "num_batches" not in n]
         assert sum(sizes) == sum(a.size for a in jax.tree.leaves((params, stats)))
 
@@ -430,7 +321,7 @@ def sequential(nn, network, params, input_shape):
 
 
 def test_only_the_layer_that_reads_an_image_is_permuted():
-    # 48 pixels and 48 units: shapes alone do not tell the layers apart.
+    # 48 pixels and 48 units: shapes do not distinguish the layers.
     model = dataclasses.replace(MLP, features=12, critic_widths=(4, 4))
     _, critic = build(model, (4, 4, 3))
     rng = np.random.default_rng(0)
@@ -461,10 +352,10 @@ def test_names_and_counters_of_batches_do_not_matter():
     }
     assert len(renamed) < len(theirs)
     ours = torch_weights.from_torch(renamed, network, input_shape)
-    jax.tree.map(np.testing.assert_array_equal, ours, (params, stats))
+    chex.assert_trees_all_equal(ours, (params, stats))
 
 
-def test_what_is_no_plain_stack_is_refused():
+def test_other_than_plain_stacks_are_refused():
     shapes = {"layers": {0: {"block": {"kernel": np.zeros((2, 2))}}}}
     row = LayerSummary(ResidualBlock([], []), (2,), 4)
     network = Network(init=lambda key: (shapes, {}), apply=None, summary=[row])
@@ -483,7 +374,7 @@ TINY = """--config configs/digits.py --data.image-size 32 --model.features 2
 def nets(torch, tmp_path_factory):
     """Nets of seed 001 and their files."""
     folder = tmp_path_factory.mktemp("nets")
-    netG, netD = settled(torch, partial(seed_001, channels=1, features=2, z_dim=5))
+    netG, netD = settled_nets(torch, partial(seed_001, channels=1, features=2, z_dim=5))
     torch.save(netG.state_dict(), folder / "Generator_epoch_3.pth")
     torch.save({"state_dict": netD.state_dict(), "optimizer": {}}, folder / "c.pt")
     return netG, netD, folder / "Generator_epoch_3.pth", folder / "c.pt"
@@ -530,8 +421,8 @@ def test_samples_of_a_converted_run_are_the_images_of_torch(run, nets, torch, tm
 def test_the_run_holds_step_weights_and_a_critic_that_scores_the_same(
     run, restored, nets, torch
 ):
-    cfg, spec, state = restored
-    assert cfg == read_config(run)
+    config, spec, state = restored
+    assert config == read_config(run)
     assert int(state.step) == 30
     assert {p.name for p in run.iterdir()} == {
         *("config.json", "versions.json", "checkpoints", "samples"),
@@ -548,11 +439,11 @@ def test_the_run_holds_step_weights_and_a_critic_that_scores_the_same(
         (state.generator.params, state.ema.params),
         (state.generator.stats, state.ema.stats),
     ):
-        jax.tree.map(np.testing.assert_array_equal, ours, averaged)
+        chex.assert_trees_all_equal(ours, averaged)
 
 
 @pytest.mark.torch
-def test_a_run_goes_back_to_the_same_tensors_averaged_unless_raw_is_asked_for(
+def test_a_run_is_written_as_the_same_tensors_averaged_unless_raw(
     run, restored, nets, torch, tmp_path
 ):
     other = tmp_path / "run"
@@ -570,10 +461,10 @@ def test_a_run_goes_back_to_the_same_tensors_averaged_unless_raw_is_asked_for(
         return [torch.load(file, weights_only=True) for file in files]
 
     raw, averaged = back("raw", "--raw"), back("averaged")
-    for net, found in zip(nets, raw):
-        held = net.state_dict()
-        assert len(found) == len(held)
-        for theirs, tensor in zip(found.values(), held.values()):
+    for net, written in zip(nets, raw):
+        expected = net.state_dict()
+        assert len(written) == len(expected)
+        for theirs, tensor in zip(written.values(), expected.values()):
             assert theirs.dtype == tensor.dtype
             assert torch.equal(theirs, tensor)
     assert torch.equal(averaged[0]["1.weight"], 2 * raw[0]["1.weight"])
@@ -595,7 +486,7 @@ def test_a_network_that_was_not_given_is_untrained_and_reported(
         state = checkpoints.restore(restored[2], 0)
     assert int(state.step) == 0
     # Fresh weights of a clipped critic are within the bound, those of the file are not.
-    bound = config.load(ROOT / "configs" / "digits.py").objective.clip
+    bound = load(ROOT / "configs" / "digits.py").objective.clip
     kernels = [
         np.abs(s.critic.params["layers"][2]["kernel"]).max()
         for s in (state, restored[2])
@@ -618,13 +509,13 @@ def test_one_file_may_contain_both_nets(nets, torch, tmp_path):
 
 
 @pytest.mark.torch
-def test_arjovskys_code_loads_what_his_names_are_given_to(torch, tmp_path):
-    his = partial(arjovsky, torch.nn, size=32, channels=3, features=2, z_dim=5)
+def test_arjovskys_code_loads_the_files_with_its_names(torch, tmp_path):
+    make = partial(arjovsky, size=32, channels=3, features=2, z_dim=5)
     options = """--config configs/digits.py --data.channels 3 --model.z-dim 5
     --model.features 2 --model.critic-norm batch --model.bias none
     --objective.constraint clip --optimizer.ema-decay 0""".split()  # noqa: SIM905
     files = [tmp_path / "netG_epoch_0.pth", tmp_path / "netD_epoch_0.pth"]
-    nets = settled(torch, lambda nn: his())
+    nets = settled_nets(torch, make)
     for net, file in zip(nets, files):
         parallel = torch.nn.DataParallel(net).state_dict()
         # Before PyTorch 1.6 a file was no zip.
@@ -636,7 +527,7 @@ def test_arjovskys_code_loads_what_his_names_are_given_to(torch, tmp_path):
         convert, tmp_path / "run", "--to-torch", back, "--naming", "arjovsky"
     )
     assert code == 0, error
-    for net, empty, name in zip(nets, his(), ("netG.pth", "netD.pth")):
+    for net, empty, name in zip(nets, make(), ("netG.pth", "netD.pth")):
         empty.load_state_dict(torch.load(back / name, weights_only=True))
         for ours, tensor in zip(empty.state_dict().values(), net.state_dict().values()):
             assert torch.equal(ours, tensor)
@@ -654,7 +545,7 @@ class Evil:
 
 
 @pytest.mark.torch
-def test_code_in_a_file_is_never_run(torch, tmp_path):
+def test_code_in_a_file_is_never_executed(torch, tmp_path):
     ran, file = tmp_path / "ran", tmp_path / "evil.pth"
     for body in ({"state_dict": Evil(ran)}, Evil(ran)):
         torch.save(body, file)
@@ -683,7 +574,7 @@ def test_a_broken_file_gets_one_sentence(content, tmp_path):
 
 
 @pytest.mark.torch
-def test_a_file_of_another_net_is_told_shape_by_shape(nets, torch, tmp_path):
+def test_a_file_of_another_net_gets_a_table_of_shapes(nets, torch, tmp_path):
     tensors = nets[0].state_dict()
     tensors["main_module.3.weight"] = torch.zeros(8, 4, 3, 3)
     tensors["extra.gamma"] = torch.zeros(7)
@@ -707,7 +598,7 @@ def test_a_file_of_another_net_is_told_shape_by_shape(nets, torch, tmp_path):
 
 
 @pytest.mark.torch
-def test_what_a_file_lacks_is_told_too(nets, torch, tmp_path):
+def test_missing_tensors_are_reported(nets, torch, tmp_path):
     tensors = nets[1].state_dict()
     del tensors["main_module.3.running_var"], tensors["output.0.weight"]
     torch.save(tensors, tmp_path / "x.pth")
@@ -724,9 +615,7 @@ def test_what_a_file_lacks_is_told_too(nets, torch, tmp_path):
 @pytest.mark.parametrize(
     ("configured", "remedy"), [("none", "all"), ("unnormalised", "all")]
 )
-def test_biases_that_do_not_fit_are_told_with_their_option(
-    configured, remedy, nets, tmp_path
-):
+def test_biases_that_do_not_fit_get_their_option(configured, remedy, nets, tmp_path):
     options = ["--model.bias", configured, "--out", tmp_path / "run"]
     for file, name in ((nets[2], "generator"), (nets[3], "critic")):
         error = refusal(file, *TINY, *options)

@@ -63,7 +63,7 @@ def taps(outputs, inputs, kernel, stride, padding):
 
 
 def direct_conv(x, kernel, *, stride, padding):
-    """The definition of a convolution as one einsum, differentiated by JAX alone."""
+    """The definition of a convolution as one einsum, differentiated by JAX."""
     pairs = list(zip(x.shape[1:3], kernel.shape[:2], strict=True))
     outputs = [(n + sum(sides(padding)) - k) // stride + 1 for n, k in pairs]
     rows, columns = (

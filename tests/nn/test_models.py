@@ -2,6 +2,7 @@ import math
 from dataclasses import replace
 from functools import cache
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,7 +52,7 @@ INSTANCE = Model(
 
 
 CIFAR = load(ROOT / "configs" / "cifar10_resnet.py").model
-CIFAR_TOLD = load(ROOT / "configs" / "cifar10_resnet_acgan.py").model
+CIFAR_LABELLED = load(ROOT / "configs" / "cifar10_resnet_acgan.py").model
 CIFAR_DCGAN = load(ROOT / "configs" / "cifar10_dcgan_gp_adam.py").model
 
 
@@ -69,7 +70,7 @@ def initialisers(model, sample_shape):
     return [(network, jax.jit(network.init)) for network in build(model, sample_shape)]
 
 
-def born(model, sample_shape, seed=0):
+def initialised(model, sample_shape, seed=0):
     """[(network, params, stats)] of generator and critic."""
     keys = jax.random.split(jax.random.key(seed))
     pairs = zip(initialisers(model, sample_shape), keys, strict=True)
@@ -77,7 +78,7 @@ def born(model, sample_shape, seed=0):
 
 
 def filled(model, sample_shape):
-    """As `born`, with numbers from NumPy: no random program to compile."""
+    """As `initialised`, with numbers from NumPy: no random program to compile."""
     rng = np.random.default_rng(0)
     result = []
     for network in build(model, sample_shape):
@@ -115,9 +116,9 @@ def leaves(params, name):
             + 2 * (256 + 512 + 1024),
             1025 * 512 + 513 * 256 + 257,
         ),
-        # As the code of Gulrajani et al. prints them, the classifier's head included.
+        # As printed by the code of Gulrajani et al., with the classifier's head.
         (CIFAR, (32, 32, 3), 1_204_483, 1_053_825),
-        (CIFAR_TOLD, (32, 32, 3), 1_218_307, 1_055_115),
+        (CIFAR_LABELLED, (32, 32, 3), 1_218_307, 1_055_115),
         (
             CIFAR_DCGAN,
             (32, 32, 3),
@@ -176,7 +177,7 @@ def test_mlp_shapes(shape):
 def test_output_range(output):
     (network, params, stats), _ = filled(replace(TINY, output=output), TINY_SHAPE)
     z = jax.random.normal(jax.random.key(1), (4, 6))
-    # Large weights: without its last function a network would leave the range.
+    # Large weights: without its last activation a network would leave the range.
     params = jax.tree.map(lambda p: 10 * p, params)
     y = jax.jit(network.apply, static_argnums=3)(params, stats, z, True)[0]
     low, high = float(y.min()), float(y.max())
@@ -227,7 +228,7 @@ def test_norm_none_builds_no_norm():
     ("bias", "in_generator", "in_critic"),
     [("all", 3, 3), ("unnormalised", 1, 2), ("none", 0, 0)],
 )
-def test_bias_goes_to_the_layers_asked_for(bias, in_generator, in_critic):
+def test_bias_selects_the_layers_with_a_bias(bias, in_generator, in_critic):
     counts = []
     for network in build(replace(TINY, bias=bias), TINY_SHAPE):
         params, _ = jax.eval_shape(network.init, jax.random.key(0))
@@ -266,7 +267,7 @@ def assert_normal(values, mean, deviation):
 
 @pytest.mark.parametrize("which", [0, 1], ids=["generator", "critic"])
 def test_torch_initialiser_is_uniform_by_fan_in(which):
-    _, params, _ = born(WIDE, WIDE_SHAPE)[which]
+    _, params, _ = initialised(WIDE, WIDE_SHAPE)[which]
     bounds = [1 / math.sqrt(fan_in) for fan_in in FAN_INS[which]]
     for kernel, bound in zip(leaves(params, "kernel"), bounds, strict=True):
         assert_uniform(kernel, bound)
@@ -279,7 +280,7 @@ def test_torch_initialiser_is_uniform_by_fan_in(which):
 
 def test_torch_initialiser_of_dense_layers_is_uniform_by_fan_in():
     model = replace(WIDE, kind="mlp", critic_widths=(4, 2))
-    _, params, _ = born(model, WIDE_SHAPE)[1]
+    _, params, _ = initialised(model, WIDE_SHAPE)[1]
     fan_ins = [16 * 16 * 3, 128]
     for kernel, fan_in in zip(leaves(params, "kernel"), fan_ins):
         assert_uniform(kernel, 1 / math.sqrt(fan_in))
@@ -288,7 +289,7 @@ def test_torch_initialiser_of_dense_layers_is_uniform_by_fan_in():
 def test_tflib_initialiser_is_uniform_by_fan_in_and_fan_out():
     shape = (32, 32, 3)
     for (_, params, _), variances in zip(
-        born(replace(CIFAR_DCGAN, features=8), shape),
+        initialised(replace(CIFAR_DCGAN, features=8), shape),
         (
             # Dense: 2 / (in + out). Doublings: 4 / (25 in / 4 + 25 out), as halvings.
             [2 / (128 + 512), *(4 / (25 * i / 4 + 25 * o) for i, o in DOUBLINGS)],
@@ -307,14 +308,14 @@ def test_tflib_initialiser_is_uniform_by_fan_in_and_fan_out():
 
 def test_tflib_initialiser_of_residual_blocks():
     model = replace(CIFAR, features=16)
-    for _, params, _ in born(model, (32, 32, 3)):
+    for _, params, _ in initialised(model, (32, 32, 3)):
         blocks = [p for p in params["layers"].values() if "main" in p]
         assert len(blocks) in (3, 4)
         for block in blocks:
-            found = [*block["main"].values(), *block.get("shortcut", {}).values()]
-            for kernel in (np.asarray(p["kernel"]) for p in found if "kernel" in p):
+            parts = [*block["main"].values(), *block.get("shortcut", {}).values()]
+            for kernel in (np.asarray(p["kernel"]) for p in parts if "kernel" in p):
                 k, _, ins, outs = kernel.shape
-                # He where a ReLU stands before it, Glorot on the 1x1 shortcut.
+                # He after a ReLU, Glorot on the 1x1 shortcut.
                 variance = (4 if k == 3 else 2) / (k * k * (ins + outs))
                 assert np.abs(kernel).max() <= math.sqrt(3 * variance)
                 if kernel.size > 1000:
@@ -335,10 +336,10 @@ TINY_RESNET = Model(
 )
 
 
-def test_a_residual_block_adds_what_it_makes_to_its_shortcut():
+def test_a_residual_block_is_the_sum_of_main_path_and_shortcut():
     _, (network, params, stats) = filled(TINY_RESNET, TINY_SHAPE)
     x = jax.random.normal(jax.random.key(0), (2, *TINY_SHAPE))
-    # Without what the blocks add, the critic is its shortcuts: 1x1 maps of means.
+    # With main paths of zero, the critic is its shortcuts: 1x1 maps of means.
     blocks = [i for i, layer in params["layers"].items() if "main" in layer]
     for i in blocks:
         main = params["layers"][i]["main"]
@@ -375,7 +376,7 @@ def test_global_pooling_averages_over_the_image():
     np.testing.assert_array_equal(layers.global_mean_pool()(x, False), [[3.0, 4.0]])
 
 
-def test_a_label_chooses_scale_and_shift_of_its_sample_alone():
+def test_a_label_selects_scale_and_shift_of_its_sample_only():
     (network, params, stats), _ = filled(TINY_RESNET, TINY_SHAPE)
     z = np.repeat(jax.random.normal(jax.random.key(0), (1, 5)), 3, 0)
     apply = jax.jit(network.apply, static_argnums=3)
@@ -389,7 +390,7 @@ def test_a_label_chooses_scale_and_shift_of_its_sample_alone():
     assert not np.allclose(first[1], second[1], atol=1e-3)
     np.testing.assert_allclose(second[0], second[1], rtol=1e-6)
     scales = [s for s in jax.tree.leaves(params) if s.ndim == 2 and s.shape[0] == 3]
-    # Two norms in each of two blocks; the last norm is one for all.
+    # Two norms in each of two blocks; the last norm is shared by all classes.
     assert len(scales) == 2 * 4
     assert "conditional batch norm" not in norms(network)
 
@@ -423,7 +424,7 @@ def test_an_encoder_is_the_critic_with_noise_for_its_score(model):
 
 def test_dcgan_initialiser_is_normal_in_convolutions_and_batch_norm_scales():
     model = replace(WIDE, init="dcgan", critic_norm="batch")
-    for _, params, _ in born(model, WIDE_SHAPE):
+    for _, params, _ in initialised(model, WIDE_SHAPE):
         for kernel in leaves(params, "kernel"):
             assert_normal(kernel, 0.0, 0.02)
         scales = np.concatenate(leaves(params, "scale"))
@@ -435,7 +436,7 @@ def test_dcgan_initialiser_is_normal_in_convolutions_and_batch_norm_scales():
 
 def test_dcgan_initialiser_leaves_dense_layers_and_their_norms():
     model = replace(WIDE, kind="mlp", generator_widths=(4, 2), init="dcgan")
-    (_, params, _), _ = born(model, WIDE_SHAPE)
+    (_, params, _), _ = initialised(model, WIDE_SHAPE)
     for kernel, fan_in in zip(leaves(params, "kernel"), [50, 128, 64], strict=True):
         assert_uniform(kernel, 1 / math.sqrt(fan_in))
     for scale in leaves(params, "scale"):
@@ -443,7 +444,7 @@ def test_dcgan_initialiser_leaves_dense_layers_and_their_norms():
 
 
 def test_batch_norm_starts_with_scale_one_and_standard_statistics():
-    (_, params, stats), _ = born(TINY, TINY_SHAPE)
+    (_, params, stats), _ = initialised(TINY, TINY_SHAPE)
     for scale in leaves(params, "scale"):
         np.testing.assert_array_equal(scale, 1.0)
     for mean, variance in zip(leaves(stats, "mean"), leaves(stats, "variance")):
@@ -451,8 +452,8 @@ def test_batch_norm_starts_with_scale_one_and_standard_statistics():
         np.testing.assert_array_equal(variance, 1.0)
 
 
-def test_other_keys_give_other_weights_in_every_layer():
-    a, b = (born(TINY, TINY_SHAPE, seed)[0][1] for seed in (0, 1))
+def test_different_keys_give_different_weights_in_every_layer():
+    a, b = (initialised(TINY, TINY_SHAPE, seed)[0][1] for seed in (0, 1))
     for kernel_a, kernel_b in zip(leaves(a, "kernel"), leaves(b, "kernel")):
         assert not np.isclose(kernel_a, kernel_b).all()
 
@@ -461,19 +462,19 @@ def test_other_keys_give_other_weights_in_every_layer():
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["generator", "critic"])
-def test_running_statistics_move_in_training_and_rest_in_evaluation(which):
+def test_running_statistics_change_in_training_only(which):
     network, params, stats = filled(TINY, TINY_SHAPE)[which]
     apply = jax.jit(network.apply, static_argnums=3)
     x = jax.random.normal(jax.random.key(2), (4, *((6,), TINY_SHAPE)[which]))
     trained, moved = apply(params, stats, x, True)
     for old, new in zip(jax.tree.leaves(stats), jax.tree.leaves(moved), strict=True):
         assert not np.isclose(old, new).any()
-    evaluated, kept = apply(params, moved, x, False)
-    jax.tree.map(np.testing.assert_array_equal, kept, moved)
+    evaluated, unchanged = apply(params, moved, x, False)
+    chex.assert_trees_all_equal(unchanged, moved)
     assert not np.allclose(trained, evaluated, atol=1e-3)
-    # In evaluation a sample does not feel the rest of its batch; in training it does.
-    alone = apply(params, moved, x[:2], False)[0]
-    np.testing.assert_allclose(alone, evaluated[:2], rtol=1e-4, atol=1e-5)
+    # A sample depends on the rest of its batch in training and not in evaluation.
+    pair = apply(params, moved, x[:2], False)[0]
+    np.testing.assert_allclose(pair, evaluated[:2], rtol=1e-4, atol=1e-5)
     assert not np.allclose(apply(params, moved, x[:2], True)[0], trained[:2], atol=1e-3)
 
 
@@ -532,7 +533,7 @@ def test_batch_norm_over_several_batches_follows_torch(x64):
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["generator", "critic"])
-def test_bfloat16_computes_in_half_and_answers_in_single_precision(which):
+def test_bfloat16_computes_in_half_and_returns_single_precision(which):
     half, params, stats = filled(replace(TINY, dtype="bfloat16"), TINY_SHAPE)[which]
     full = build(TINY, TINY_SHAPE)[which]
     for leaf in jax.tree.leaves((params, stats)):
