@@ -38,9 +38,9 @@ def rows(images):
     return sorted(image.tobytes() for image in images)
 
 
-def complaint(described):
+def complaint(data_config):
     with pytest.raises(UserError) as error:
-        load_in_memory(described)
+        load_in_memory(data_config)
     return str(error.value)
 
 
@@ -87,26 +87,26 @@ def orders(count, draws):
     return np.asarray(permute_keys(jnp.arange(30), count, keys))[:draws, :count]
 
 
-def test_permute_sends_every_position_everywhere_alike():
-    found = orders(7, 7000)
+def test_permute_sends_each_position_everywhere_equally_often():
+    result = orders(7, 7000)
     for position in range(7):
-        counts = np.bincount(found[:, position], minlength=7)
+        counts = np.bincount(result[:, position], minlength=7)
         # Six degrees of freedom: 35 is passed by chance once in 200,000.
         assert chi_square(counts) < 35
 
 
-def test_permute_draws_all_orders_of_four_alike():
-    found = orders(4, 4800)
+def test_permute_draws_all_orders_of_four_equally_often():
+    result = orders(4, 4800)
     names = {order: i for i, order in enumerate(permutations(range(4)))}
-    counts = np.bincount([names[tuple(row)] for row in found.tolist()], minlength=24)
+    counts = np.bincount([names[tuple(row)] for row in result.tolist()], minlength=24)
     # 23 degrees of freedom: 68 is passed by chance once in 400,000.
     assert chi_square(counts) < 68
 
 
-def test_permute_sends_pairs_of_positions_everywhere_alike():
-    found = orders(30, 20000)
+def test_permute_sends_pairs_everywhere_equally_often():
+    result = orders(30, 20000)
     for a, b in ((0, 1), (0, 15), (3, 29)):
-        distance = (found[:, a] - found[:, b]) % 30
+        distance = (result[:, a] - result[:, b]) % 30
         counts = np.bincount(distance, minlength=30)
         assert counts[0] == 0
         # 28 degrees of freedom: 76 is passed by chance once in 400,000.
@@ -117,48 +117,48 @@ def test_permute_sends_pairs_of_positions_everywhere_alike():
 
 
 def numbered(count):
-    """Images that can be told apart by their only pixel."""
+    """Images that differ in their only pixel."""
     return np.arange(count, dtype=np.uint8).reshape(count, 1, 1, 1)
 
 
 @cache
-def drawer(described, count):
-    return jax.jit(jax.vmap(make_get_batch(described, count), (None, None, 0)))
+def drawer(data_config, count):
+    return jax.jit(jax.vmap(make_get_batch(data_config, count), (None, None, 0)))
 
 
-def drawn(described, count, key, indices):
+def drawn(data_config, count, key, indices):
     """Numbers of the images in batches `indices`: [len(indices), batch]."""
     # Filled up to one length, for which the program is compiled once.
     full = np.zeros(160, np.int32)
     full[: len(indices)] = indices
-    batches = drawer(described, count)(numbered(count), key, full)
+    batches = drawer(data_config, count)(numbered(count), key, full)
     assert batches.dtype == jnp.float32
-    assert batches.shape == (160, described.batch_size, 1, 1, 1)
-    found = np.round(np.asarray(batches) * 255).astype(int)[..., 0, 0, 0]
-    return found[: len(indices)]
+    assert batches.shape == (160, data_config.batch_size, 1, 1, 1)
+    result = np.round(np.asarray(batches) * 255).astype(int)[..., 0, 0, 0]
+    return result[: len(indices)]
 
 
 PIXEL = Data(image_size=1, scale="unit", batch_size=5)
 
 
-def test_an_epoch_visits_no_image_twice_and_the_tail_varies(new_key):
+def test_an_epoch_visits_an_image_at_most_once_and_its_remainder_varies(new_key):
     epochs = 40
-    found = drawn(PIXEL, 23, new_key(), range(4 * epochs)).reshape(epochs, 20)
+    result = drawn(PIXEL, 23, new_key(), range(4 * epochs)).reshape(epochs, 20)
     left_out = []
-    for epoch in found:
+    for epoch in result:
         assert len(set(epoch.tolist())) == 20
         left_out.append(frozenset(range(23)) - set(epoch.tolist()))
     assert all(len(tail) == 3 for tail in left_out)
     # No image is left out for good, nor always the same ones.
     assert frozenset().union(*left_out) == frozenset(range(23))
     assert len(set(left_out)) > epochs // 2
-    assert len({tuple(epoch) for epoch in found.tolist()}) == epochs
+    assert len({tuple(epoch) for epoch in result.tolist()}) == epochs
 
 
 def test_a_batch_as_large_as_the_data_holds_every_image(new_key):
-    found = drawn(PIXEL, 5, new_key(), range(6)).tolist()
-    assert all(sorted(batch) == list(range(5)) for batch in found)
-    assert len({tuple(batch) for batch in found}) > 1
+    result = drawn(PIXEL, 5, new_key(), range(6)).tolist()
+    assert all(sorted(batch) == list(range(5)) for batch in result)
+    assert len({tuple(batch) for batch in result}) > 1
 
 
 def test_a_batch_is_a_function_of_key_and_index(new_key):
@@ -172,16 +172,16 @@ def test_a_batch_is_a_function_of_key_and_index(new_key):
 
 def test_batches_after_many_epochs(new_key):
     first = 4 * 123_456_789
-    found = drawn(PIXEL, 23, new_key(), range(first, first + 8)).reshape(2, 20)
-    for epoch in found.tolist():
+    result = drawn(PIXEL, 23, new_key(), range(first, first + 8)).reshape(2, 20)
+    for epoch in result.tolist():
         assert len(set(epoch)) == 20
         assert set(epoch) <= set(range(23))
-    assert not np.array_equal(*found)
+    assert not np.array_equal(*result)
 
 
-def test_draw_of_a_toy_needs_no_samples(new_key):
-    described = Data(source="swiss_roll", batch_size=6)
-    draw, key = jax.jit(make_get_batch(described, 0)), new_key()
+def test_batches_of_a_toy_need_no_samples(new_key):
+    data_config = Data(source="swiss_roll", batch_size=6)
+    draw, key = jax.jit(make_get_batch(data_config, 0)), new_key()
     first, second, again = (draw(np.zeros((0, 2), "u1"), key, i) for i in (0, 1, 0))
     assert first.shape == (6, 2)
     assert not np.isin(first, second).any()
@@ -204,8 +204,8 @@ def test_scaling_is_exact_at_its_ends_and_even_between(scale, low, new_key):
 @pytest.mark.parametrize(("scale", "low"), [("symmetric", -1.0), ("unit", 0.0)])
 def test_dequantize_fills_each_level_evenly(scale, low, new_key):
     levels = np.repeat(np.arange(256, dtype=np.uint8), 400).reshape(256, 400)
-    described = Data(scale=scale, dequantize=True)
-    x = np.asarray(to_float(levels, described, new_key()), np.float64)
+    data_config = Data(scale=scale, dequantize=True)
+    x = np.asarray(to_float(levels, data_config, new_key()), np.float64)
     within = (x - low) / (1 - low) * 256 - levels
     # Rounding to float32 may reach the upper end.
     assert within.min() >= 0
@@ -217,8 +217,8 @@ def test_dequantize_fills_each_level_evenly(scale, low, new_key):
 
 
 def test_dequantize_differs_from_batch_to_batch_and_from_pixel_to_pixel(new_key):
-    described = Data(image_size=4, batch_size=2, dequantize=True)
-    draw, key = jax.jit(make_get_batch(described, 2)), new_key()
+    data_config = Data(image_size=4, batch_size=2, dequantize=True)
+    draw, key = jax.jit(make_get_batch(data_config, 2)), new_key()
     samples = np.full((2, 4, 4, 1), 100, np.uint8)
     first, second = (np.asarray(draw(samples, key, i)) for i in (0, 1))
     assert len(np.unique(np.stack([first, second]))) == 64
@@ -226,15 +226,15 @@ def test_dequantize_differs_from_batch_to_batch_and_from_pixel_to_pixel(new_key)
 
 
 def test_flip_mirrors_half_of_the_images_and_nothing_else(new_key):
-    described = Data(image_size=4, batch_size=50, flip=True)
-    draw, key = jax.jit(make_get_batch(described, 50)), new_key()
+    data_config = Data(image_size=4, batch_size=50, flip=True)
+    draw, key = jax.jit(make_get_batch(data_config, 50)), new_key()
     samples = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 1), np.uint8)
     plain = jax.jit(make_get_batch(Data(image_size=4, batch_size=50), 50))
     flipped = 0
     for index in range(20):
-        expected, found = (np.asarray(d(samples, key, index)) for d in (plain, draw))
-        as_is = (found == expected).all((1, 2, 3))
-        mirrored = (found == expected[:, :, ::-1]).all((1, 2, 3))
+        expected, result = (np.asarray(d(samples, key, index)) for d in (plain, draw))
+        as_is = (result == expected).all((1, 2, 3))
+        mirrored = (result == expected[:, :, ::-1]).all((1, 2, 3))
         assert (as_is ^ mirrored).all()
         flipped += mirrored.sum()
     # A standard error of 16.
@@ -263,9 +263,9 @@ def test_labels_stay_with_their_images():
 
 def test_batches_keep_labels_with_their_images(new_key):
     images = np.arange(12, dtype=np.uint8).reshape(12, 1, 1, 1) * 20
-    described = Data(image_size=1, batch_size=4)
-    draw = jax.jit(make_get_batch(described, 12, labelled=True))
-    plain = jax.jit(make_get_batch(described, 12))
+    data_config = Data(image_size=1, batch_size=4)
+    draw = jax.jit(make_get_batch(data_config, 12, labelled=True))
+    plain = jax.jit(make_get_batch(data_config, 12))
     key = new_key()
     for index in range(3):
         real, labels = draw((images, jnp.arange(12)), key, index)
@@ -283,7 +283,7 @@ def test_classes_choose_images_for_training_and_held_out():
 
 
 @pytest.mark.parametrize(
-    ("described", "expected"),
+    ("data_config", "expected"),
     [
         (
             Data(image_size=8, classes=(1, 10)),
@@ -297,20 +297,20 @@ def test_classes_choose_images_for_training_and_held_out():
         ),
     ],
 )
-def test_classes_that_cannot_be_had(described, expected, npz):
+def test_classes_that_do_not_exist_are_refused(data_config, expected, npz):
     path = npz(images=GREY)
-    assert complaint(dataclasses.replace(described, dir=str(path))) == expected
+    assert complaint(dataclasses.replace(data_config, dir=str(path))) == expected
 
 
 def test_npz_labels_travel_with_images(npz):
     path = npz(images=GREY, labels=np.arange(6))
     dataset = load_in_memory(npz_of(path))
     expected = by_image(GREY, np.arange(6))
-    found = [expected[image.tobytes()] for image in dataset.train]
-    assert dataset.train_labels.tolist() == found
+    result = [expected[image.tobytes()] for image in dataset.train]
+    assert dataset.train_labels.tolist() == result
 
 
-def test_npz_arrays_of_two_splits_have_labels_of_their_own(npz):
+def test_each_npz_split_has_its_labels(npz):
     arrays = {"train_images": GREY[:4], "train_labels": np.arange(4)}
     arrays |= {"test_images": GREY[4:], "test_labels": np.arange(4, 6)}
     named = {"array": "train_images", "test_split": "test_images", "heldout": 2}
@@ -322,18 +322,18 @@ def test_npz_arrays_of_two_splits_have_labels_of_their_own(npz):
     ):
         assert len(images) == count
         assert [expected[image.tobytes()] for image in images] == labels.tolist()
-    told = complaint(npz_of(npz.path, **(named | {"test_split": "valid"})))
-    assert told.startswith("data.test_split='valid' is not in data.dir=")
-    assert told.endswith("name one of them with --data.test-split")
+    message = complaint(npz_of(npz.path, **(named | {"test_split": "valid"})))
+    assert message.startswith("data.test_split='valid' is not in data.dir=")
+    assert message.endswith("name one of them with --data.test-split")
 
 
 @pytest.mark.parametrize(
-    ("labels", "told"),
+    ("labels", "description"),
     [(np.arange(5), "int64[5]"), (np.arange(6.0), "float64[6]")],
 )
-def test_npz_labels_that_do_not_fit(npz, labels, told):
+def test_npz_labels_of_a_wrong_shape_or_type_are_refused(npz, labels, description):
     assert complaint(npz_of(npz(images=GREY, labels=labels))) == (
-        f"array 'labels' of data.dir={npz.path} is {told}: it must be one whole "
+        f"array 'labels' of data.dir={npz.path} is {description}: it must be one whole "
         "number for each of the 6 images"
     )
 
@@ -364,20 +364,20 @@ def assert_gaussians(points, centres, deviation):
     assert chi_square(counts) < 70
 
 
-def test_8gaussians_lie_on_a_circle_of_radius_root_two(toys):
+def test_8gaussians_are_on_a_circle_of_radius_root_two(toys):
     angles = np.arange(8) * np.pi / 4
     centres = 2 / 1.414 * np.stack([np.cos(angles), np.sin(angles)], 1)
     np.testing.assert_allclose(np.linalg.norm(centres, axis=1), 2**0.5, rtol=1e-3)
     assert_gaussians(toys["8gaussians"], centres, 0.02 / 1.414)
 
 
-def test_25gaussians_lie_on_a_lattice(toys):
+def test_25gaussians_are_on_a_lattice(toys):
     line = np.array([-4.0, -2.0, 0.0, 2.0, 4.0]) / 2.828
     centres = np.stack(np.meshgrid(line, line), -1).reshape(25, 2)
     assert_gaussians(toys["25gaussians"], centres, 0.05 / 2.828)
 
 
-def test_swiss_roll_is_that_of_scikit_learn(toys):
+def test_swiss_roll_equals_the_one_of_scikit_learn(toys):
     roll, _ = make_swiss_roll(20000, noise=0.25, random_state=0)
     theirs = roll[:, [0, 2]] / 7.5
     ours = toys["swiss_roll"]
@@ -393,8 +393,8 @@ def test_swiss_roll_is_that_of_scikit_learn(toys):
 
 
 def test_toys_load_only_points_held_out():
-    described = Data(source="swiss_roll", heldout=50)
-    first, again = load_in_memory(described), load_in_memory(described)
+    data_config = Data(source="swiss_roll", heldout=50)
+    first, again = load_in_memory(data_config), load_in_memory(data_config)
     assert first.train.shape == (0, 2)
     assert first.heldout.shape == (50, 2)
     assert first.heldout.dtype == np.float32
@@ -459,8 +459,8 @@ def noise_image(seed, width, height, channels=3):
 
 
 def folder_of(path, **changes):
-    described = {"image_size": 8, "channels": 3, "batch_size": 1, "heldout": 0}
-    return Data(source="folder", dir=str(path), **(described | changes))
+    fields = {"image_size": 8, "channels": 3, "batch_size": 1, "heldout": 0}
+    return Data(source="folder", dir=str(path), **(fields | changes))
 
 
 @pytest.fixture
@@ -492,10 +492,10 @@ def test_folder_images_are_converted_cropped_and_resized(tree, channels, resize)
     expected = [
         ImageOps.fit(Image.open(file).convert(mode), (8, 8), method) for file in files
     ]
-    found = load_in_memory(folder_of(folder, channels=channels, resize=resize)).train
-    assert found.shape == (8, 8, 8, channels)
-    assert found.dtype == np.uint8
-    assert rows(found) == rows([np.asarray(image) for image in expected])
+    images = load_in_memory(folder_of(folder, channels=channels, resize=resize)).train
+    assert images.shape == (8, 8, 8, channels)
+    assert images.dtype == np.uint8
+    assert rows(images) == rows([np.asarray(image) for image in expected])
 
 
 @pytest.fixture
@@ -509,12 +509,12 @@ def folder(tmp_path):
 
 
 def test_images_of_the_right_size_keep_every_bit(folder):
-    found = load_in_memory(folder_of(folder[0])).train
-    np.testing.assert_array_equal(found, folder[1][None])
+    images = load_in_memory(folder_of(folder[0])).train
+    np.testing.assert_array_equal(images, folder[1][None])
 
 
 @pytest.mark.parametrize("wide", [True, False])
-def test_the_square_at_the_centre_is_kept(folder, wide):
+def test_images_are_cropped_to_the_square_at_the_centre(folder, wide):
     path, image = folder
     # As blue as nothing in the middle: one pixel of it would be seen.
     framed = np.zeros((8, 20, 3), np.uint8) + np.array([0, 0, 255], np.uint8)
@@ -528,10 +528,10 @@ def test_the_square_at_the_centre_is_kept(folder, wide):
 def test_box_filter_takes_the_mean_of_what_a_pixel_covers(folder):
     image = noise_image(10, 16, 16)
     Image.fromarray(image).save(folder[0] / "a.png")
-    found = load_in_memory(folder_of(folder[0], resize="box")).train[0]
+    images = load_in_memory(folder_of(folder[0], resize="box")).train[0]
     means = image.reshape(8, 2, 8, 2, 3).mean((1, 3))
     # Pillow rounds after each of the two directions.
-    assert np.abs(found - means).max() <= 1
+    assert np.abs(images - means).max() <= 1
 
 
 def test_photographs_are_turned_as_their_exif_says(folder):
@@ -539,15 +539,15 @@ def test_photographs_are_turned_as_their_exif_says(folder):
     exif = Image.Exif()
     exif[0x0112] = 6  # Shown turned to the right.
     Image.fromarray(image).save(path / "a.png", exif=exif)
-    found = load_in_memory(folder_of(path)).train
-    np.testing.assert_array_equal(found[0], np.rot90(image, -1))
+    images = load_in_memory(folder_of(path)).train
+    np.testing.assert_array_equal(images[0], np.rot90(image, -1))
 
 
 def test_16_bit_grey_keeps_its_contrast(folder):
     levels = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1024
     Image.fromarray(levels).save(folder[0] / "a.png")
-    found = load_in_memory(folder_of(folder[0], channels=1)).train[0, ..., 0]
-    assert np.abs(found - levels / 257).max() <= 1
+    images = load_in_memory(folder_of(folder[0], channels=1)).train[0, ..., 0]
+    assert np.abs(images - levels / 257).max() <= 1
 
 
 def test_a_folder_that_is_missing_or_empty_is_named(tmp_path):
@@ -585,29 +585,29 @@ def test_of_many_unreadable_files_three_are_named(folder):
     assert "; ...;" in message
 
 
-def test_unreadable_files_can_be_skipped_and_are_told_of_each_time(
+def test_unreadable_files_can_be_skipped_and_are_reported_each_time(
     folder, reports, monkeypatch
 ):
     path, image = folder
     corrupt(path, 2)
-    described = folder_of(path, skip_corrupt=True)
-    first, (report,) = load_in_memory(described), reports()
+    data_config = folder_of(path, skip_corrupt=True)
+    first, (report,) = load_in_memory(data_config), reports()
     monkeypatch.delattr(folder_source, "decode")
-    again = load_in_memory(described)
+    again = load_in_memory(data_config)
     np.testing.assert_array_equal(first.train, image[None])
     np.testing.assert_array_equal(again.train, image[None])
     assert reports() == [report]
     assert report.startswith("2 of 3 images cannot be read: ")
     assert "broken0.png" in report
     assert report.endswith("training without them")
-    # What was found before stops a run that does not skip.
+    # The cached list stops a run that does not skip.
     assert complaint(folder_of(path)).startswith("2 of 3 images")
 
 
 def test_nothing_but_unreadable_files(tmp_path, reports):
     corrupt(tmp_path, 2)
-    described = folder_of(tmp_path, skip_corrupt=True)
-    assert "larger than the 0 images" in complaint(described)
+    data_config = folder_of(tmp_path, skip_corrupt=True)
+    assert "larger than the 0 images" in complaint(data_config)
     assert len(reports()) == 1
 
 
@@ -618,8 +618,8 @@ def test_images_are_decoded_once(folder, monkeypatch, reports):
     first = load_in_memory(folder_of(folder[0]))
     monkeypatch.delattr(folder_source, "decode")
     # Nothing of these shapes an image.
-    described = folder_of(folder[0], batch_size=1, scale="unit", dequantize=True)
-    again = load_in_memory(described)
+    data_config = folder_of(folder[0], batch_size=1, scale="unit", dequantize=True)
+    again = load_in_memory(data_config)
     np.testing.assert_array_equal(first.train, again.train)
     assert reports() == []
 
@@ -627,16 +627,18 @@ def test_images_are_decoded_once(folder, monkeypatch, reports):
 @pytest.mark.parametrize(
     "changes", [{"image_size": 4}, {"channels": 1}, {"resize": "box"}], ids=str
 )
-def test_what_shapes_the_images_is_decoded_anew(folder, monkeypatch, reports, changes):
+def test_a_change_of_shape_or_filter_decodes_again(
+    folder, monkeypatch, reports, changes
+):
     load_in_memory(folder_of(folder[0]))
     monkeypatch.delattr(folder_source, "decode")
-    described = folder_of(folder[0], skip_corrupt=True, **changes)
+    data_config = folder_of(folder[0], skip_corrupt=True, **changes)
     with pytest.raises(UserError):
-        load_in_memory(described)
+        load_in_memory(data_config)
     assert "name 'decode' is not defined" in reports()[0]
 
 
-def test_a_changed_file_is_decoded_anew(folder):
+def test_a_changed_file_is_decoded_again(folder):
     path, _ = folder
     load_in_memory(folder_of(path))
     before = (path / "a.png").stat()
@@ -658,7 +660,7 @@ def test_new_and_missing_files_are_noticed(folder):
 # NumPy leaves the file open when its archive is cut off.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("left", [0, 10, 200])
-def test_a_cut_off_cache_is_made_anew(folder, cached, left, monkeypatch):
+def test_a_truncated_cache_entry_is_decoded_again(folder, cached, left, monkeypatch):
     path, image = folder
     load_in_memory(folder_of(path))
     (file,) = cached.iterdir()
@@ -712,8 +714,8 @@ COLOUR = np.random.default_rng(21).integers(0, 256, (6, 8, 8, 3), np.uint8)
 
 
 def npz_of(path, **changes):
-    described = {"image_size": 8, "batch_size": 1, "heldout": 0}
-    return Data(source="npz", dir=str(path), **(described | changes))
+    fields = {"image_size": 8, "batch_size": 1, "heldout": 0}
+    return Data(source="npz", dir=str(path), **(fields | changes))
 
 
 @pytest.fixture
@@ -752,24 +754,24 @@ def npz(tmp_path):
     ],
 )
 def test_npz_arrays_are_taken_as_they_are(npz, arrays, changes, expected):
-    found = load_in_memory(npz_of(npz(**arrays), **changes)).train
-    assert found.shape[1:] == (8, 8, changes.get("channels", 1))
-    assert rows(found) == rows(expected)
+    images = load_in_memory(npz_of(npz(**arrays), **changes)).train
+    assert images.shape[1:] == (8, 8, changes.get("channels", 1))
+    assert rows(images) == rows(expected)
 
 
 def test_npz_colour_becomes_grey_by_luminance(npz):
-    found = load_in_memory(npz_of(npz(any=COLOUR[:1]))).train[0, ..., 0]
+    images = load_in_memory(npz_of(npz(any=COLOUR[:1]))).train[0, ..., 0]
     luminance = COLOUR[0] @ np.array([0.299, 0.587, 0.114])
-    assert np.abs(found - luminance).max() <= 1
+    assert np.abs(images - luminance).max() <= 1
 
 
 def test_npz_images_are_resized(npz):
     path = npz(any=GREY)
-    found = load_in_memory(npz_of(path, image_size=4, resize="box")).train
+    images = load_in_memory(npz_of(path, image_size=4, resize="box")).train
     means = GREY.reshape(6, 4, 2, 4, 2).mean((2, 4))
-    order = np.abs(found[:, None, ..., 0] - means).max((2, 3)).argmin(1)
+    order = np.abs(images[:, None, ..., 0] - means).max((2, 3)).argmin(1)
     assert sorted(order) == list(range(6))
-    assert np.abs(found[..., 0] - means[order]).max() <= 1
+    assert np.abs(images[..., 0] - means[order]).max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -825,7 +827,7 @@ def npy(path):
     ],
     ids=["missing", "empty", "text", "npy", "half", "folder"],
 )
-def test_a_file_that_is_no_npz_is_named(npz, spoil):
+def test_a_file_that_is_not_an_npz_is_named(npz, spoil):
     path = npz(a=GREY)
     spoil(path)
     message = complaint(npz_of(path))

@@ -1,4 +1,4 @@
-"""A stream gives what images in memory give, and leaves nothing behind."""
+"""A stream gives the batches of images in memory and leaves no process."""
 
 import dataclasses
 import importlib.util
@@ -75,15 +75,15 @@ def folder(tmp_path_factory):
     return folder
 
 
-def described(folder, **changes):
+def make_data(folder, **changes):
     fields = {"image_size": 8, "channels": 3, "batch_size": 6, "heldout": 5}
     fields |= {"stream": "always", "workers": 0}
     return Data(source="array_record", dir=str(folder), **(fields | changes))
 
 
-def opened(cfg, limit=math.inf):
-    cfg = cfg if isinstance(cfg, Config) else Config(cfg)
-    return load(cfg, limit=limit)
+def open_stream(config, limit=math.inf):
+    config = config if isinstance(config, Config) else Config(config)
+    return load(config, limit=limit)
 
 
 # ------------------------------------------------------------------------------- order
@@ -94,17 +94,17 @@ def test_numpy_and_jax_give_the_same_order(count, new_key):
     key = new_key()
     rounds = np.asarray(jax.random.bits(key, (2, shuffle.ROUNDS), jnp.uint32))
     position = np.random.default_rng(1).integers(0, count, 500)
-    found = shuffle.shuffled_index(position, count, *rounds)
-    assert found.dtype == np.int32
+    result = shuffle.shuffled_index(position, count, *rounds)
+    assert result.dtype == np.int32
     expected = permute(jnp.asarray(position.astype(np.int32)), count, key)
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(result, expected)
 
 
-def test_the_rounds_of_an_epoch_are_those_that_the_device_draws(new_key):
+def test_the_rounds_of_an_epoch_equal_those_of_the_device(new_key):
     key = new_key()
-    found = epoch_rounds(key, range(3, 6))
+    result = epoch_rounds(key, range(3, 6))
     key_order = jax.random.split(key)[0]
-    for epoch, rounds in zip(range(3, 6), found, strict=True):
+    for epoch, rounds in zip(range(3, 6), result, strict=True):
         position = np.arange(50)
         expected = permute(position, 50, jax.random.fold_in(key_order, epoch))
         np.testing.assert_array_equal(
@@ -115,15 +115,15 @@ def test_the_rounds_of_an_epoch_are_those_that_the_device_draws(new_key):
 # ------------------------------------------------------------------------ same batches
 
 
-def both(cfg, key, batches, **more):
+def both(config, key, batches, **more):
     """The batches of these numbers as training sees them: (resident, streamed)."""
-    resident = load_in_memory(cfg.data)
-    labelled = bool(cfg.model.classes)
-    draw = jax.jit(make_get_batch(cfg.data, len(resident.train), labelled))
+    resident = load_in_memory(config.data)
+    labelled = bool(config.model.classes)
+    draw = jax.jit(make_get_batch(config.data, len(resident.train), labelled))
     samples = (resident.train, resident.train_labels) if labelled else resident.train
     first = [draw(samples, key, i) for i in batches]
-    draw = jax.jit(make_get_block_batch(cfg.data, labelled))
-    raw = stream.read_batches(opened(cfg).stream, key, batches, **more)
+    draw = jax.jit(make_get_block_batch(config.data, labelled))
+    raw = stream.read_batches(open_stream(config).stream, key, batches, **more)
     raw = jax.tree.map(lambda *rows: np.stack(rows), *raw)
     return first, [draw((raw, batches.start), key, i) for i in batches]
 
@@ -135,14 +135,14 @@ def assert_same(first, second):
 
 # 55 images are nine batches of 6, so these cross the ends of two epochs.
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_stream_gives_the_bits_of_images_in_memory(folder, workers, new_key):
-    cfg = Config(described(folder, workers=workers, flip=True, dequantize=True))
-    assert_same(*both(cfg, new_key(), range(3, 20)))
+def test_a_stream_equals_images_in_memory_bit_for_bit(folder, workers, new_key):
+    config = Config(make_data(folder, workers=workers, flip=True, dequantize=True))
+    assert_same(*both(config, new_key(), range(3, 20)))
 
 
-def test_a_stream_begins_anywhere(folder, new_key):
-    cfg, key = Config(described(folder)), new_key()
-    source = opened(cfg).stream
+def test_a_stream_can_start_at_any_batch(folder, new_key):
+    config, key = Config(make_data(folder)), new_key()
+    source = open_stream(config).stream
     every = list(stream.read_batches(source, key, range(30)))
     for first, last in ((4, 8), (8, 11), (17, 30)):
         again = list(stream.read_batches(source, key, range(first, last)))
@@ -150,7 +150,7 @@ def test_a_stream_begins_anywhere(folder, new_key):
 
 
 def test_processes_read_the_parts_of_each_batch(folder, new_key):
-    source, key = opened(described(folder)).stream, new_key()
+    source, key = open_stream(make_data(folder)).stream, new_key()
     whole = list(stream.read_batches(source, key, range(12)))
     parts = [
         list(stream.read_batches(source, key, range(12), process=(i, 2)))
@@ -168,7 +168,7 @@ def tfds(tmp_path_factory):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_labels_come_with_their_images(tfds, workers, new_key):
-    cfg = Config(
+    config = Config(
         Data(
             source="tfds",
             name="tiny",
@@ -182,8 +182,8 @@ def test_labels_come_with_their_images(tfds, workers, new_key):
         ),
         Model(kind="resnet", classes=10),
     )
-    assert_same(*both(cfg, new_key(), range(6)))
-    resident, streamed = load_in_memory(cfg.data), opened(cfg)
+    assert_same(*both(config, new_key(), range(6)))
+    resident, streamed = load_in_memory(config.data), open_stream(config)
     np.testing.assert_array_equal(streamed.heldout, resident.heldout)
     np.testing.assert_array_equal(streamed.heldout_labels, resident.heldout_labels)
     assert len(streamed.train) == len(TFDS_TRAIN) - (0 if workers else 2)
@@ -193,14 +193,16 @@ def test_labels_come_with_their_images(tfds, workers, new_key):
 def test_a_folder_of_images_is_streamed(tmp_path, new_key):
     for i, image in enumerate(IMAGES[:20]):
         Image.fromarray(image).resize((9 + i, 8)).save(tmp_path / f"{i}.png")
-    cfg = described(tmp_path, workers=1)
-    cfg = Config(dataclasses.replace(cfg, source="folder"))
-    assert_same(*both(cfg, new_key(), range(4)))
-    np.testing.assert_array_equal(opened(cfg).heldout, load_in_memory(cfg.data).heldout)
+    config = make_data(tmp_path, workers=1)
+    config = Config(dataclasses.replace(config, source="folder"))
+    assert_same(*both(config, new_key(), range(4)))
+    np.testing.assert_array_equal(
+        open_stream(config).heldout, load_in_memory(config.data).heldout
+    )
 
 
-def test_records_are_read_whatever_their_format(folder):
-    resident = load_in_memory(described(folder, heldout=0, batch_size=1))
+def test_records_of_every_format_are_read(folder):
+    resident = load_in_memory(make_data(folder, heldout=0, batch_size=1))
     kept = np.random.default_rng(0).permutation(60)
     np.testing.assert_array_equal(resident.train, IMAGES[kept])
 
@@ -217,24 +219,24 @@ def test_records_are_read_whatever_their_format(folder):
     ],
     ids=["colour", "grey", "other size", "comment", "png"],
 )
-def test_plain_pixels_are_those_that_pillow_gives(encoded, plain, channels):
-    settings = Data(image_size=8, channels=channels)
-    found = decoding.plain_pixels(encoded, settings)
-    assert (found is not None) == (plain == channels)
-    if found is not None:
+def test_plain_pixels_equal_those_of_pillow(encoded, plain, channels):
+    data_config = Data(image_size=8, channels=channels)
+    result = decoding.plain_pixels(encoded, data_config)
+    assert (result is not None) == (plain == channels)
+    if result is not None:
         with Image.open(io.BytesIO(encoded)) as image:
-            np.testing.assert_array_equal(found, decoding.fit(image, settings))
+            np.testing.assert_array_equal(result, decoding.fit(image, data_config))
 
 
 # ----------------------------------------------------------------------------- blocks
 
 
-def follow_blocks(cfg, start, counts, before):
+def follow_blocks(config, start, counts, before):
     """The raw batches that each call of the program could see, as the steps take them.
 
     Calls of `counts` steps from the step `start` on; (batches, metrics of each call).
     """
-    seen, told = [], []
+    seen, means = [], []
 
     def chunk(step, samples, count):
         (block, first), stop = samples, step + int(count)
@@ -246,14 +248,14 @@ def follow_blocks(cfg, start, counts, before):
         return stop, {"mean_step": jnp.float32(mean)}
 
     key, step = jax.random.key(3), start
-    source = opened(cfg).stream
+    source = open_stream(config).stream
     with Prefetcher(source, ONE_DEVICE, key, start, before) as prefetcher:
         for count in counts:
             step, metrics = prefetcher.advance(chunk, step, count)
-            told.append(float(metrics["mean_step"]))
+            means.append(float(metrics["mean_step"]))
     expected = stream.read_batches(source, key, range(before(start), before(step)))
     assert_same(list(expected), seen)
-    return told
+    return means
 
 
 @pytest.mark.parametrize("block_bytes", [1, 6 * 192 * 7, 2**30])
@@ -261,22 +263,22 @@ def test_blocks_hold_whole_steps_and_chunks_have_their_mean(
     folder, block_bytes, monkeypatch
 ):
     monkeypatch.setattr(stream, "BLOCK_BYTES", block_bytes)
-    cfg = Config(
-        described(folder), objective=Objective(n_critic=3), run=Run(steps=30, chunk=10)
+    config = Config(
+        make_data(folder), objective=Objective(n_critic=3), run=Run(steps=30, chunk=10)
     )
-    told = follow_blocks(cfg, 4, [6, 10, 10], lambda step: 3 * step)
-    np.testing.assert_allclose(told, [6.5, 14.5, 24.5], rtol=1e-6)
+    means = follow_blocks(config, 4, [6, 10, 10], lambda step: 3 * step)
+    np.testing.assert_allclose(means, [6.5, 14.5, 24.5], rtol=1e-6)
 
 
 def test_blocks_are_long_enough_for_the_warmup_of_the_critic(folder, monkeypatch):
     monkeypatch.setattr(stream, "BLOCK_BYTES", 1)
     objective = Objective(n_critic=3, warmup=True)
-    cfg = Config(described(folder), objective=objective, run=Run(steps=40, chunk=10))
+    config = Config(make_data(folder), objective=objective, run=Run(steps=40, chunk=10))
 
     def before(step):
         return int(steps.critic_updates_before(step, objective))
 
-    follow_blocks(cfg, 22, [8, 10], before)
+    follow_blocks(config, 22, [8, 10], before)
 
 
 class Late:
@@ -286,14 +288,16 @@ class Late:
         self.is_ready, self.block_until_ready = lambda: ready, awaited
 
 
-def test_blocks_do_not_pile_up_on_a_slow_device(folder):
-    cfg = Config(described(folder), objective=Objective(n_critic=1), run=Run(steps=5))
-    cfg = dataclasses.replace(cfg, run=Run(steps=5, chunk=1))
-    source, told = opened(cfg).stream, []
+def test_blocks_do_not_accumulate_on_a_slow_device(folder):
+    config = Config(
+        make_data(folder), objective=Objective(n_critic=1), run=Run(steps=5)
+    )
+    config = dataclasses.replace(config, run=Run(steps=5, chunk=1))
+    source, events = open_stream(config).stream, []
 
     def chunk(step, *_):
-        told.append(f"given {step}")
-        return step + 1, {"x": Late(False, lambda: told.append(f"awaited {step}"))}
+        events.append(f"given {step}")
+        return step + 1, {"x": Late(False, lambda: events.append(f"awaited {step}"))}
 
     with Prefetcher(
         source, ONE_DEVICE, jax.random.key(0), 0, lambda step: step
@@ -301,20 +305,22 @@ def test_blocks_do_not_pile_up_on_a_slow_device(folder):
         for step in range(4):
             ahead.advance(chunk, step, 1)
     expected = ["given 0", "given 1", "awaited 0", "given 2", "awaited 1", "given 3"]
-    assert told == expected
+    assert events == expected
 
 
 @pytest.mark.parametrize("ready", [True, False])
-def test_only_a_device_without_work_waits(folder, monkeypatch, ready):
+def test_only_the_wait_of_an_idle_device_counts(folder, monkeypatch, ready):
     def slowly(*_):
         for _ in range(3):
             time.sleep(0.05)
             yield IMAGES[:6]
 
     monkeypatch.setattr("wgan_jax.data.prefetch.read_batches", slowly)
-    cfg = Config(described(folder), objective=Objective(n_critic=1), run=Run(steps=3))
-    cfg = dataclasses.replace(cfg, run=Run(steps=3, chunk=1))
-    source = opened(cfg).stream
+    config = Config(
+        make_data(folder), objective=Objective(n_critic=1), run=Run(steps=3)
+    )
+    config = dataclasses.replace(config, run=Run(steps=3, chunk=1))
+    source = open_stream(config).stream
     with Prefetcher(source, ONE_DEVICE, None, 0, lambda step: step) as prefetcher:
         prefetcher.advance(lambda *_: (0, {"x": Late(ready)}), 0, 1)
         begin = prefetcher.wait_seconds
@@ -349,7 +355,7 @@ def streamed(folder, tmp_path_factory):
     return out
 
 
-def test_a_streamed_run_is_that_of_images_in_memory(streamed, folder, tmp_path):
+def test_a_streamed_run_equals_one_in_memory(streamed, folder, tmp_path):
     code, error = run(tmp_path / "run", folder, "never", 40)
     assert code == 0, error
     times = {"seconds", "cycles_per_second", "data_wait_fraction"}
@@ -364,13 +370,11 @@ def test_a_streamed_run_is_that_of_images_in_memory(streamed, folder, tmp_path):
     assert multiprocessing.active_children() == []
 
 
-def test_a_streamed_run_that_was_stopped_goes_on_with_the_same_bits(
-    streamed, folder, tmp_path, capsys
-):
+def test_a_stopped_streamed_run_resumes_bit_for_bit(streamed, folder, tmp_path, capsys):
     out = tmp_path / "run"
     assert run(out, folder, "always", 20) == (0, "")
-    said = capsys.readouterr().out
-    assert "streaming 48 images (0.00922 MB) with 1 worker: data.stream=always" in said
+    report = "streaming 48 images (0.00922 MB) with 1 worker: data.stream=always"
+    assert report in capsys.readouterr().out
     # How images come to the device may change in the middle of a run.
     assert run(out, folder, "always", 40, "--extend", "--data.workers", "0")[0] == 0
     first, second = final_arrays(streamed), final_arrays(out)
@@ -383,12 +387,12 @@ def test_a_streamed_run_is_evaluated_on_the_same_images(streamed, tmp_path):
     shutil.copytree(streamed, resident)
     path = resident / "config.json"
     path.write_text(path.read_text().replace('"always"', '"never"'))
-    told = []
+    evaluations = []
     for out in (streamed, resident):
         assert in_process(evaluate, out, "--num", "8", "--repeats", "2") == (0, "")
-        told.append(json.loads((out / "evaluation.json").read_text()))
-        assert told[-1]["evaluation"].pop("run") == str(out)
-    assert told[0] == told[1]
+        evaluations.append(json.loads((out / "evaluation.json").read_text()))
+        assert evaluations[-1]["evaluation"].pop("run") == str(out)
+    assert evaluations[0] == evaluations[1]
 
 
 def test_a_bad_record_ends_training_with_its_name_and_loses_nothing(folder, tmp_path):
@@ -415,26 +419,26 @@ def test_a_record_that_is_damaged_on_disk_is_named(tmp_path):
     place = damaged.index(encode_image(IMAGES[7])[60:100])
     damaged[place] ^= 1
     path.write_bytes(damaged)
-    reader = ArrayRecordImages(described(path))
+    reader = ArrayRecordImages(make_data(path))
     np.testing.assert_array_equal(reader.read([6, 8]).samples, IMAGES[[6, 8]])
     with pytest.raises(UserError, match=f"record 7 of {path} cannot be read .*hash"):
         reader.read([6, 7])
 
 
 def test_diagnostics_of_a_stream_are_of_some_of_its_images(folder):
-    cfg = Config(described(folder), Model(kind="mlp"), run=Run(diagnostics=True))
-    dataset, samples, spec = prepare(cfg)
-    draw, some = prepare_monitor(cfg, spec, dataset, samples)
+    config = Config(make_data(folder), Model(kind="mlp"), run=Run(diagnostics=True))
+    dataset, samples, spec = prepare(config)
+    draw, some = prepare_monitor(config, spec, dataset, samples)
     batch = draw(some, jax.random.key(0), 0)
     assert batch.shape == (6, 8, 8, 3)
-    np.testing.assert_array_equal(some, load_in_memory(cfg.data).train)
+    np.testing.assert_array_equal(some, load_in_memory(config.data).train)
 
 
 # ------------------------------------------------------------------------------ workers
 
 
-def test_workers_do_without_jax_and_end_with_the_stream(folder, new_key):
-    source = opened(described(folder, workers=2)).stream
+def test_workers_do_not_import_jax_and_end_with_the_stream(folder, new_key):
+    source = open_stream(make_data(folder, workers=2)).stream
     batches = stream.read_batches(source, new_key(), range(1000))
     next(batches)
     workers = multiprocessing.active_children()
@@ -453,8 +457,8 @@ import jax, multiprocessing, time
 from wgan_jax import config
 from wgan_jax.data import stream
 from wgan_jax.data.dataset import load
-settings = config.{described(folder, workers=1)!r}
-source = load(config.Config(settings)).stream
+data_config = config.{make_data(folder, workers=1)!r}
+source = load(config.Config(data_config)).stream
 batches = stream.read_batches(source, jax.random.key(0), range(1000))
 next(batches)
 print(multiprocessing.active_children()[0].pid, flush=True)
@@ -489,8 +493,8 @@ def alive(pid):
     return not stat.exists() or stat.read_text().rsplit(")")[-1].split()[0] != "Z"
 
 
-def test_a_worker_that_is_killed_is_told_in_a_sentence(folder, new_key):
-    source = opened(described(folder, workers=1)).stream
+def test_a_killed_worker_is_one_sentence(folder, new_key):
+    source = open_stream(make_data(folder, workers=1)).stream
     batches = stream.read_batches(source, new_key(), range(10**6))
     next(batches)
     multiprocessing.active_children()[0].kill()
@@ -524,37 +528,37 @@ def test_one_worker_for_each_core_but_one(asked, cores, expected, monkeypatch):
 def test_auto_streams_what_takes_more_than_half_of_the_memory(
     folder, how, limit, streams
 ):
-    settings = dataclasses.replace(described(folder), stream=how)
-    found = opened(settings, limit)
-    assert bool(found.stream) == streams
+    data_config = dataclasses.replace(make_data(folder), stream=how)
+    result = open_stream(data_config, limit)
+    assert bool(result.stream) == streams
     if streams and how == "auto":
-        assert found.stream.reason == "more than half of 0.023 MB of memory"
+        assert result.stream.reason == "more than half of 0.023 MB of memory"
 
 
 def test_images_are_read_by_slices(folder):
-    settings = described(folder)
-    found, resident = opened(settings).train, load_in_memory(settings).train
-    assert found.shape == resident.shape
-    np.testing.assert_array_equal(found[3:9], resident[3:9])
-    assert isinstance(BatchSharding().put_block(found[:2]), jax.Array)
+    data_config = make_data(folder)
+    images, resident = open_stream(data_config).train, load_in_memory(data_config).train
+    assert images.shape == resident.shape
+    np.testing.assert_array_equal(images[3:9], resident[3:9])
+    assert isinstance(BatchSharding().put_block(images[:2]), jax.Array)
 
 
-def test_features_are_of_slices_and_kept_by_what_shapes_them(folder):
-    settings, asked = described(folder), []
+def test_features_of_slices_are_cached_by_the_images(folder):
+    data_config, asked = make_data(folder), []
 
     def mean(images):
         asked.append(len(images))
         return images.reshape(len(images), -1)[:, :2].astype(np.float32), None
 
     extractor = Extractor("mean", 2, mean, "some")
-    found = extract_array(extractor, opened(settings).train)
-    resident = extract_array(extractor, load_in_memory(settings).train)
-    np.testing.assert_array_equal(found.moments.mean, resident.moments.mean)
+    result = extract_array(extractor, open_stream(data_config).train)
+    resident = extract_array(extractor, load_in_memory(data_config).train)
+    np.testing.assert_array_equal(result.moments.mean, resident.moments.mean)
     count = len(asked)
-    extract_array(extractor, opened(settings).train)
+    extract_array(extractor, open_stream(data_config).train)
     assert len(asked) == count
-    other = dataclasses.replace(settings, heldout=6)
-    extract_array(extractor, opened(other).train)
+    other = dataclasses.replace(data_config, heldout=6)
+    extract_array(extractor, open_stream(other).train)
     assert len(asked) > count
 
 
@@ -562,7 +566,7 @@ def test_features_are_of_slices_and_kept_by_what_shapes_them(folder):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [
         (
             {"source": "digits"},
@@ -582,23 +586,23 @@ def test_features_are_of_slices_and_kept_by_what_shapes_them(folder):
     ],
     ids=str,
 )
-def test_what_cannot_be_streamed_is_refused_at_once(changes, said):
-    settings = dataclasses.replace(described("somewhere"), **changes)
+def test_a_configuration_that_cannot_be_streamed_is_refused(changes, expected):
+    data_config = dataclasses.replace(make_data("somewhere"), **changes)
     with pytest.raises(UserError) as error:
-        validate(Config(settings))
-    assert str(error.value).startswith(said)
+        validate(Config(data_config))
+    assert str(error.value).startswith(expected)
 
 
 def test_a_classifier_cannot_be_trained_on_a_stream():
     run = Run(evaluate_every=25, evaluate_features="classifier")
     with pytest.raises(UserError, match="evaluate_features=classifier cannot be"):
-        validate(Config(described("somewhere"), run=run))
+        validate(Config(make_data("somewhere"), run=run))
 
 
-def test_auto_tells_what_stands_against_streaming(folder):
-    settings = dataclasses.replace(described(folder), stream="auto", classes=(1,))
+def test_auto_reports_why_streaming_is_impossible(folder):
+    data_config = dataclasses.replace(make_data(folder), stream="auto", classes=(1,))
     with pytest.raises(UserError) as error:
-        opened(settings, 10_000)
+        open_stream(data_config, 10_000)
     assert str(error.value).startswith(
         "data.classes=(1,) cannot be combined with streaming, which 0.0115 MB of "
         "images need with 0.01 MB of memory: every label"
@@ -608,22 +612,22 @@ def test_auto_tells_what_stands_against_streaming(folder):
 def test_without_grain_the_extra_is_named(folder, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UserError) as error:
-        opened(described(folder))
+        open_stream(make_data(folder))
     assert "pip install 'wgan-jax[stream]'" in str(error.value)
 
 
-def test_labels_that_are_not_there_or_too_many(folder, tfds):
+def test_missing_or_too_many_labels_are_refused(folder, tfds):
     model = Model(kind="resnet", classes=3)
     with pytest.raises(UserError, match="=3 needs labels, which data"):
-        opened(Config(described(folder), model))
-    settings = Data(source="tfds", name="tiny", tfds_dir=str(tfds), stream="always")
-    settings = dataclasses.replace(settings, batch_size=1, heldout=0)
+        open_stream(Config(make_data(folder), model))
+    data_config = Data(source="tfds", name="tiny", tfds_dir=str(tfds), stream="always")
+    data_config = dataclasses.replace(data_config, batch_size=1, heldout=0)
     with pytest.raises(UserError, match="go up to 9: take model"):
-        opened(Config(settings, model))
+        open_stream(Config(data_config, model))
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "expected"),
     [
         (lambda p: p, "is neither an array_record file nor a folder"),
         (lambda p: p.mkdir(), "has no files called *.array_record"),
@@ -633,12 +637,12 @@ def test_labels_that_are_not_there_or_too_many(folder, tfds):
     ids=["missing", "empty folder", "no array_record", "no records"],
 )
 @pytest.mark.parametrize("how", ["always", "never"])
-def test_array_record_files_that_will_not_do(tmp_path, make, said, how):
+def test_wrong_array_record_files_are_refused(tmp_path, make, expected, how):
     make(path := tmp_path / "x.array_record")
-    settings = dataclasses.replace(described(path), stream=how)
+    data_config = dataclasses.replace(make_data(path), stream=how)
     with pytest.raises(UserError) as error:
-        opened(settings)
-    assert said in str(error.value)
+        open_stream(data_config)
+    assert expected in str(error.value)
 
 
 def test_a_sweep_keeps_its_images_in_memory(folder, tmp_path):

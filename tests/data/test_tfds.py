@@ -36,13 +36,13 @@ def rows(images):
 
 
 def tfds_of(folder, **changes):
-    described = {"name": "tiny", "image_size": 6, "batch_size": 1, "heldout": 0}
-    return Data(source="tfds", tfds_dir=str(folder), **(described | changes))
+    fields = {"name": "tiny", "image_size": 6, "batch_size": 1, "heldout": 0}
+    return Data(source="tfds", tfds_dir=str(folder), **(fields | changes))
 
 
-def complaint(described):
+def complaint(data_config):
     with pytest.raises(UserError) as error:
-        load_in_memory(described)
+        load_in_memory(data_config)
     return str(error.value)
 
 
@@ -66,10 +66,10 @@ def test_a_data_set_that_is_prepared_again_is_decoded_again(tmp_path):
 
 
 def test_images_of_a_split_are_read_bit_by_bit(tiny):
-    found = load_in_memory(tfds_of(tiny)).train
-    assert found.shape == (9, 6, 6, 1)
-    assert found.dtype == np.uint8
-    assert rows(found) == rows(TRAIN)
+    images = load_in_memory(tfds_of(tiny)).train
+    assert images.shape == (9, 6, 6, 1)
+    assert images.dtype == np.uint8
+    assert rows(images) == rows(TRAIN)
 
 
 def test_labels_are_those_of_the_images(tiny):
@@ -120,12 +120,12 @@ def test_without_a_test_split_part_of_the_train_split_is_held_out(tiny):
 
 
 def test_images_are_converted_and_resized(tiny):
-    described = tfds_of(tiny, image_size=3, channels=3, resize="box")
-    found = load_in_memory(described).train
-    assert found.shape == (9, 3, 3, 3)
+    data_config = tfds_of(tiny, image_size=3, channels=3, resize="box")
+    images = load_in_memory(data_config).train
+    assert images.shape == (9, 3, 3, 3)
     means = np.sort(TRAIN.reshape(9, 3, 2, 3, 2).mean((2, 4)).ravel())
     # Pillow rounds after each of the two directions.
-    assert np.abs(np.sort(found[..., 0].ravel()) - means).max() <= 1
+    assert np.abs(np.sort(images[..., 0].ravel()) - means).max() <= 1
 
 
 def test_images_are_decoded_once(tiny, monkeypatch):
@@ -134,13 +134,13 @@ def test_images_are_decoded_once(tiny, monkeypatch):
     np.testing.assert_array_equal(load_in_memory(tfds_of(tiny)).train, first.train)
 
 
-def load_elsewhere(described, tmp_path):
+def load_elsewhere(data_config, tmp_path):
     """Loads in a new process; returns how many images, and whether with TensorFlow."""
     script = (
         "import sys\n"
         "from wgan_jax.data.dataset import load_in_memory\n"
         "from wgan_jax.config import Data\n"
-        f"dataset = load_in_memory({described!r})\n"
+        f"dataset = load_in_memory({data_config!r})\n"
         "print(len(dataset.train), 'tensorflow' in sys.modules)\n"
     )
     environment = os.environ | {
@@ -287,15 +287,15 @@ def test_a_preparation_that_fails_is_one_sentence(
     assert message == expected
 
 
-def test_a_preparation_is_told_of_and_its_result_is_read(
+def test_a_preparation_is_reported_and_its_result_is_read(
     tmp_path, tensorflow, monkeypatch, capsys
 ):
     tensorflow(True)
     commands = finish_with(
         monkeypatch, effect=lambda: write_tfds(tmp_path, "mnist", "3.0.1", "image")
     )
-    described = tfds_of(tmp_path, name="mnist", manual_dir="originals")
-    assert rows(load_in_memory(described).train) == rows(TRAIN)
+    data_config = tfds_of(tmp_path, name="mnist", manual_dir="originals")
+    assert rows(load_in_memory(data_config).train) == rows(TRAIN)
     assert capsys.readouterr().out.startswith("preparing mnist")
     (command,) = commands
     assert command[:3] == [sys.executable, "-m", "wgan_jax.data.tfds"]
@@ -339,7 +339,7 @@ def originals(name="mnist"):
 @pytest.fixture(scope="session")
 def mnist(tmp_path_factory):
     """MNIST as prepared by a process with TensorFlow: how to load it, and reports."""
-    described = Data(
+    data_config = Data(
         source="tfds",
         name="mnist",
         tfds_dir=str(tmp_path_factory.mktemp("mnist")),
@@ -349,16 +349,16 @@ def mnist(tmp_path_factory):
         heldout=10000,
     )
     # Its files have the names of MNIST's, which TFDS once took for the same.
-    words = ["--tfds-dir", described.tfds_dir]
+    words = ["--tfds-dir", data_config.tfds_dir]
     manual = ["--manual-dir", originals("fashion_mnist")]
     assert in_process(prepare, "tfds", "fashion_mnist", *words, *manual) == (0, "")
-    tfds.open_builder(described)
-    return described
+    tfds.open_builder(data_config)
+    return data_config
 
 
 @pytest.mark.data
 @pytest.mark.prepare
-def test_prepared_mnist_is_that_of_the_original_files(mnist, monkeypatch):
+def test_prepared_mnist_equals_the_original_files(mnist, monkeypatch):
     # Prepared once, and never again.
     monkeypatch.delattr(tfds, "_prepare_in_subprocess")
     dataset = load_in_memory(mnist)

@@ -27,13 +27,13 @@ def file(tmp_path_factory):
     return path
 
 
-def described(file, **more):
+def make_data(file, **more):
     chosen = {"dimensions": 3, "heldout": 40, "array": "vectors"} | more
     return Data(source="vectors", dir=str(file), batch_size=16, **chosen)
 
 
 def test_every_vector_is_trained_on_or_held_out_unchanged(file):
-    loaded = load_in_memory(described(file))
+    loaded = load_in_memory(make_data(file))
     assert loaded.train.shape == (160, 3)
     assert loaded.heldout.shape == (40, 3)
     assert loaded.train.dtype == np.float32
@@ -44,9 +44,9 @@ def test_every_vector_is_trained_on_or_held_out_unchanged(file):
 
 
 def test_an_epoch_draws_every_vector_once_and_not_as_pixels(file):
-    described_ = described(file)
-    vectors = load_in_memory(described_).train
-    draw = jax.jit(make_get_batch(described_, len(vectors)))
+    data_config = make_data(file)
+    vectors = load_in_memory(data_config).train
+    draw = jax.jit(make_get_batch(data_config, len(vectors)))
     batches = [draw(vectors, jax.random.key(0), i) for i in range(10)]
     epoch = np.concatenate(batches)
     np.testing.assert_array_equal(np.sort(epoch, 0), np.sort(vectors, 0))
@@ -62,14 +62,14 @@ def test_an_epoch_draws_every_vector_once_and_not_as_pixels(file):
     ],
     ids=str,
 )
-def test_vectors_that_do_not_fit_are_told_in_one_sentence(file, more, parts):
+def test_wrong_vectors_are_one_sentence(file, more, parts):
     with pytest.raises(UserError) as error:
-        load_in_memory(described(file, **more))
+        load_in_memory(make_data(file, **more))
     for part in parts:
         assert part in str(error.value)
 
 
-def test_images_are_no_vectors(tmp_path):
+def test_images_are_refused_as_vectors(tmp_path):
     path = tmp_path / "images.npz"
     np.savez(path, images=np.zeros((9, 4), np.uint8))
     with pytest.raises(UserError, match=r"uint8\[9, 4\].*floating point"):
@@ -94,7 +94,7 @@ def test_vectors_train_sample_and_are_measured_by_the_commands(file, tmp_path):
     code, error = in_process(evaluate, out, "--repeats", "2")
     assert code == 0, error
     measures = json.loads((out / "evaluation.json").read_text())["measures"]
-    found = measures["wasserstein"]
+    result = measures["wasserstein"]
     # Untrained points lie near zero and the vectors near (5, 5, 5).
-    assert found["value"]["mean"] > 5 > found["reference"]["mean"] > 0
+    assert result["value"]["mean"] > 5 > result["reference"]["mean"] > 0
     assert "modes" not in measures
