@@ -100,15 +100,19 @@ def _rounds(key):
 
 
 def to_float(
-    images: Num[Array | np.ndarray, "n *shape"], data: Data, key: chex.PRNGKey
+    images: Num[Array | np.ndarray, "n *shape"], data: Data, key: chex.PRNGKey | None
 ) -> Float[Array | np.ndarray, "n *shape"]:
     """uint8 images as float32 in the range of data.scale; points are unchanged.
 
     With data.dequantize, (x + u) / 256 for u ~ U[0, 1) by `key` replaces x / 255.
+    key: not used, and may be None, without data.dequantize.
     """
     if data.is_points:
         return images
     x = images.astype(jnp.float32)
-    noise = jax.random.uniform(key, x.shape) if data.dequantize else 0.0
-    x = (x + noise) / (256 if data.dequantize else 255)
+    if data.dequantize:
+        assert key is not None
+        x = (x + jax.random.uniform(key, x.shape)) / 256
+    else:
+        x = x / 255
     return 2 * x - 1 if data.scale == "symmetric" else x
