@@ -47,7 +47,9 @@ def nested():
 
 
 @pytest.mark.parametrize(
-    "function", [lambda: None, nested(), functools.partial(math.sqrt)], ids=str
+    "function",
+    [lambda: None, nested(), functools.partial(math.sqrt)],
+    ids=["lambda", "nested", "partial"],
 )
 def test_a_function_without_a_name_is_refused(function):
     with pytest.raises(UserError, match="define it at the top level of a file"):
