@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "wgan_jax"
-# From the bottom up. A unit imports units of the layers below it and of none beside it.
+# From the bottom up. A unit imports only units of lower layers.
 LAYERS = (
     ("errors",),
     ("references", "files", "pictures"),

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from wgan_jax.runs import restore
 class Arguments:
     """Scores images by the distance from their reconstruction by a run's generator."""
 
-    run: cli.Positional[str]
+    run: Annotated[cli.Positional[str], cli.metavar("RUN")]
     """Directory of the run, trained on normal images."""
     images: str = ""
     """A folder, an .npz file or NAME:SPLIT of a TFDS data set; empty takes the run's

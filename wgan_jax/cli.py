@@ -14,7 +14,7 @@ import os
 import re
 import sys
 import traceback
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_origin
 
 import tyro
 from tyro.conf import Positional as Positional
@@ -65,6 +65,11 @@ def _unraisable(event):
 def _complain(sentence):
     print(f"error: {sentence}", file=sys.stderr)
     return 2
+
+
+def metavar(name: str):
+    """Annotation of a field: the name of its value in --help."""
+    return tyro.conf.arg(metavar=name)
 
 
 def explain(error: OSError) -> str:
@@ -154,6 +159,9 @@ def _sentence(box: str, argv, types) -> str:
         words = {int: "a whole number", float: "a number", str: "text"}
         wanted = words.get(types.get(name), "whole numbers, one after another")
         return f"{name} {value} cannot be read: it must be {wanted}"
+    missing = re.match(r"Missing from .*?: (\S+)", text)
+    if missing:
+        return f"{missing[1]} is missing: give it, or see --help"
     for argument in argv:
         option = argument.split("=")[0]
         name = option.replace("_", "-")
@@ -170,6 +178,9 @@ def _option_types(kind, prefix="--"):
     """{option: type} of every field of a dataclass and of its sections."""
     types: dict[str, Any] = {"--help": bool}
     for field in dataclasses.fields(kind):
+        if get_origin(field.type) is Annotated:
+            # A positional argument.
+            continue
         name = prefix + field.name.replace("_", "-")
         if dataclasses.is_dataclass(field.type):
             types |= _option_types(field.type, f"{name}.")

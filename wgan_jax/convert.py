@@ -8,7 +8,7 @@ import dataclasses
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ from wgan_jax.validation import validate
 class Options:
     """Converts weights of PyTorch to a run, or a run to files of PyTorch."""
 
-    files: cli.Positional[tuple[str, ...]] = ()
+    files: Annotated[cli.Positional[tuple[str, ...]], cli.metavar("FILE")] = ()
     """State dicts of a generator, a critic or both, in any order and with any names;
     with --to-torch, the run."""
     config: str = ""

@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from wgan_jax import cli
 from wgan_jax.errors import UserError
@@ -17,7 +17,7 @@ from wgan_jax.metrics.image_scores import LEAST, find_metrics
 class Arguments:
     """Measures a run, or a set of images, against real samples: a table and a JSON."""
 
-    run: cli.Positional[str] = ""
+    run: Annotated[cli.Positional[str], cli.metavar("RUN")] = ""
     """Directory of the run; omit it with --images."""
     metrics: tuple[str, ...] = ()
     """Metrics of images on the features of a network: Frechet distance (fid), Inception

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from rich.progress import track
@@ -25,9 +25,9 @@ PROG = "python -m wgan_jax.prepare"
 class Pack:
     """Writes a folder of images as array_record files, which are fast to stream."""
 
-    folder: cli.Positional[str]
+    folder: Annotated[cli.Positional[str], cli.metavar("FOLDER")]
     """Folder of image files, at any depth."""
-    out: cli.Positional[str]
+    out: Annotated[cli.Positional[str], cli.metavar("OUT")]
     """New folder for the array_record files."""
     image_size: int
     """Height and width in pixels; other images are centre-cropped and resized."""
@@ -43,7 +43,7 @@ class Pack:
 class Tfds:
     """Prepares a TensorFlow Datasets name as array_record; needs TensorFlow."""
 
-    name: cli.Positional[str]
+    name: Annotated[cli.Positional[str], cli.metavar("NAME")]
     """TFDS name, such as mnist."""
     tfds_dir: str = ""
     """Folder of prepared data sets; empty takes TFDS's default."""

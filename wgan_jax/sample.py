@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import jax
 import numpy as np
@@ -23,7 +24,7 @@ COLUMNS = 8
 class Options:
     """Writes samples of a run as a PNG grid, an .npz array or a folder of PNGs."""
 
-    run: cli.Positional[str]
+    run: Annotated[cli.Positional[str], cli.metavar("RUN")]
     """Directory of the run."""
     num: int = 64
     """Number of samples."""

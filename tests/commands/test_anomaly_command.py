@@ -126,8 +126,11 @@ def test_anogan_separates_generated_images_from_noise(run, made, tmp_path):
     assert turned["auroc"] == 0.0
     assert [row["score"] for row in again] == [row["score"] for row in rows]
     assert {p.name for p in (tmp_path / "a").iterdir()} == {
-        *("scores.csv", "anomaly.json", "grid.png"),
-        *("roc.png", "precision_recall.png"),
+        "scores.csv",
+        "anomaly.json",
+        "grid.png",
+        "roc.png",
+        "precision_recall.png",
     }
 
     # In a random draw each image has the same index and, to rounding, the same score.

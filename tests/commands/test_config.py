@@ -164,7 +164,7 @@ def test_every_field_has_a_help_text():
                 text = getattr(getattr(after, "value", None), "value", None)
                 name = f"{node.name}.{field.target.id}"
                 assert isinstance(text, str), f"{name} has no docstring"
-                assert text.endswith("."), f"help of {name} is no sentence"
+                assert text.endswith("."), f"help of {name} is not a sentence"
                 checked += 1
     sections = [f.default for f in dataclasses.fields(Config)]
     assert checked == sum(len(dataclasses.fields(s)) for s in sections)

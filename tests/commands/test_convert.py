@@ -425,7 +425,10 @@ def test_the_run_holds_step_weights_and_a_critic_that_scores_the_same(
     assert config == read_config(run)
     assert int(state.step) == 30
     assert {p.name for p in run.iterdir()} == {
-        *("config.json", "versions.json", "checkpoints", "samples"),
+        "config.json",
+        "versions.json",
+        "checkpoints",
+        "samples",
     }
     x = np.random.default_rng(0).uniform(-1, 1, (3, 1, 32, 32)).astype(np.float32)
     with torch.no_grad():

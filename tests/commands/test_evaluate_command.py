@@ -24,8 +24,11 @@ QUICK = ("--num", "60", "--repeats", "2")
 CRITIC = {
     f"critic_{name}"
     for name in (
-        *("estimate", "mean_norm", "largest_norm"),
-        *("calibrated", "lower_bound_on_points"),
+        "estimate",
+        "mean_norm",
+        "largest_norm",
+        "calibrated",
+        "lower_bound_on_points",
     )
 }
 MODES = {"modes", "high_quality", "smallest_mode", "largest_mode"}
@@ -161,7 +164,8 @@ def test_a_generator_of_the_truth_is_at_the_floor(toy_run, monkeypatch):
 def test_pixel_distances_come_with_a_warning(image_run, capsys):
     evaluation = measured(image_run)
     assert set(evaluation["measures"]) == {
-        *("sliced_wasserstein", "heldout_estimate"),
+        "sliced_wasserstein",
+        "heldout_estimate",
         *CRITIC,
     }
     # At most as many as held-out images.

@@ -25,7 +25,8 @@ def toy_run(tmp_path_factory):
     code, error = in_process(
         train,
         *f"--config configs/toy_8gaussians.py {tiny} {rhythm} {checkpoints}".split(),
-        *("--out", out),
+        "--out",
+        out,
     )
     assert code == 0, error
     return out

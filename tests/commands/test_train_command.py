@@ -268,7 +268,7 @@ def test_help_lists_every_field_with_its_docstring(capsys):
         (["--data.source", "folder"], ["data.dir is empty"]),
         (
             ["--data.source", "folder", "--data.dir", "/no"],
-            ["data.dir=/no is no folder"],
+            ["data.dir=/no is not a folder"],
         ),
         (["--data.source", "npz", "--data.dir", "/no.npz"], ["/no.npz", ".npz"]),
         (

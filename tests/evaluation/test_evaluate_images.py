@@ -206,14 +206,26 @@ def test_only_inception_s_features_have_the_published_names(images):
     result = extract_array(PIXELS, images, keep_rows=True)
     names = {
         "inception": {
-            *("fid", "is", "is_split_std", "kid", "kid_subset_std"),
-            *("precision", "recall", "density", "coverage"),
+            "fid",
+            "is",
+            "is_split_std",
+            "kid",
+            "kid_subset_std",
+            "precision",
+            "recall",
+            "density",
+            "coverage",
         },
         "classifier": {
-            *("classifier_frechet", "classifier_kid", "classifier_score"),
-            *("classifier_score_split_std", "classifier_kid_subset_std"),
-            *("classifier_precision", "classifier_recall"),
-            *("classifier_density", "classifier_coverage"),
+            "classifier_frechet",
+            "classifier_kid",
+            "classifier_score",
+            "classifier_score_split_std",
+            "classifier_kid_subset_std",
+            "classifier_precision",
+            "classifier_recall",
+            "classifier_density",
+            "classifier_coverage",
         },
     }
     for name, expected in names.items():
@@ -292,7 +304,11 @@ def test_inception_s_numbers_have_the_published_names(run, monkeypatch, capsys):
     evaluation = measured(run, *options, classified=False)
     assert evaluation["evaluation"]["features"] == "inception"
     assert set(evaluation["measures"]) == {
-        *("fid", "is", "is_split_std", "kid", "kid_subset_std"),
+        "fid",
+        "is",
+        "is_split_std",
+        "kid",
+        "kid_subset_std",
         "heldout_estimate",
     }
     table = capsys.readouterr().out
@@ -374,7 +390,11 @@ def test_two_sets_of_images_need_no_run(tmp_path, dataset, capsys):
     for images in (reference, folder):
         code, error = in_process(
             *(evaluate, "--images", images, "--reference", reference, *CLASSIFIER),
-            *("--metrics", "fid", "prdc", "--json", out),
+            "--metrics",
+            "fid",
+            "prdc",
+            "--json",
+            out,
         )
         assert code == 0, error
         evaluations[images] = json.loads(out.read_text())

@@ -43,8 +43,15 @@ def test_a_metric_of_the_user_is_computed_by_reference_or_by_name(
         code, error = in_process(
             evaluate,
             *("--images", reference.parent / f"{images}.npz"),
-            *("--reference", reference),
-            *("--metrics", metric, "fid", "--features", "classifier", "--json", out),
+            "--reference",
+            reference,
+            "--metrics",
+            metric,
+            "fid",
+            "--features",
+            "classifier",
+            "--json",
+            out,
         )
         assert code == 0, error
         measures = json.loads(out.read_text())["measures"]

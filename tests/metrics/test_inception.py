@@ -404,11 +404,24 @@ def test_files_of_pytorch_are_read_without_it(zip_format, tmp_path, monkeypatch)
 
     numbers = torch.arange(24).reshape(2, 3, 4)
     state = collections.OrderedDict(
-        {f"kind.{i}": numbers.to(kind) for i, kind in enumerate(
-            [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64,
-             torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool]
-        )}
-    )  # fmt: skip
+        {
+            f"kind.{i}": numbers.to(kind)
+            for i, kind in enumerate(
+                [
+                    torch.float64,
+                    torch.float32,
+                    torch.float16,
+                    torch.bfloat16,
+                    torch.int64,
+                    torch.int32,
+                    torch.int16,
+                    torch.int8,
+                    torch.uint8,
+                    torch.bool,
+                ]
+            )
+        }
+    )
     state |= {
         "view": numbers.permute(2, 0, 1)[1:3],
         "same.numbers": numbers[1],

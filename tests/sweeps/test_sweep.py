@@ -92,15 +92,18 @@ def test_an_invalid_vary_gets_one_sentence(vary, said):
 
 def test_runs_that_differ_in_hyperparameters_share_a_program():
     numbers = [
-        *("optimizer.critic_lr=1e-4,1e-3", "objective.clip=0.1,0.2"),
-        *("optimizer.ema_decay=0.9,0.99",),
+        "optimizer.critic_lr=1e-4,1e-3",
+        "objective.clip=0.1,0.2",
+        "optimizer.ema_decay=0.9,0.99",
     ]
     members = make_members(Config(), Path("out"), 2, numbers)
     (group,) = shape_groups(members)
     assert group == members
     varied = varied_hyperparameters(group)
     assert varied[0].keys() == {
-        *("optimizer.critic_lr", "objective.clip", "optimizer.ema_decay")
+        "optimizer.critic_lr",
+        "objective.clip",
+        "optimizer.ema_decay",
     }
     assert varied[-1]["objective.clip"] == np.float32(0.2)
     assert varied_hyperparameters(group[:2]) == [{}, {}]

@@ -73,9 +73,17 @@ def test_metrics_are_read_after_the_next_chunk_has_started():
     parts = Parts()
     recorder = train(parts, steps=30, checkpoint_every=30)
     assert parts.events == [
-        *("config", "real", "train 10"),
-        *("train 20", "write 10", "train 30", "write 20", "write 30"),
-        *("sample 30", "save 30", "wait"),
+        "config",
+        "real",
+        "train 10",
+        "train 20",
+        "write 10",
+        "train 30",
+        "write 20",
+        "write 30",
+        "sample 30",
+        "save 30",
+        "wait",
     ]
     assert (recorder.step, recorder.grid) == (30, Path("grid-30"))
     assert parts.records[0]["heldout_wasserstein"] == 1.0
@@ -86,9 +94,17 @@ def test_a_state_is_saved_sampled_or_evaluated_after_its_metrics_are_read():
     parts = Parts()
     train(parts, start=10, steps=40, checkpoint_every=20, evaluate_every=30)
     assert parts.events == [
-        *("train 20", "write 20", "save 20"),
-        *("train 30", "evaluate 30", "write 30"),
-        *("train 40", "write 40", "sample 40", "save 40", "wait"),
+        "train 20",
+        "write 20",
+        "save 20",
+        "train 30",
+        "evaluate 30",
+        "write 30",
+        "train 40",
+        "write 40",
+        "sample 40",
+        "save 40",
+        "wait",
     ]
     assert [record.get("fid") for record in parts.records] == [None, 3.0, None]
 
@@ -97,7 +113,9 @@ def test_chunks_end_at_multiples_of_their_length_and_at_the_last_step():
     parts = Parts()
     train(parts, start=7, steps=25, log_every=25)
     assert [e for e in parts.events if "train" in e] == [
-        *("train 10", "train 20", "train 25")
+        "train 10",
+        "train 20",
+        "train 25",
     ]
 
 
