@@ -147,7 +147,7 @@ def _sha256(path):
 
 
 class _Refused(Exception):
-    pass
+    """A pickle that asks for more than tensors."""
 
 
 @dataclasses.dataclass(frozen=True)
