@@ -14,6 +14,7 @@ import numpy as np
 from wgan_jax.config import Config, Data
 from wgan_jax.data.memory import load_parts, read_all
 from wgan_jax.data.readers import LazyImages, Samples
+from wgan_jax.data.record import DataRecord
 from wgan_jax.data.sources import check_stream, open_reader, reader_class
 from wgan_jax.data.stream import Stream, format_bytes, image_bytes
 from wgan_jax.data.toys import toy_sample
@@ -36,6 +37,7 @@ class Dataset:
     heldout_labels: np.ndarray | None = None
     stream: Stream | None = None
     """Where train is read while it is needed."""
+    record: DataRecord = dataclasses.field(default_factory=DataRecord)
 
 
 def load(
