@@ -111,6 +111,28 @@ def test_scatter_keeps_far_points_at_its_edge():
     assert grid[44, 44].tolist() == RED
 
 
+# ----------------------------------------------------------------------------- caption
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("width", [500, 20])
+def test_caption_adds_a_strip_and_leaves_every_pixel(width, channels):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (9, width, channels), np.uint8)
+    shown = pictures.caption(image, "step 100, averaged weights")
+    assert shown.dtype == np.uint8
+    left = (shown.shape[1] - width) // 2
+    np.testing.assert_array_equal(shown[:9, left : left + width], image)
+    strip = shown[9:]
+    # The text is black and touches no side, even under a narrow picture.
+    assert strip.min() < 50
+    border = [strip[0], strip[-1], strip[:, 0], strip[:, -1]]
+    assert all((side == 255).all() for side in border)
+    assert (shown[:9, :left] == 255).all()
+    other = pictures.caption(image, "step 100, current weights")
+    assert shown.shape != other.shape or (shown != other).any()
+
+
 # ----------------------------------------------------------------------- interpolation
 
 

@@ -1,7 +1,7 @@
 """Samples to pictures: grids, scatter plots, files."""
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 
 def to_uint8(samples, scale: str) -> np.ndarray:
@@ -47,6 +47,24 @@ def scatter(
         for x, y in places:
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
     return np.asarray(picture)
+
+
+def caption(image: np.ndarray, text: str) -> np.ndarray:
+    """`image`, uint8 [h, w, c], above a white strip with one line of text.
+
+    An image narrower than the text is centred on white.
+    """
+    height, width, channels = image.shape
+    size = int(np.clip(width // 24, 12, 32))
+    font = ImageFont.load_default(size)
+    wide = max(width, int(np.ceil(font.getlength(text))) + size)
+    strip = Image.new("L", (wide, 2 * size), "white")
+    ImageDraw.Draw(strip).text((wide / 2, size), text, "black", font, anchor="mm")
+    result = np.full((height + 2 * size, wide, channels), 255, np.uint8)
+    left = (wide - width) // 2
+    result[:height, left : left + width] = image
+    result[height:] = np.asarray(strip)[..., None]
+    return result
 
 
 def save_png(path, image: np.ndarray) -> None:

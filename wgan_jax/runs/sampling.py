@@ -48,6 +48,12 @@ def weights(state: TrainState, raw: bool = False):
     return net.params, net.stats
 
 
+def caption(step: int, state: TrainState, raw: bool = False) -> str:
+    """Text under a picture of samples: the step and the `weights` that it shows."""
+    name = "current" if raw or state.ema is None else "averaged"
+    return f"step {step}, {name} weights"
+
+
 def noise(seed: int, count: int, z_dim: int) -> np.ndarray:
     """Standard normal noise [count, z_dim], a function of the seed only."""
     return np.asarray(jax.random.normal(jax.random.key(seed), (count, z_dim)))

@@ -10,7 +10,7 @@ from wgan_jax import pictures
 from wgan_jax.algorithm import diagnostics, steps
 from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.data.batches import to_float
-from wgan_jax.runs.sampling import make_sampler, picture, weights
+from wgan_jax.runs.sampling import caption, make_sampler, picture, weights
 
 
 class MonitorPrograms:
@@ -109,6 +109,7 @@ class Monitor:
         fresh = self._noise(jax.random.fold_in(self.key_fresh, step))
         for name, z in (("fresh", fresh), ("fixed", self.fixed)):
             grid = picture(self.programs.sampler(*weights(state), z), self.heldout)
+            grid = pictures.caption(grid, caption(step, state))
             path = self.pictures / f"{name}-{step:07}.png"
             pictures.save_png(path, grid)
             log.picture(step, name, grid)
