@@ -132,6 +132,9 @@ class Model:
     """Number of labels, 0 to classes - 1: the generator is conditioned on the labels by
     conditional BatchNorm and the critic predicts them by an auxiliary classifier; 0
     trains without labels (resnet)."""
+    label_sampling: Literal["data", "uniform"] = "data"
+    """Distribution of the labels of generated samples: the shares of the classes in the
+    training data, or uniform (with model.classes)."""
     generator_norm: Literal["none", "batch"] = "batch"
     """Norm after the generator's hidden layers, except the first of an mlp."""
     critic_norm: Literal["none", "batch", "instance", "layer"] = "none"

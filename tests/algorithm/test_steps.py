@@ -753,6 +753,31 @@ def test_labels_are_drawn_each_as_often(new_key):
     assert np.abs(np.bincount(labels, minlength=CLASSES) - 10_000).max() < 400
 
 
+def test_labels_are_drawn_in_the_shares_of_the_data(new_key):
+    spec = replace(labelled_spec(), label_shares=(0.9, 0.0, 0.1))
+    labels = np.asarray(random_labels(new_key(), 30_000, spec))
+    assert labels.dtype == np.int32
+    counts = np.bincount(labels, minlength=CLASSES)
+    # A standard error of 52.
+    assert abs(counts[0] - 27_000) < 260
+    assert counts[1] == 0
+
+
+def test_a_run_draws_the_labels_of_its_data_or_uniform_ones():
+    model = Model(kind="resnet", features=2, kernel=3, classes=3)
+
+    def shares(*given, **changes):
+        changed = Config(model=replace(model, **changes))
+        return make_spec(changed, label_shares=given).label_shares
+
+    assert shares(0.9, 0.05, 0.05) == (0.9, 0.05, 0.05)
+    # A class that no training sample has.
+    assert shares(0.9, 0.1) == (0.9, 0.1, 0.0)
+    assert shares(0.9, 0.05, 0.05, label_sampling="uniform") == ()
+    assert shares(0.9, 0.1, classes=0) == ()
+    assert shares() == ()
+
+
 def test_a_chunk_of_labelled_batches_reports_all_its_metrics(batches, new_key):
     spec = labelled_spec()
     spec = replace(spec, get_batch=lambda s, key, i: (s[i], jnp.array([0, 1, 2, 0])))

@@ -81,6 +81,9 @@ class Spec:
     with classes the pair of it and its labels, int32 [batch]."""
     sharding: BatchSharding = ONE_DEVICE
     """Distribution of a batch over devices."""
+    label_shares: tuple[float, ...] = ()
+    """Probability of each class in the labels of generated samples; empty is the
+    uniform distribution."""
 
     @property
     def losses(self) -> Losses:
@@ -114,8 +117,13 @@ def make_spec(
     config: Config,
     get_batch: Callable | None = None,
     sharding: BatchSharding = ONE_DEVICE,
+    label_shares: tuple[float, ...] = (),
 ) -> Spec:
-    """The specification of a run; without get_batch it cannot train."""
+    """The specification of a run; without get_batch it cannot train.
+
+    label_shares: the shares of the classes in the training data
+    (`DataRecord.label_shares`); empty takes equal ones.
+    """
     generator, critic = build(config.model, config.data.sample_shape)
     return Spec(
         generator=generator,
@@ -129,7 +137,16 @@ def make_spec(
         steps=config.run.steps,
         get_batch=get_batch or _no_batches,
         sharding=sharding,
+        label_shares=_label_shares(config.model, label_shares),
     )
+
+
+def _label_shares(model, shares):
+    uniform = model.label_sampling == "uniform"
+    if not model.classes or uniform or len(set(shares)) <= 1:
+        return ()
+    # A class without training samples has the share 0.
+    return (*shares, *[0.0] * (model.classes - len(shares)))
 
 
 def init_state(key: chex.PRNGKey, spec: Spec) -> TrainState:

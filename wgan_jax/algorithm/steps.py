@@ -14,6 +14,7 @@ from typing import Any
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from chex import PRNGKey
 from jaxtyping import Array, Float, Int
@@ -110,7 +111,7 @@ def generator_step(
 ) -> tuple[TrainState, Metrics]:
     """One generator update, which completes a step.
 
-    With classes, it draws new labels from the uniform distribution over the classes.
+    With classes, it draws new labels (`random_labels`).
     """
     labels = None
     if spec.classes:
@@ -222,8 +223,14 @@ def critic_forward(
 
 
 def random_labels(key: PRNGKey, count: int, spec: Spec) -> Int[Array, " count"]:
-    """Labels from the uniform distribution over the classes, int32."""
-    return jax.random.randint(key, (count,), 0, spec.classes, jnp.int32)
+    """Labels drawn independently with the probabilities spec.label_shares, int32."""
+    if not spec.label_shares:
+        return jax.random.randint(key, (count,), 0, spec.classes, jnp.int32)
+    # In 64 bits, and ending at 1: uniform numbers are less than 1.
+    bounds = np.cumsum(spec.label_shares)
+    bounds = jnp.asarray(bounds / bounds[-1], jnp.float32)
+    uniform = jax.random.uniform(key, (count,), jnp.float32)
+    return jnp.searchsorted(bounds, uniform, side="right").astype(jnp.int32)
 
 
 def split_key(state: TrainState) -> PRNGKey:

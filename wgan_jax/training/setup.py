@@ -43,7 +43,11 @@ def prepare(config: Config, sharding: BatchSharding = ONE_DEVICE):
             samples = samples, dataset.train_labels
         samples = sharding.put_dataset(samples)
         get_batch = make_get_batch(config.data, len(dataset.train), labelled)
-    return dataset, samples, make_spec(config, get_batch, sharding)
+    return (
+        dataset,
+        samples,
+        make_spec(config, get_batch, sharding, dataset.record.label_shares),
+    )
 
 
 def prepare_monitor(config, spec, dataset, samples):
