@@ -14,6 +14,7 @@ from wgan_jax import cli
 from wgan_jax.anogan import encoder, report, scoring
 from wgan_jax.anogan.images import load_images
 from wgan_jax.errors import UserError
+from wgan_jax.files import check_new
 from wgan_jax.runs import restore
 
 
@@ -60,6 +61,8 @@ class Arguments:
     """Learning rate of the encoder, falling linearly to 0 (f-anogan)."""
     kappa: float = 1.0
     """Weight of the critic's features relative to the pixels (f-anogan)."""
+    overwrite: bool = False
+    """Replace the scores of an earlier command in --out."""
 
 
 OF_METHOD = {
@@ -88,6 +91,8 @@ def main(argv=None) -> int:
     restore.check_finite(arguments.run, state)
     out = Path(arguments.out or Path(arguments.run) / "anomaly" / arguments.method)
     report.check_out(out)
+    if arguments.out:
+        check_new(out / "anomaly.json", "--out", arguments.overwrite)
     shown = load_images(
         config.data, arguments.images, arguments.normal_class, arguments.labels
     )

@@ -17,6 +17,7 @@ from wgan_jax import cli
 from wgan_jax.algorithm.state import Ema, init_state, make_spec
 from wgan_jax.config import Config, differences
 from wgan_jax.errors import UserError
+from wgan_jax.files import check_new
 from wgan_jax.nn import torch_files, torch_weights
 from wgan_jax.runs import directory
 from wgan_jax.runs.checkpoint import Checkpoints
@@ -51,6 +52,8 @@ class Options:
     """Write the generator of the last step instead of the averaged one."""
     checkpoint: int = -1
     """Step of the checkpoint to write; -1 is the newest."""
+    overwrite: bool = False
+    """Replace netG.pth and netD.pth in --to-torch."""
 
 
 def main(argv=None) -> int:
@@ -73,7 +76,11 @@ def main(argv=None) -> int:
                 "configuration of the run: leave it out"
             )
         return _to_torch(options)
-    _refuse(options, ("naming", "raw", "checkpoint"), "applies to --to-torch only")
+    _refuse(
+        options,
+        ("naming", "raw", "checkpoint", "overwrite"),
+        "applies to --to-torch only",
+    )
     if not options.config:
         raise UserError(
             "--config is missing: name a file, as in configs/digits.py, or add "
@@ -153,8 +160,7 @@ def _to_torch(options):
         ("netD.pth", (critic.params, critic.stats), spec.critic, shape),
     )
     for name, *_ in files:
-        if (folder / name).exists():
-            raise UserError(f"{folder / name} already exists: give another --to-torch")
+        check_new(folder / name, "--to-torch", options.overwrite)
     folder.mkdir(parents=True, exist_ok=True)
     for name, (params, stats), network, input_shape in files:
         names = torch_weights.arjovsky_names(network) if is_arjovsky else None

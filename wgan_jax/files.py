@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from wgan_jax.errors import UserError
+
 
 def cache_directory() -> Path:
     """Directory of cached data: $XDG_CACHE_HOME/wgan_jax or ~/.cache/wgan_jax."""
@@ -33,6 +35,21 @@ def enable_compilation_cache() -> None:
     if jax.config.values["jax_compilation_cache_dir"] is None:
         folder = str(cache_directory() / "programs")
         jax.config.update("jax_compilation_cache_dir", folder)
+
+
+def check_new(path: Path, option: str, overwrite: bool = False) -> None:
+    """Raises UserError where `path`, which `option` named, has content of the user.
+
+    That is a file, or a folder that is not empty. overwrite: --overwrite was given.
+    """
+    path = Path(path)
+    taken = any(path.iterdir()) if path.is_dir() else path.exists()
+    if overwrite or not taken:
+        return
+    found = "is not empty" if path.is_dir() else "already exists"
+    raise UserError(
+        f"{option} {path} {found}: give another place, or add --overwrite to replace it"
+    )
 
 
 @contextlib.contextmanager

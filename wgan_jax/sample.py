@@ -12,7 +12,7 @@ from wgan_jax import cli, pictures
 from wgan_jax.data.dataset import load_in_memory
 from wgan_jax.data.toys import toy_sample
 from wgan_jax.errors import UserError
-from wgan_jax.files import save_npz
+from wgan_jax.files import check_new, save_npz
 from wgan_jax.runs.restore import restore_run
 from wgan_jax.runs.sampling import make_sampler, noise, picture, weights
 
@@ -45,6 +45,8 @@ class Options:
     """Use the weights of the last step even if the run has averaged ones."""
     average: bool = False
     """Use the averaged weights, or fail if the run has none."""
+    overwrite: bool = False
+    """Replace what --out names; in a folder, the samples of an earlier command."""
 
 
 def main(argv=None) -> int:
@@ -68,6 +70,8 @@ def main(argv=None) -> int:
         )
     out = Path(options.out or Path(options.run) / "samples.png")
     _check_out(out, config)
+    if options.out:
+        check_new(out, "--out", options.overwrite)
     z, labels = _make_inputs(options, spec)
     samples = make_sampler(config, spec)(*weights(state, options.raw), z, labels)
     columns = COLUMNS if options.interpolate else 0
@@ -113,6 +117,10 @@ def _write(out, samples, labels, config, columns):
             real = load_in_memory(config.data).heldout[:1000]
         pictures.save_png(out, picture(samples, real, columns))
     else:
+        for old in out.glob("*.png"):
+            # Samples of two commands in one folder would be measured as one set.
+            if old.stem.isdecimal():
+                old.unlink()
         digits = len(str(len(samples) - 1))
         for i, image in enumerate(samples):
             pictures.save_png(out / f"{i:0{digits}}.png", image)

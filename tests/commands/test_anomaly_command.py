@@ -76,7 +76,7 @@ def folder(made, tmp_path_factory):
 
 def scored(run, out, *more):
     """(anomaly.json, the rows of scores.csv) of a command."""
-    code, error = in_process(anomaly, run, "--out", out, *more)
+    code, error = in_process(anomaly, run, "--out", out, "--overwrite", *more)
     assert code == 0, error
     with (out / "scores.csv").open(newline="") as file:
         return json.loads((out / "anomaly.json").read_text()), list(
@@ -368,6 +368,9 @@ def test_a_folder_with_other_content_is_not_overwritten(run, tmp_path):
     assert f"--out {tmp_path} is not empty and holds no anomaly scores" in error
     assert "is a file: give a folder" in refused(run, "--out", tmp_path / "thesis.tex")
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+    (tmp_path / "anomaly.json").write_text("{}")
+    error = refused(run, "--out", tmp_path)
+    assert f"--out {tmp_path / 'anomaly.json'} already exists: give another" in error
 
 
 def test_a_run_on_points_is_refused(run):

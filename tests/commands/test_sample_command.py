@@ -210,6 +210,20 @@ def test_a_label_for_a_run_without_classes_is_refused(run):
     assert "are none: omit --label" in error
 
 
+def test_what_out_names_is_replaced_with_overwrite_only(run, tmp_path):
+    folder = tmp_path / "many"
+    draw(run, folder, "--num", "12")
+    code, error = in_process(sample, run, "--out", folder, "--num", "3")
+    assert code == 2
+    assert error == (
+        f"error: --out {folder} is not empty: give another place, or add --overwrite "
+        "to replace it\n"
+    )
+    # Samples of the first command do not remain among those of the second.
+    draw(run, folder, "--num", "3", "--overwrite")
+    assert sorted(p.name for p in folder.iterdir()) == ["0.png", "1.png", "2.png"]
+
+
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
