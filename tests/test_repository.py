@@ -75,7 +75,7 @@ def test_every_imported_distribution_is_declared():
 
 
 def test_every_declared_distribution_is_imported():
-    users = {"stream", "tensorboard", "torch", "figures", "prepare"}
+    users = {"records", "stream", "tensorboard", "torch", "figures", "prepare"}
     lines = [line for extra in users for line in EXTRAS[extra]]
     wanted = declared(PROJECT["dependencies"] + lines) - set(NOT_IMPORTED)
     assert wanted <= distributions(imported_modules(ROOT / "wgan_jax"))

@@ -14,9 +14,14 @@ from wgan_jax.errors import UserError
 def open_builder(data: Data):
     """The TFDS builder of `data.name`, after preparing the data set where it is not.
 
-    Raises UserError for an unknown name, a preparation that fails, and one that is
-    needed where TensorFlow is missing.
+    Raises UserError for an unknown name, a preparation that fails, one that is needed
+    where TensorFlow is missing, and where array-record is missing.
     """
+    if importlib.util.find_spec("array_record") is None:
+        raise UserError(
+            "data.source=tfds needs array-record, for Linux and Apple silicon: "
+            "pip install 'wgan-jax[records]'"
+        )
     import tensorflow_datasets as tfds
 
     def make_builder():

@@ -177,6 +177,7 @@ def memory_limit(of_host: str = "SC_PHYS_PAGES") -> int | None:
     if limit is None:
         try:
             limit = os.sysconf(of_host) * os.sysconf("SC_PAGE_SIZE")
-        except (ValueError, OSError):
+        except (AttributeError, ValueError, OSError):
+            # Windows has no sysconf.
             return None
     return limit

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 from PIL import Image
 
 from wgan_jax.config import Data
@@ -36,6 +35,7 @@ class ArrayRecordImages(Reader):
 
     def __init__(self, data: Data):
         super().__init__(data)
+        library()
         self.paths = record_files(Path(data.dir))
         with concurrent.futures.ThreadPoolExecutor() as pool:
             counts = list(pool.map(_count_records, self.paths))
@@ -70,7 +70,7 @@ class ArrayRecordImages(Reader):
     def _records(self, file, records):
         if file not in self.opened:
             path = str(self.paths[file])
-            self.opened[file] = ArrayRecordReader(path, **READER_OPTIONS)
+            self.opened[file] = library().ArrayRecordReader(path, **READER_OPTIONS)
         try:
             # The library reads all of them in parallel threads.
             return self.opened[file].read(records)
@@ -94,6 +94,21 @@ class ArrayRecordImages(Reader):
         return UnreadableSample.because(error, name, "write the file again")
 
 
+def library():
+    """array_record's module. Raises UserError where it is missing.
+
+    Imported late, because array-record has no wheel for Windows and for Intel Macs.
+    """
+    try:
+        from array_record.python import array_record_module
+    except ImportError as error:
+        raise UserError(
+            "data.source=array_record needs array-record, for Linux and Apple silicon: "
+            "pip install 'wgan-jax[records]'"
+        ) from error
+    return array_record_module
+
+
 def record_files(path: Path) -> list[Path]:
     """The array_record files at a path. Raises UserError where there are none."""
     if path.is_file():
@@ -108,7 +123,7 @@ def record_files(path: Path) -> list[Path]:
 
 
 def _count_records(path):
-    reader = ArrayRecordReader(str(path))
+    reader = library().ArrayRecordReader(str(path))
     count = reader.num_records()
     try:
         # The library reports a file that it could not open only here.
@@ -136,6 +151,7 @@ def write_records(
 
     An error leaves nothing of the folder.
     """
+    writer_class = library().ArrayRecordWriter
     partial = out.with_name(out.name + ".tmp")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -143,7 +159,7 @@ def write_records(
     try:
         for shard in range(shards):
             name = f"images.array_record-{shard:05}-of-{shards:05}"
-            writer = ArrayRecordWriter(str(partial / name), WRITER_OPTIONS[file_format])
+            writer = writer_class(str(partial / name), WRITER_OPTIONS[file_format])
             try:
                 for _ in range(min(SHARD, count - shard * SHARD)):
                     writer.write(next(records))
