@@ -17,7 +17,7 @@ from wgan_jax.references import execute, lookup, reference
 
 TOYS = ("8gaussians", "25gaussians", "swiss_roll")
 # Version of config.json; a file of another version is refused.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True)

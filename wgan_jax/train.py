@@ -91,7 +91,7 @@ def train(config: Config, sharding: BatchSharding, out: Path) -> None:
         best = BestCheckpoint(config, spec, dataset)
         evaluate = partial(best.evaluate, out=out)
     if processes.is_main_process():
-        directory.initialise(out, config)
+        directory.initialise(out, config, dataset.record)
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(
             Checkpoints(

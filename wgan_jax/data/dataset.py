@@ -69,7 +69,19 @@ def load_in_memory(data: Data) -> Dataset:
     )
     test = (test or train).rows(heldout_rows)
     train = train.rows(train_rows)
-    return Dataset(train.samples, test.samples, train.labels, test.labels)
+    labels, shares = (), ()
+    if train.labels is not None:
+        labels, counts = np.unique(train.labels, return_counts=True)
+        labels, shares = labels.tolist(), (counts / counts.sum()).tolist()
+    record = DataRecord(
+        train=len(train.samples),
+        heldout=len(test.samples),
+        labels=tuple(labels),
+        label_shares=tuple(shares),
+    )
+    return Dataset(
+        train.samples, test.samples, train.labels, test.labels, record=record
+    )
 
 
 def _open_stream(config, sharding, limit):

@@ -1,9 +1,11 @@
 """Run directory: creation, compatibility check, environment, reading back.
 
-config.json (resolved), versions.json, metrics.jsonl, samples/, checkpoints/; with the
-tensorboard extra tensorboard/; with run.evaluate_every best.json and checkpoints-best/.
+config.json (resolved), data.json, versions.json, metrics.jsonl, samples/, checkpoints/;
+with the tensorboard extra tensorboard/; with run.evaluate_every best.json and
+checkpoints-best/.
 """
 
+import dataclasses
 import json
 import os
 import platform
@@ -15,10 +17,14 @@ from pathlib import Path
 import jax
 
 from wgan_jax.config import Config, differences, from_json, to_json
+from wgan_jax.data.record import DataRecord
 from wgan_jax.errors import UserError
 from wgan_jax.files import free_path, write_json, write_text
 
 BEST_CHECKPOINTS = "checkpoints-best"
+DATA_FORMAT = 1
+"""Version of data.json; a file of another version is refused."""
+NO_DATA = DataRecord()
 PACKAGES = (
     "jax",
     "jaxlib",
@@ -56,10 +62,14 @@ def check_or_create(
         return out
 
 
-def initialise(out: Path, config: Config) -> None:
-    """Writes config.json and versions.json and creates samples/."""
+def initialise(out: Path, config: Config, record: DataRecord = NO_DATA) -> None:
+    """Writes config.json, data.json and versions.json and creates samples/.
+
+    record: of the data; NO_DATA for converted weights.
+    """
     # First, because it identifies a run: the process may be killed between two lines.
     write_text(out / "config.json", to_json(config))
+    write_json(out / "data.json", {"format": DATA_FORMAT} | dataclasses.asdict(record))
     (out / "samples").mkdir(exist_ok=True)
     write_json(out / "versions.json", environment(config))
 
@@ -70,6 +80,25 @@ def read_config(run) -> Config:
     if not path.is_file():
         raise UserError(f"{run} is not a run directory: it has no config.json")
     return from_json(path.read_text())
+
+
+def read_data_record(run) -> DataRecord:
+    """The record of a run's data. Raises UserError where it cannot be read."""
+    path = Path(run) / "data.json"
+    try:
+        values = json.loads(path.read_text())
+        version = values.pop("format", None)
+        if version == DATA_FORMAT:
+            # JSON has no tuples.
+            lists = {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
+            return DataRecord(**values | lists)
+        reason = f"its format is {version}, not {DATA_FORMAT}"
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+    raise UserError(
+        f"{path} cannot be read ({reason}): the train command of this run writes it "
+        "again"
+    )
 
 
 def read_best(run) -> dict | None:

@@ -10,7 +10,12 @@ from wgan_jax.algorithm.state import Spec, TrainState, init_state, make_spec
 from wgan_jax.config import Config
 from wgan_jax.errors import UserError
 from wgan_jax.runs.checkpoint import Checkpoints, DamagedCheckpoint
-from wgan_jax.runs.directory import BEST_CHECKPOINTS, read_best, read_config
+from wgan_jax.runs.directory import (
+    BEST_CHECKPOINTS,
+    read_best,
+    read_config,
+    read_data_record,
+)
 
 
 def restore_run(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainState]:
@@ -28,7 +33,7 @@ def restore_run(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainSta
             f"{config.run.evaluate_every}): give a step, or train with "
             "--run.evaluate-every N"
         )
-    spec = make_spec(config, get_batch=None)
+    spec = make_spec(config, label_shares=read_data_record(run).label_shares)
     state = jax.jit(partial(init_state, spec=spec))(jax.random.key(0))
     with _open(run, config, BEST_CHECKPOINTS if best else "checkpoints") as checkpoints:
         saved = checkpoints.steps()

@@ -82,7 +82,7 @@ def train_group(members, sharding, mode, stop):
     def open_run(member, hyperparameters, stack):
         key, *monitor_keys = jax.random.split(jax.random.key(member.seed), 4)
         state = init(key, hyperparameters)
-        directory.initialise(member.out, member.config)
+        directory.initialise(member.out, member.config, dataset.record)
         checkpoints = stack.enter_context(
             Checkpoints(
                 member.out / "checkpoints",
