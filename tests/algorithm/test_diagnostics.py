@@ -8,6 +8,7 @@ import pytest
 from helpers import TINY, in_process, records
 
 from wgan_jax import train
+from wgan_jax.algorithm import diagnostics
 from wgan_jax.algorithm.constraints.clip import share_at_bound
 from wgan_jax.algorithm.diagnostics import (
     QUANTILES,
@@ -129,6 +130,36 @@ def test_slopes_are_those_at_points_between_the_samples(clipped):
     real = jnp.ones((16, 2))
     metrics = critic_diagnostics(state, real, jax.random.key(0), spec=flat)
     np.testing.assert_allclose([metrics[f"slope/q{q:03}"] for q in QUANTILES], 5.0)
+
+
+def test_gradients_far_below_the_root_of_the_smallest_number_have_their_norms():
+    """Clipped to 1e-6, each layer of the critic divides the gradient by a million."""
+
+    def tiny(params, stats, x, train, offsets=None):
+        offsets = offsets or {}
+        return 3e-30 * (x + offsets.get(0, 0.0)).sum(1) + offsets.get(1, 0.0), stats
+
+    spec, state = initialised(CLIP)
+    summary = [("", (2,), 1), ("", (), 1)]
+    flat = replace(spec, critic=replace(spec.critic, apply=tiny, summary=summary))
+    real = jnp.ones((16, 2))
+    norms = layer_gradients(state.critic, real, real, spec=flat)
+    # 32 real and fake samples; the gradient of a mean over 16.
+    expected = [3e-30 * np.sqrt(64) / 16, np.sqrt(32) / 16]
+    np.testing.assert_allclose([norms[0], norms[1]], expected, rtol=1e-6)
+    metrics = critic_diagnostics(state, real, jax.random.key(0), spec=flat)
+    np.testing.assert_allclose(metrics["slope/q050"], 3e-30 * np.sqrt(2), rtol=1e-6)
+    still = replace(
+        flat, critic=replace(flat.critic, apply=lambda p, s, x, *_: (0 * x[:, 0], s))
+    )
+    metrics = critic_diagnostics(state, real, jax.random.key(0), spec=still)
+    assert metrics["slope/q050"] == metrics["step_gradient_cosine"] == 0
+
+
+@pytest.mark.parametrize(("a", "b", "cosine"), [(1e-25, 1e-25, 1.0), (1e-25, 0.0, 0.0)])
+def test_cosine_of_tiny_gradients(a, b, cosine):
+    trees = ({"w": jnp.full(3, scale)} for scale in (a, b))
+    np.testing.assert_allclose(diagnostics._cosine(*trees), cosine, rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["gan", "lsgan"])

@@ -51,7 +51,8 @@ def critic_diagnostics(
         return spec.critic.apply(state.critic.params, state.critic.stats, x, True)[0]
 
     epsilon = jax.random.uniform(key_epsilon, (len(real),), real.dtype)
-    slopes = losses.gradient_norms(score, losses.interpolate(real, fake, epsilon))
+    between = losses.interpolate(real, fake, epsilon)
+    slopes = jax.vmap(_norm)(jax.grad(lambda x: score(x).sum())(between))
     values = jnp.percentile(slopes, jnp.array(QUANTILES))
     return metrics | {
         f"slope/q{q:03}": value for q, value in zip(QUANTILES, values, strict=True)
@@ -82,10 +83,25 @@ def layer_gradients(
         return spec.losses.critic(*scores)
 
     both = jax.grad(loss)(zeros)
-    return {i: optax.tree.norm([gradients[i] for gradients in both]) for i in weighted}
+    return {i: _norm([gradients[i] for gradients in both]) for i in weighted}
+
+
+def _norm(tree):
+    scaled, largest = _scaled(tree)
+    return largest * optax.tree.norm(scaled)
 
 
 def _cosine(a, b):
-    tiny = jnp.finfo(jnp.float32).tiny
+    a, b = _scaled(a)[0], _scaled(b)[0]
     lengths = optax.tree.norm(a) * optax.tree.norm(b)
-    return optax.tree.vdot(a, b) / jnp.maximum(lengths, tiny)
+    return optax.tree.vdot(a, b) / jnp.where(lengths > 0, lengths, 1.0)
+
+
+def _scaled(tree):
+    """(tree / s, s), where s is the largest magnitude, or 1 where all are zero.
+
+    The squares of numbers below e^-43 underflow in float32.
+    """
+    largest = optax.tree.norm(tree, ord=jnp.inf)
+    largest = jnp.where(largest > 0, largest, 1.0)
+    return jax.tree.map(lambda a: a / largest, tree), largest
