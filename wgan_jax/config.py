@@ -223,7 +223,8 @@ class Optimizer:
     """Learning rates are constant, or fall linearly to zero at run.steps."""
     ema_decay: float = 0.0
     """Decay per step of the exponential moving average of the generator, which is then
-    sampled; 0 computes none."""
+    sampled; 0 computes none. Step t, counted from 0, uses (1 + t) / (10 + t) while that
+    is smaller, so that the average forgets the initial weights at once."""
 
 
 @dataclasses.dataclass(frozen=True)

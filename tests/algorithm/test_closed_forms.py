@@ -1,5 +1,6 @@
 """Numbers that the mathematics gives: derivations in docs/theory.md."""
 
+import math
 from dataclasses import replace
 
 import jax
@@ -291,6 +292,22 @@ def test_steepest_clipped_critic_is_the_product_of_its_layers(clip, steepest):
 
 
 # ---------------------------------------------------------------- RMSprop and distances
+
+
+def test_the_share_of_each_generator_in_the_average():
+    case = make_case(lambda u: u[:, None], Objective(), optimizer=Optimizer())
+    spec = replace(case, optimizer=Optimizer(ema_decay=0.999))
+    average = np.eye(401)[0]
+    for step, newest in enumerate(np.eye(401)[1:]):
+        weight = spec.ema_weight(np.float64(step))
+        average = (1 - weight) * average + weight * newest
+        if step + 1 in (3, 100, 400):
+            shares = [math.comb(k + 8, 8) for k in range(step + 2)]
+            shares = np.array(shares) / math.comb(step + 10, 9)
+            np.testing.assert_allclose(average[: step + 2], shares, rtol=1e-4)
+    ages = 400 - np.arange(401)
+    np.testing.assert_allclose(average @ ages, 40, rtol=1e-4)
+    assert 8_989 / 8_998 < 0.999 == 8_991 / 9_000
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -368,6 +369,22 @@ def test_linear_decay_counts_generator_updates_for_both_nets():
     chex.assert_trees_all_equal(over.critic.params, before.critic.params)
 
 
+@pytest.mark.parametrize("steps", [10, 200_000, 2**24 - 1])
+def test_linear_decay_is_the_exact_share_of_the_steps_that_are_left(steps):
+    spec = spy_spec(CLIP, Optimizer(decay="linear"), steps=steps)
+    rate = jax.jit(lambda step: spec.learning_rate(1.0, step))
+    for step in (0, 1, steps // 3, steps - 3, steps - 1, steps, steps + 1):
+        assert rate(jnp.int32(step)) == np.float32(max(0, (steps - step) / steps))
+
+
+@pytest.mark.parametrize("steps", [2**24 + 3, 2**31 - 1])
+def test_linear_decay_is_precise_over_more_steps_than_float32_counts(steps):
+    spec = spy_spec(CLIP, Optimizer(decay="linear"), steps=steps)
+    for step in (1, steps // 3, steps - 2**24 - 1, steps - 1):
+        rate = spec.learning_rate(1.0, jnp.int32(step))
+        np.testing.assert_allclose(rate, (steps - step) / steps, rtol=1.8e-7)
+
+
 def test_constant_learning_rate_stays():
     spec = spy_spec(CLIP, steps=4)
     assert spec.learning_rate(0.3, 4) == 0.3
@@ -583,16 +600,27 @@ def test_every_number_of_the_state_moves_but_key_and_free_constant(toy):
         assert (old == new).all() == (name == ".key" or free), name
 
 
-def test_average_is_the_recursion_over_the_generators(toy):
+def test_average_forgets_the_initial_generator_at_once(toy):
     state = toy.initial(0)
-    expected = numbers((state.generator.params, state.generator.stats))
-    chex.assert_trees_all_equal(numbers((state.ema.params, state.ema.stats)), expected)
+    generators = [numbers((state.generator.params, state.generator.stats))]
+    ema = numbers((state.ema.params, state.ema.stats))
+    chex.assert_trees_all_equal(ema, generators[0])
     for _ in range(3):
         state, _ = toy.chunk(state, toy.samples, 1)
-        new = numbers((state.generator.params, state.generator.stats))
-        expected = jax.tree.map(lambda a, n: 0.75 * a + 0.25 * n, expected, new)
+        generators.append(numbers((state.generator.params, state.generator.stats)))
+    shares = [math.comb(k + 8, 8) / math.comb(3 + 9, 9) for k in range(4)]
+    assert sum(shares) == 1
+    expected = jax.tree.map(lambda *g: np.tensordot(shares, g, 1), *generators)
     ema = (state.ema.params, state.ema.stats)
     chex.assert_trees_all_close(ema, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_average_has_the_constant_decay_in_the_end(toy):
+    # 1 - 9 / (10 + 26) is the decay of 0.75.
+    weights = [toy.spec.ema_weight(jnp.int32(step)) for step in (25, 26, 27, 10**6)]
+    np.testing.assert_allclose(weights, [9 / 35, 0.25, 0.25, 0.25])
+    varied = toy.spec.with_hyperparameters({"optimizer.ema_decay": jnp.float32(0.5)})
+    assert jax.jit(lambda step: varied.ema_weight(step))(100) == 0.5
 
 
 def test_no_average_without_ema_decay():

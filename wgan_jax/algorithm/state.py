@@ -31,7 +31,8 @@ class NetState:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ema:
-    """Exponential moving average of the generator's parameters and statistics."""
+    """Exponential moving average of the generator's parameters and statistics, by
+    `Spec.ema_weight`."""
 
     params: Any
     stats: Any
@@ -109,8 +110,22 @@ class Spec:
     def learning_rate(self, base: chex.Numeric, step: chex.Numeric) -> chex.Numeric:
         """The learning rate at a generator step, for both networks."""
         if self.optimizer.decay == "linear":
-            return base * jnp.maximum(0.0, 1.0 - step / self.steps)
+            # The difference of integers is exact. XLA would replace the division by a
+            # constant by a product with its rounded inverse.
+            steps = jax.lax.optimization_barrier(jnp.float32(self.steps))
+            return base * jnp.maximum(0.0, (self.steps - step) / steps)
         return base
+
+    def ema_weight(self, step: chex.Numeric) -> chex.Numeric:
+        """Weight of the newest generator in the average after generator step `step`.
+
+        1 - min(ema_decay, (1 + step) / (10 + step)), as TensorFlow's
+        ExponentialMovingAverage with num_updates. Under a constant decay, the initial
+        weights would keep the share ema_decay^steps of the average. While the decay
+        rises, the generator after k of n steps has the share (k+8 over 8) / (n+9 over
+        9), binomial coefficients.
+        """
+        return jnp.maximum(1 - self.optimizer.ema_decay, 9 / (10 + step))
 
 
 def make_spec(

@@ -142,7 +142,7 @@ def generator_step(
     ema = state.ema
     if ema is not None:
         new: Any = Ema(params=generator.params, stats=generator.stats)
-        ema = optax.incremental_update(new, ema, 1 - spec.optimizer.ema_decay)
+        ema = optax.incremental_update(new, ema, spec.ema_weight(state.step))
     critic = replace(state.critic, stats=critic_stats)
     state = replace(
         state, step=state.step + 1, generator=generator, critic=critic, ema=ema
