@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, get_type_hints
 
 from wgan_jax.errors import UserError
-from wgan_jax.references import execute, lookup, reference
+from wgan_jax.references import describe, execute, lookup, reference
 
 TOYS = ("8gaussians", "25gaussians", "swiss_roll")
 # Version of config.json; a file of another version is refused.
@@ -288,20 +288,36 @@ def load(path) -> Config:
         near = sorted(p.name for p in path.parent.glob("*.py"))
         known = f"; {path.parent} has {', '.join(near)}" if near else ""
         raise UserError(f"--config {path} is not a file{known}")
+    if path.suffix != ".py":
+        raise UserError(
+            f"--config {path} is not a Python file: name one that ends in .py and "
+            "defines get_config(), as configs/digits.py does"
+        )
     # So that a configuration can build on another: `from configs import other`.
     root = str(path.resolve().parent.parent)
     if root not in sys.path:
         sys.path.append(root)
+    # SystemExit: a script that was not written to be imported.
     try:
-        config = execute(path).get_config()
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"--config {path} failed with {reason}") from error
-    if not isinstance(config, Config):
+        get_config = getattr(execute(path), "get_config", None)
+        config = get_config() if callable(get_config) else None
+    except (Exception, SystemExit) as error:
+        raise UserError(f"--config {path} failed with {describe(error)}") from error
+    if not callable(get_config):
+        raise UserError(
+            f"--config {path} has no get_config(): define it, as configs/digits.py does"
+        )
+    if type(config) is not Config:
         raise UserError(
             f"get_config() of {path} returned {type(config).__name__}, not a "
             "wgan_jax.config.Config"
         )
+    for name, kind in get_type_hints(Config).items():
+        if type(section := getattr(config, name)) is not kind:
+            raise UserError(
+                f"get_config() of {path} returned a Config whose {name} is of type "
+                f"{type(section).__name__}, not wgan_jax.config.{kind.__name__}"
+            )
     return _by_reference(config)
 
 

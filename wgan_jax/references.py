@@ -35,11 +35,20 @@ def lookup(table: Mapping[str, Any], value: Any, field: str) -> Any:
             f"{field}={value} is not known: {hint}; a function of your own is "
             "FILE.py:NAME or MODULE:NAME"
         )
+    # SystemExit: a script that was not written to be imported.
     try:
         return getattr(_import(place), name)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
+    except (Exception, SystemExit) as error:
+        reason = describe(error)
         raise UserError(f"{field}={value} cannot be imported ({reason})") from error
+
+
+def describe(error: BaseException) -> str:
+    """Type and message of an error in code of the user, on one line."""
+    text = " ".join(str(error).split())
+    if len(text) > 300:
+        text = f"{text[:297]}..."
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def make_named(kind: type[T], table: Mapping[str, Any], field: str, section: Any) -> T:
@@ -50,7 +59,10 @@ def make_named(kind: type[T], table: Mapping[str, Any], field: str, section: Any
     """
     value = getattr(section, field.split(".")[1])
     function = lookup(table, value, field)
-    made = function(section) if callable(function) else function
+    try:
+        made = function(section) if callable(function) else function
+    except Exception as error:
+        raise UserError(f"{field}={value} failed with {describe(error)}") from error
     if not isinstance(made, kind):
         raise UserError(
             f"{field}={value} must be a function that returns a {kind.__name__}, not "

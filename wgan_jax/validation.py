@@ -4,10 +4,12 @@ import dataclasses
 import math
 from typing import Literal, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 from wgan_jax.algorithm.constraints import Constraint, make_constraint
 from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.algorithm.optimizers import make_optimizer
-from wgan_jax.config import Config
+from wgan_jax.config import Config, Objective
 from wgan_jax.data.sources import check_stream, reader_class
 from wgan_jax.errors import UserError
 from wgan_jax.nn.models import architectures
@@ -28,6 +30,7 @@ def validate(config: Config) -> None:
     for section in dataclasses.fields(config):
         _check_types(section.name, getattr(config, section.name))
     _check_ranges(config)
+    check_updates(config.run.steps, config.objective, "run.steps")
     _check_intervals(config.run)
     _check_source(config)
     architectures(config.model)
@@ -46,19 +49,50 @@ def _check_types(section, values):
         value, field = getattr(values, name), f"{section}.{name}"
         if field in FUNCTIONS and callable(value):
             continue
+        choices, several = get_args(kind), get_origin(kind) is tuple
         if get_origin(kind) is Literal:
-            if value not in get_args(kind):
-                raise UserError(
-                    f"{field}={value!r} must be one of {', '.join(get_args(kind))}"
-                )
-        elif get_origin(kind) is tuple:
+            if type(value) is not str or value not in choices:
+                raise _wrong(field, value, f"must be one of {', '.join(choices)}")
+        elif several:
             if type(value) is not tuple or any(type(v) is not int for v in value):
-                raise UserError(f"{field}={value!r} must be a tuple of whole numbers")
+                raise _wrong(field, value, "must be a tuple of whole numbers")
         elif kind is float:
-            if type(value) not in (int, float) or not math.isfinite(value):
-                raise UserError(f"{field}={value!r} must be a finite number")
+            if type(value) not in (int, float) or value != value:
+                raise _wrong(field, value, "must be a finite number")
         elif type(value) is not kind:
-            raise UserError(f"{field}={value!r} must be of type {kind.__name__}")
+            raise _wrong(field, value, f"must be of type {kind.__name__}")
+        if kind is str and not value.isprintable():
+            raise _wrong(field, value, "must consist of printable characters")
+        if kind is float:
+            _check_float(field, value)
+        whole = value if several else [value] if kind is int else []
+        if field != "run.seed" and any(abs(v) >= 2**31 for v in whole):
+            raise _wrong(field, value, f"must be less than {2**31}")
+
+
+def _check_float(field, value):
+    # All arithmetic on the device is in float32, where subnormal numbers are 0.
+    single = np.finfo(np.float32)
+    largest, smallest = float(single.max), float(single.tiny)
+    condition = ""
+    if abs(value) == math.inf:
+        condition = "a finite number"
+    elif abs(value) > largest:
+        condition = f"at most {largest:.3g}, the largest number of float32"
+    elif 0 < abs(value) < smallest:
+        condition = f"0 or at least {smallest:.3g}, the smallest number of float32"
+    if condition:
+        raise _wrong(field, value, f"must be {condition}")
+
+
+def _wrong(field, value, condition):
+    try:
+        shown = repr(value)
+    except ValueError:
+        # A number of more digits than Python prints.
+        shown = f"{type(value).__name__} of {value.bit_length()} bits"
+    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
+    return UserError(f"{field}={shown} {condition}")
 
 
 def _check_ranges(config):
@@ -70,7 +104,8 @@ def _check_ranges(config):
 
     positive = (lambda v: v > 0, "greater than 0")
     not_negative = (lambda v: v >= 0, "0 or more")
-    fraction = (lambda v: 0 <= v < 1, "at least 0 and less than 1")
+    # In float32, where 0.99999999 is 1.
+    fraction = (lambda v: 0 <= np.float32(v) < 1, "at least 0 and less than 1")
     require("data", "batch_size image_size dimensions", *positive)
     require("data", "heldout", *not_negative)
     require(
@@ -80,7 +115,7 @@ def _check_ranges(config):
         "different whole numbers of 0 or more",
     )
     require("data", "channels", lambda v: v in (1, 3), "1 or 3")
-    require("data", "workers", lambda v: v >= -1, "-1, 0 or more")
+    require("data", "workers", lambda v: -1 <= v <= 256, "from -1 to 256")
     require("model", "z_dim features kernel norm_epsilon", *positive)
     require("model", "norm_momentum", lambda v: 0 < v <= 1, "in (0, 1]")
     require("model", "leaky_slope", *fraction)
@@ -128,6 +163,29 @@ def _check_intervals(run):
             f"run.keep_every={run.keep_every} must be a multiple of "
             f"run.checkpoint_every={run.checkpoint_every}: only those steps are saved"
         )
+
+
+def check_updates(steps: int, objective: Objective, field: str) -> None:
+    """Raises UserError where training up to a step exceeds int32 in critic updates.
+
+    field: that gives the number of steps.
+    """
+    updates = critic_update_count(steps, objective)
+    if updates >= 2**31:
+        warmup = " and objective.warmup" if objective.warmup else ""
+        raise UserError(
+            f"{field}={steps} makes {updates:,} critic updates with objective.n_critic="
+            f"{objective.n_critic}{warmup}, and they are counted up to {2**31 - 1:,}: "
+            "lower one of them"
+        )
+
+
+def critic_update_count(steps: int, objective: Objective) -> int:
+    """`steps.critic_updates_before` in whole numbers of any size."""
+    if not objective.warmup:
+        return steps * objective.n_critic
+    long = min(steps, 25) + max(steps - 1, 0) // 500
+    return long * 100 + (steps - long) * objective.n_critic
 
 
 def _check_source(config):

@@ -4,12 +4,14 @@ import json
 import sys
 from pathlib import Path
 
+import jax.numpy as jnp
 import pytest
 
 from wgan_jax import config
+from wgan_jax.algorithm import steps
 from wgan_jax.config import Config, Data, Model, Objective, Run
 from wgan_jax.errors import UserError
-from wgan_jax.validation import validate
+from wgan_jax.validation import critic_update_count, validate
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(p for p in (ROOT / "configs").glob("*.py") if p.stem != "__init__")
@@ -196,7 +198,17 @@ def test_load_of_a_missing_file_in_a_missing_folder(tmp_path):
         ("1 / 0", "failed with ZeroDivisionError: division by zero"),
         ("def get_config(:", "failed with SyntaxError: "),
         ("import no_such_module", "failed with ModuleNotFoundError: No module named"),
-        ("x = 1", "failed with AttributeError: "),
+        ("x = 1", "has no get_config(): define it, as configs/digits.py does"),
+        ("get_config = 3", "has no get_config()"),
+        ("raise SystemExit(0)", "failed with SystemExit: 0"),
+        ("def get_config(name):\n    pass", "missing 1 required positional argument"),
+        ("def get_config():\n    return get_config()", "failed with RecursionError: "),
+        ("raise ValueError('a\\nb ' * 300)", "failed with ValueError: a b a b"),
+        (
+            "from wgan_jax.config import Config\n"
+            "def get_config():\n    return Config(run={'steps': 3})",
+            "a Config whose run is of type dict, not wgan_jax.config.Run",
+        ),
         (
             "def get_config():\n    raise RuntimeError('no such day')",
             "failed with RuntimeError: no such day",
@@ -220,6 +232,19 @@ def test_load_reports_the_error_of_a_file(tmp_path, source, expected):
         config.load(path)
     assert expected in str(error.value)
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["a.yaml", "a.json", "a"])
+def test_a_configuration_that_is_not_python_gets_one_sentence(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\x00data: 3\xff")
+    with pytest.raises(UserError, match="is not a Python file: name one that ends in"):
+        config.load(tmp_path / name)
+
+
+def test_a_binary_file_gets_one_sentence(tmp_path):
+    (tmp_path / "a.py").write_bytes(b"\x00\xff")
+    with pytest.raises(UserError, match=r"^--config .*/a.py failed with .*$"):
+        config.load(tmp_path / "a.py")
 
 
 def test_a_config_elsewhere_can_build_on_its_neighbour(tmp_path):
@@ -304,11 +329,44 @@ def test_differences_names_fields_and_both_values():
 # --------------------------------------------------------------------------- validate
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(10**400, f"1{76 * '0'}..."), (10**9999, "int of 33216 bits")],
+    ids=["long", "longest"],
+)
+def test_a_number_that_python_cannot_convert_or_print_is_refused(value, shown):
+    message = complaint(config_with({"optimizer.critic_lr": value}))
+    assert message == f"optimizer.critic_lr={shown} must be at most 3.4e+38, {LARGEST}"
+
+
+def test_the_number_of_critic_updates_fits_int32():
+    intervals = {"run.chunk": 1}
+    validate(config_with({**intervals, "run.steps": (2**31 - 1) // 5}))
+    assert complaint(config_with({**intervals, "run.steps": 2**31 // 5 + 1})) == (
+        "run.steps=429496730 makes 2,147,483,650 critic updates with objective.n_critic"
+        "=5, and they are counted up to 2,147,483,647: lower one of them"
+    )
+    warm = {"objective.warmup": True, "objective.n_critic": 1}
+    assert "makes 2,396,002,376 critic updates" in complaint(
+        config_with({**warm, "run.steps": 2 * 10**9})
+    )
+
+
+def test_the_number_of_critic_updates_is_that_of_training():
+    objective = Objective(n_critic=3, warmup=True)
+    for count in (1, 2, 25, 26, 500, 501, 502, 1001, 123456):
+        expected = int(steps.critic_updates_before(jnp.int32(count), objective))
+        assert critic_update_count(count, objective) == expected
+
+
 def test_defaults_are_valid():
     validate(Config())
 
 
 RESNET = {"model.kind": "resnet", "model.kernel": 3}
+
+
+LARGEST = "the largest number of float32"
 
 
 def number_rules():
@@ -360,7 +418,22 @@ def number_rules():
             ((-1,), (3, 3)),
             "different whole numbers of 0 or more",
         ),
-        ("run.seed", (-1, 2**32), "from 0 to 4294967295"),
+        ("run.seed", (-1, 2**32, 10**30), "from 0 to 4294967295"),
+        # Counted in int32 and computed in float32.
+        ("data.batch_size run.max_to_keep", (2**31, 10**30), f"less than {2**31}"),
+        ("data.classes", ((2**31,),), f"less than {2**31}"),
+        ("data.workers", (-2, 257), "from -1 to 256"),
+        ("optimizer.critic_lr", (1e39,), f"at most 3.4e+38, {LARGEST}"),
+        (
+            "optimizer.critic_lr objective.clip model.norm_epsilon",
+            (1e-50,),
+            "0 or at least 1.18e-38, the smallest number of float32",
+        ),
+        (
+            "optimizer.beta1 optimizer.ema_decay",
+            (1 - 1e-9,),
+            "at least 0 and less than 1",
+        ),
     ):
         for name in names.split():
             for value in wrong:
