@@ -301,7 +301,7 @@ def test_from_json_refuses_what_is_no_config(text):
         config.from_json(text)
 
 
-@pytest.mark.parametrize("version", [None, 0, 2])
+@pytest.mark.parametrize("version", [None, 0, config.FORMAT + 1])
 def test_from_json_refuses_another_format(version):
     text = config.to_json(Config()).replace(
         f'"format": {config.FORMAT}', f'"format": {json.dumps(version)}'
@@ -310,8 +310,8 @@ def test_from_json_refuses_another_format(version):
         config.from_json(text)
     assert str(error.value) == (
         "config.json was written by another version of wgan_jax (its format is "
-        f"{version}, not 1): train the run again, or read it with the version in "
-        "versions.json"
+        f"{version}, not {config.FORMAT}): train the run again, or read it with the "
+        "version in versions.json"
     )
 
 
