@@ -162,11 +162,10 @@ class ResidualBlock(nnx.Module):
 
 
 class Heads(nnx.Module):
-    """Scores and class logits [n, 1 + classes], each by a dense layer."""
+    """Scores and class logits [n, 1 + classes], each by one of two dense layers."""
 
-    def __init__(self, fan_in, classes, **options):
-        self.score = Dense(fan_in, 1, **options)
-        self.classes = Dense(fan_in, classes, **options)
+    def __init__(self, score, classes):
+        self.score, self.classes = score, classes
 
     def __call__(self, x, train, labels=None):
         return jnp.concatenate([self.score(x, train), self.classes(x, train)], 1)

@@ -10,16 +10,13 @@ Array = jax.Array | np.ndarray
 # One for all samples, or one for each.
 Affine = Float[Array, " channels"] | Float[Array, "batch channels"]
 Channels = Float[Array, " channels"]
+Samples = Float[Array, "batch ... channels"]
+Images = Float[Array, "batch h w channels"]
 
 
 def batch_norm(
-    x: Float[Array, "batch ... channels"],
-    scale: Affine,
-    bias: Affine,
-    *,
-    epsilon: float,
-    groups: int = 1,
-) -> tuple[Float[Array, "batch ... channels"], Channels, Channels]:
+    x: Samples, scale: Affine, bias: Affine, *, epsilon: float, groups: int = 1
+) -> tuple[Samples, Channels, Channels]:
     """Normalises each channel over all other axes with this batch's statistics.
 
     groups: equal parts of the batch that are normalised separately, as on as many
@@ -38,26 +35,20 @@ def batch_norm(
 
 
 def stored_norm(
-    x: Float[Array, "batch ... channels"],
+    x: Samples,
     scale: Affine,
     bias: Affine,
     mean: Channels,
     variance: Channels,
     *,
     epsilon: float,
-) -> Float[Array, "batch ... channels"]:
+) -> Samples:
     """Batch normalisation by running statistics, as used when sampling."""
     mean, variance = (_spread(s, x.ndim) for s in (mean, variance))
     return _scale(_normalise(x, mean, variance, epsilon), scale, bias, x.dtype)
 
 
-def instance_norm(
-    x: Float[Array, "batch h w channels"],
-    scale: Affine,
-    bias: Affine,
-    *,
-    epsilon: float,
-) -> Float[Array, "batch h w channels"]:
+def instance_norm(x: Images, scale: Affine, bias: Affine, *, epsilon: float) -> Images:
     """Normalises each channel of each image over height and width.
 
     As torch.nn.InstanceNorm2d(affine=True, track_running_stats=False).
@@ -66,13 +57,7 @@ def instance_norm(
     return _scale(y, scale, bias, x.dtype)
 
 
-def layer_norm(
-    x: Float[Array, "batch ... channels"],
-    scale: Affine,
-    bias: Affine,
-    *,
-    epsilon: float,
-) -> Float[Array, "batch ... channels"]:
+def layer_norm(x: Samples, scale: Affine, bias: Affine, *, epsilon: float) -> Samples:
     """Normalises each sample over all its axes, with an affine map per channel.
 
     The layer norm of the code of Gulrajani et al.; torch.nn.LayerNorm has an affine map

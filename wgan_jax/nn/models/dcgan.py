@@ -1,7 +1,7 @@
 """DCGAN: a pyramid of (transposed) convolutions with stride 2 (Radford et al. 2016)."""
 
 from wgan_jax.nn import layers
-from wgan_jax.nn.models import parts
+from wgan_jax.nn.models.parts import Parts
 
 
 def generator(model, sample_shape, rngs):
@@ -10,60 +10,46 @@ def generator(model, sample_shape, rngs):
     The first layer is a transposed convolution from 1x1 or, with model.ends=dense, a
     dense layer.
     """
-    size, _, image_channels = sample_shape
+    parts, (size, _, image_channels) = Parts(model, rngs), sample_shape
     base = size // 2 ** len(model.generator_widths)
     widths = [multiple * model.features for multiple in model.generator_widths]
     norm, activation = model.generator_norm, model.generator_activation
-    normed = norm != "none"
     if model.ends == "dense":
         channels, *widths = widths
         units = base**2 * channels
-        stack: list = parts.dense_block(
-            model,
-            model.z_dim,
-            units,
-            rngs,
-            norm_kind=norm,
-            activation_name=activation,
-        )
+        stack = parts.dense_block(model.z_dim, units, norm, activation)
         stack.append(layers.reshape(base, base, channels))
         geometry = _stride_2(model)
     else:
-        stack, channels = [layers.reshape(1, 1, model.z_dim)], model.z_dim
+        stack: list = [layers.reshape(1, 1, model.z_dim)]
+        channels = model.z_dim
         geometry = {"kernel": base}
+    kind, normed = layers.ConvTranspose, norm != "none"
     for width in widths:
-        options = geometry | parts.conv_options(model, normed=normed)
-        stack.append(layers.ConvTranspose(channels, width, **options, rngs=rngs))
-        if normed:
-            stack.append(parts.norm(model, norm, width, rngs, spatial=True))
-        stack.append(parts.activation(model, activation))
+        stack.append(parts.conv(kind, channels, width, normed=normed, **geometry))
+        stack += [*parts.norm(norm, width), parts.activation(activation)]
         channels, geometry = width, _stride_2(model)
-    options = geometry | parts.conv_options(model)
-    stack.append(layers.ConvTranspose(channels, image_channels, **options, rngs=rngs))
-    return [*stack, parts.activation(model, model.output)]
+    stack.append(parts.conv(kind, channels, image_channels, **geometry))
+    return [*stack, parts.activation(model.output)]
 
 
 def critic(model, sample_shape, rngs, outputs=1):
     """Convolutions that halve the image, then one layer over the rest of it."""
-    size, _, channels = sample_shape
+    parts, (size, _, channels) = Parts(model, rngs), sample_shape
     base = size // 2 ** len(model.critic_widths)
-    stack = []
-    for i, multiple in enumerate(model.critic_widths):
-        width = multiple * model.features
-        normed = i > 0 and model.critic_norm != "none"
-        options = _stride_2(model) | parts.conv_options(model, normed=normed)
-        stack.append(layers.Conv(channels, width, **options, rngs=rngs))
-        if normed:
-            norm = parts.norm(model, model.critic_norm, width, rngs, spatial=True)
-            stack.append(norm)
-        stack.append(parts.activation(model, model.critic_activation))
-        channels = width
+    stack, norm = [], "none"
+    for multiple in model.critic_widths:
+        width, normed = multiple * model.features, norm != "none"
+        geometry = _stride_2(model)
+        stack.append(
+            parts.conv(layers.Conv, channels, width, normed=normed, **geometry)
+        )
+        stack += [*parts.norm(norm, width), parts.activation(model.critic_activation)]
+        channels, norm = width, model.critic_norm
     if model.ends == "dense":
-        options = parts.dense_options(model)
-        last = layers.Dense(base**2 * channels, outputs, **options, rngs=rngs)
+        last = parts.dense(base**2 * channels, outputs)
         return [*stack, layers.reshape(-1), last]
-    options = parts.conv_options(model)
-    return [*stack, layers.Conv(channels, outputs, kernel=base, **options, rngs=rngs)]
+    return [*stack, parts.conv(layers.Conv, channels, outputs, kernel=base)]
 
 
 def _stride_2(model):

@@ -3,51 +3,33 @@
 import math
 
 from wgan_jax.nn import layers
-from wgan_jax.nn.models import parts
+from wgan_jax.nn.models.parts import Parts
 
 
 def generator(model, sample_shape, rngs):
     """Dense layers from noise to a sample."""
-    stack, width = _hidden_layers(
-        model,
-        model.z_dim,
-        model.generator_widths,
-        rngs,
-        norm=model.generator_norm,
-        activation=model.generator_activation,
+    parts, style = (
+        Parts(model, rngs),
+        (model.generator_norm, model.generator_activation),
     )
-    options = parts.dense_options(model)
-    stack.append(layers.Dense(width, math.prod(sample_shape), **options, rngs=rngs))
-    stack.append(parts.activation(model, model.output))
+    stack, width = _hidden_layers(parts, model.z_dim, model.generator_widths, style)
+    stack.append(parts.dense(width, math.prod(sample_shape)))
+    stack.append(parts.activation(model.output))
     return [*stack, layers.reshape(*sample_shape)] if len(sample_shape) > 1 else stack
 
 
 def critic(model, sample_shape, rngs, outputs=1):
     """Dense layers from a sample to `outputs` numbers."""
-    stack, width = _hidden_layers(
-        model,
-        math.prod(sample_shape),
-        model.critic_widths,
-        rngs,
-        norm=model.critic_norm,
-        activation=model.critic_activation,
-    )
-    options = parts.dense_options(model)
-    last = layers.Dense(width, outputs, **options, rngs=rngs)
-    return [layers.reshape(-1), *stack, last]
+    parts, style = Parts(model, rngs), (model.critic_norm, model.critic_activation)
+    width = math.prod(sample_shape)
+    stack, width = _hidden_layers(parts, width, model.critic_widths, style)
+    return [layers.reshape(-1), *stack, parts.dense(width, outputs)]
 
 
-def _hidden_layers(model, width, multiples, rngs, *, norm, activation):
+def _hidden_layers(parts, width, multiples, style):
     """Blocks of dense layers, the first without a norm, and the width of the last."""
-    stack = []
+    stack, (norm, activation) = [], style
     for i, multiple in enumerate(multiples):
-        fan_in, width = width, multiple * model.features
-        stack += parts.dense_block(
-            model,
-            fan_in,
-            width,
-            rngs,
-            norm_kind=norm if i else "none",
-            activation_name=activation,
-        )
+        fan_in, width = width, multiple * parts.model.features
+        stack += parts.dense_block(fan_in, width, norm if i else "none", activation)
     return stack, width

@@ -1,51 +1,58 @@
 """Layers with the initialisation, biases, norms and activations of a configuration."""
 
+import dataclasses
+from typing import Any
+
+from wgan_jax.config import Model
 from wgan_jax.nn import layers
 
 
-def has_bias(model, *, normed=False):
-    """Whether a layer has a bias. normed: a norm follows it."""
-    return model.bias == "all" or (model.bias == "unnormalised" and not normed)
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """Maker of the layers of one network; a layer draws its weights when it is made."""
 
+    model: Model
+    rngs: Any
 
-def dense_options(model, *, normed=False):
-    """Bias and initialisation of a dense layer."""
-    init = "glorot" if model.init == "tflib" else "torch"
-    return {"bias": has_bias(model, normed=normed), "init": init}
+    def dense(self, fan_in, width, *, normed=False):
+        """A dense layer. normed: a norm follows it."""
+        init = "glorot" if self.model.init == "tflib" else "torch"
+        return layers.Dense(fan_in, width, **self._options(normed, init))
 
+    def conv(self, kind, channels, width, *, normed=False, tflib="he", **geometry):
+        """A Conv or ConvTranspose, by `kind`. tflib: its draw in model.init=tflib."""
+        init = tflib if self.model.init == "tflib" else self.model.init
+        return kind(channels, width, **geometry, **self._options(normed, init))
 
-def conv_options(model, *, normed=False, tflib="he"):
-    """Bias and initialisation of a convolution. tflib: its draw in model.init=tflib."""
-    init = tflib if model.init == "tflib" else model.init
-    return {"bias": has_bias(model, normed=normed), "init": init}
+    def norm(self, kind, channels, *, spatial=True, classes=0) -> list:
+        """[The norm of this kind], for [n, h, w, channels] if spatial; [] for none."""
+        model = self.model
+        if kind == "none":
+            return []
+        if kind != "batch":
+            return [layers.SampleNorm(channels, kind, epsilon=model.norm_epsilon)]
+        norm = layers.BatchNorm(
+            channels,
+            epsilon=model.norm_epsilon,
+            momentum=model.norm_momentum,
+            groups=model.norm_groups,
+            # The DCGAN initialiser names BatchNorm2d only, not that of dense layers.
+            scale_std=0.02 if model.init == "dcgan" and spatial else 0.0,
+            classes=classes,
+            rngs=self.rngs,
+        )
+        return [norm]
 
+    def activation(self, name):
+        """The activation of this name, with the configuration's slope of leaky_relu."""
+        return layers.activation(name, self.model.leaky_slope)
 
-def norm(model, kind, channels, rngs, *, spatial, classes=0):
-    """The norm of this kind for [n, channels], or [n, h, w, channels] if spatial."""
-    if kind != "batch":
-        return layers.SampleNorm(channels, kind, epsilon=model.norm_epsilon)
-    return layers.BatchNorm(
-        channels,
-        epsilon=model.norm_epsilon,
-        momentum=model.norm_momentum,
-        groups=model.norm_groups,
-        # The DCGAN initialiser names BatchNorm2d only, not the one of dense layers.
-        scale_std=0.02 if model.init == "dcgan" and spatial else 0.0,
-        classes=classes,
-        rngs=rngs,
-    )
+    def dense_block(self, fan_in, width, norm, activation) -> list:
+        """Dense layer, norm unless it is "none", activation."""
+        dense = self.dense(fan_in, width, normed=norm != "none")
+        norms = self.norm(norm, width, spatial=False)
+        return [dense, *norms, self.activation(activation)]
 
-
-def activation(model, name):
-    """The activation of this name, with the configuration's slope of leaky_relu."""
-    return layers.activation(name, model.leaky_slope)
-
-
-def dense_block(model, fan_in, width, rngs, *, norm_kind, activation_name):
-    """Dense layer, norm unless it is "none", activation."""
-    normed = norm_kind != "none"
-    options = dense_options(model, normed=normed)
-    block: list = [layers.Dense(fan_in, width, **options, rngs=rngs)]
-    if normed:
-        block.append(norm(model, norm_kind, width, rngs, spatial=False))
-    return [*block, activation(model, activation_name)]
+    def _options(self, normed, init):
+        biases = {"all": True, "unnormalised": not normed, "none": False}
+        return {"bias": biases[self.model.bias], "init": init, "rngs": self.rngs}
