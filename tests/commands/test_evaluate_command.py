@@ -142,7 +142,7 @@ def test_the_numbers_are_those_of_the_seeded_samples(toy_run):
 
 def test_a_generator_of_the_truth_is_at_the_floor(toy_run, monkeypatch):
     def perfect(config, spec):
-        def draw(params, stats, z):
+        def draw(params, stats, z, labels):
             # As random as the noise is.
             key = jax.random.key(int(abs(z[0, 0]) * 1e6))
             return np.asarray(toy_sample(config.data.source, key, len(z)))
@@ -187,7 +187,7 @@ def test_pixel_distances_come_with_a_warning(image_run, capsys):
 
 def test_pixels_are_measured_in_units_of_their_range(image_run, monkeypatch):
     def black(config, spec):
-        return lambda params, stats, z: np.zeros((len(z), 16, 16, 1), np.uint8)
+        return lambda params, stats, z, labels: np.zeros((len(z), 16, 16, 1), np.uint8)
 
     monkeypatch.setattr(sampling, "make_sampler", black)
     restored(monkeypatch, no_wgan)

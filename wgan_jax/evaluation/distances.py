@@ -151,7 +151,8 @@ def _measure(config, spec, state, protocol, dataset):
         advance = partial(progress.advance, progress.add_task("measuring", total=total))
         for seed_fake, seed_real in seeds:
             z = sampling.noise(seed_fake, num, spec.z_dim)
-            fake = sampler(*weights, z)
+            labels = sampling.labels(spec, seed_fake, num)
+            fake = sampler(*weights, z, labels)
             real, reference = _real_pair(config, dataset, num, seed_fake, seed_real)
             for key, distance in functions.items():
                 values[key].append(distance(fake, real))
@@ -162,7 +163,7 @@ def _measure(config, spec, state, protocol, dataset):
                 references[key].append(measure(real, config.data.source))
             if critic_score:
                 if dataset:
-                    real, fake = heldout, float_generator(z)
+                    real, fake = heldout, float_generator(z, labels)
                 estimate = critic.measure(critic_score, real, fake, seed)
                 for key, name in CRITIC.items():
                     values[key].append(getattr(estimate, name))
@@ -228,15 +229,13 @@ def _critic_score(config, spec, state):
 
 
 def _float_generator(spec, params, stats, size=250):
-    """generate(z) -> samples as the critic sees them, not rounded to 8 bits."""
+    """generate(z, labels): samples as the critic sees them, not rounded to 8 bits."""
 
     @jax.jit
     def apply(params, stats, z, labels):
         return steps.generate(spec, params, stats, z, labels, train=False)[0]
 
-    def generate(z):
-        # Cyclic classes, as `sampling.make_sampler` draws them.
-        labels = np.arange(len(z), dtype=np.int32) % max(spec.classes, 1)
+    def generate(z, labels):
         cuts = range(size, len(z), size)
         pairs = zip(np.split(z, cuts), np.split(labels, cuts), strict=True)
         return np.concatenate([apply(params, stats, *pair) for pair in pairs])

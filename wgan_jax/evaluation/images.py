@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from rich.progress import Progress
 
@@ -51,22 +50,24 @@ def make_generated_batches(config: Config, spec: Spec, batch_stats: bool = False
     sampler = sampling.make_sampler(config, spec)
 
     @jax.jit
-    def generate(params, stats, z):
-        # Cyclic labels: each batch has equally many samples of each class.
-        labels = jnp.arange(BATCH, dtype=jnp.int32) % max(spec.classes, 1)
+    def generate(params, stats, z, labels):
         return steps.generate(spec, params, stats, z, labels)[0]
 
-    def sample_by_batch(params, stats, z):
-        return pictures.to_uint8(generate(params, stats, z), config.data.scale)
+    def sample_by_batch(params, stats, z, labels):
+        samples = generate(params, stats, z, labels)
+        return pictures.to_uint8(samples, config.data.scale)
 
     sample = sample_by_batch if batch_stats else sampler
 
     def generated_batches(weights, seed: int, count: int) -> Iterator[np.ndarray]:
         params, stats = weights
         # Whole batches: a smaller last batch would have other statistics.
-        z = sampling.noise(seed, -(-count // BATCH) * BATCH, spec.z_dim)
+        whole = -(-count // BATCH) * BATCH
+        z = sampling.noise(seed, whole, spec.z_dim)
+        labels = sampling.labels(spec, seed, whole)
         for start in range(0, count, BATCH):
-            yield sample(params, stats, z[start : start + BATCH])[: count - start]
+            rows = slice(start, start + BATCH)
+            yield sample(params, stats, z[rows], labels[rows])[: count - start]
 
     return generated_batches
 

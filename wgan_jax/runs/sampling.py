@@ -13,8 +13,8 @@ def make_sampler(config: Config, spec: Spec):
     """sampler(params, stats, z, labels=None): uint8 images [n, h, w, c], points [n, d].
 
     BatchNorm uses its running statistics, so that a sample depends on its noise only.
-    z: noise [n, z_dim]. labels: int32 [n] for a run with classes; None takes the
-    classes in turn.
+    z: noise [n, z_dim]. labels: classes, int32 [n], for a run with classes; None takes
+    the classes in turn.
     """
 
     @jax.jit
@@ -57,6 +57,21 @@ def caption(step: int, state: TrainState, raw: bool = False) -> str:
 def noise(seed: int, count: int, z_dim: int) -> np.ndarray:
     """Standard normal noise [count, z_dim], a function of the seed only."""
     return np.asarray(jax.random.normal(jax.random.key(seed), (count, z_dim)))
+
+
+def labels(spec: Spec, seed: int, count: int) -> np.ndarray:
+    """Classes of `count` samples, int32, in an order drawn by the seed.
+
+    Systematic sampling: a class of share p (spec.label_shares) has count p samples,
+    rounded up or down at random, so that none is missing by chance. Zeros for a run
+    without classes.
+    """
+    rng = np.random.default_rng(seed)
+    shares = spec.label_shares or (1,) * max(spec.classes, 1)
+    bounds = np.cumsum((0, *shares))
+    edges = np.floor(count * (bounds / bounds[-1]) + rng.random()).astype(int)
+    drawn = np.repeat(np.arange(len(shares), dtype=np.int32), np.diff(edges))
+    return rng.permutation(drawn)
 
 
 def picture(samples: np.ndarray, real: np.ndarray, columns: int = 0) -> np.ndarray:
