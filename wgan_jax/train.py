@@ -102,7 +102,7 @@ def train(config: Config, sharding: BatchSharding, out: Path) -> None:
             )
         )
         output = stack.enter_context(processes.output_directory(out))
-        saved = checkpoints.restore_newest(state, print, move=True)
+        saved = checkpoints.resume(state, print)
         if saved is not None:
             print(f"resuming {out} from step {int(saved.step)}")
             state = sharding.replicate(saved)
@@ -130,12 +130,14 @@ def train(config: Config, sharding: BatchSharding, out: Path) -> None:
             evaluate=evaluate,
         )
         monitor.compile(state)
+        log = stack.enter_context(RunLog(output, step, config.run.tensorboard))
+        log.print_warnings()
         recorder = RunRecorder(
             config,
             step,
             monitor=monitor,
             checkpoints=checkpoints,
-            log=stack.enter_context(RunLog(output, step, config.run.tensorboard)),
+            log=log,
             progress=ProgressLine(),
             stopped=lambda: stop.requested,
             prefetcher=prefetcher,
@@ -146,12 +148,16 @@ def train(config: Config, sharding: BatchSharding, out: Path) -> None:
                 return prefetcher.advance(chunk, state, count)
             return chunk(state, samples, count)
 
-        run_loop(recorder, state, advance)
+        try:
+            run_loop(recorder, state, advance)
+        finally:
+            print()
+            log.print_warnings()
     if recorder.step < config.run.steps:
         step = recorder.step
-        print(f"\nstopped at step {step}, all saved; the same command resumes it")
+        print(f"stopped at step {step}, all saved; the same command resumes it")
     else:
-        print(f"\ndone: {recorder.step} steps, samples in {recorder.grid}")
+        print(f"done: {recorder.step} steps, samples in {recorder.grid}")
 
 
 def _initialise(config, sharding):

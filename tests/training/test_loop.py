@@ -14,7 +14,10 @@ class Parts:
 
     def __init__(self):
         self.events = []
-        self.records = []
+        self.records = self.recent = []
+        self.warnings = {}
+        self.found = {}
+        self.not_finite = None
 
     def real(self):
         self.events.append("real")
@@ -30,6 +33,12 @@ class Parts:
         self.events.append(f"sample {step}")
         return Path(f"grid-{step}")
 
+    def faults(self, records):
+        return self.found.get(records[-1]["step"], {})
+
+    def is_finite(self, state):
+        return state != self.not_finite
+
     def save(self, state):
         self.events.append(f"save {state}")
 
@@ -42,9 +51,10 @@ class Parts:
     def picture(self, step, name, image):
         pass
 
-    def write(self, step, values):
+    def write(self, step, values, warnings):
         self.events.append(f"write {step}")
         self.records.append({"step": step, **values})
+        self.warnings |= warnings
 
 
 def train(parts, start=0, stop_at=None, diverges_at=None, **run):
@@ -80,8 +90,8 @@ def test_metrics_are_read_after_the_next_chunk_has_started():
         "write 10",
         "train 30",
         "write 20",
-        "write 30",
         "sample 30",
+        "write 30",
         "save 30",
         "wait",
     ]
@@ -101,8 +111,8 @@ def test_a_state_is_saved_sampled_or_evaluated_after_its_metrics_are_read():
         "evaluate 30",
         "write 30",
         "train 40",
-        "write 40",
         "sample 40",
+        "write 40",
         "save 40",
         "wait",
     ]
@@ -122,7 +132,7 @@ def test_chunks_end_at_multiples_of_their_length_and_at_the_last_step():
 def test_a_stop_request_saves_after_the_current_chunk():
     parts = Parts()
     recorder = train(parts, stop_at=20, checkpoint_every=50)
-    assert parts.events[-4:] == ["write 20", "sample 20", "save 20", "wait"]
+    assert parts.events[-4:] == ["sample 20", "write 20", "save 20", "wait"]
     assert recorder.step == 20
 
 
@@ -138,3 +148,23 @@ def test_divergence_names_the_steps_and_the_intact_checkpoint():
     assert "save 30" not in parts.events
     with pytest.raises(Diverged, match="No checkpoint is saved yet"):
         train(Parts(), diverges_at=10)
+
+
+def test_a_state_that_is_not_finite_is_not_saved():
+    parts = Parts()
+    parts.not_finite = 30
+    with pytest.raises(Diverged, match="diverged: a weight is not finite between"):
+        train(parts, checkpoint_every=10)
+    assert [e for e in parts.events if "save" in e] == ["save 10", "save 20"]
+
+
+def test_a_warning_appears_once_per_kind(capsys):
+    parts = Parts()
+    parts.found = {10: {"slopes": "high"}, 20: {"slopes": "higher", "penalty": "huge"}}
+    train(parts)
+    assert parts.warnings == {"slopes": "step 10: high", "penalty": "step 20: huge"}
+    printed = "warning: step 10: high\nwarning: step 20: huge\n"
+    assert capsys.readouterr().out == printed
+    # A resumed run has the warnings of its records.
+    train(parts, start=10)
+    assert capsys.readouterr().out == ""

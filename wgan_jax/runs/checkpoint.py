@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from wgan_jax.algorithm.state import TrainState
@@ -168,6 +169,26 @@ class Checkpoints:
             )
         return None
 
+    def resume(self, like: TrainState, report) -> TrainState | None:
+        """`restore_newest` for training: damaged checkpoints are moved.
+
+        Raises UserError if the newest state is not finite.
+        """
+        state = self.restore_newest(like, report, move=True)
+        if state is None or is_finite(state):
+            return state
+        newest, path = int(state.step), self.directory
+        earlier = (s for s in reversed(self.steps()) if s < newest)
+        finite = next((s for s in earlier if is_finite(self.restore(like, s))), None)
+        remedy = "start again with --fresh, which moves the run aside"
+        if finite is not None:
+            later = [str(path / str(s)) for s in self.steps() if s > finite]
+            remedy = f"that of step {finite} is: remove {', '.join(later)} to resume it"
+        raise UserError(
+            f"the checkpoint {path / str(newest)} has weights that are not finite: "
+            f"{remedy}, or train again with a lower learning rate and another --out"
+        )
+
     def _move_aside(self, steps):
         processes.barrier("damaged checkpoints read")
         for step in steps if processes.is_main_process() else ():
@@ -175,6 +196,15 @@ class Checkpoints:
             (self.directory / str(step)).rename(aside)
         processes.barrier("damaged checkpoints moved")
         self.manager.reload()
+
+
+def is_finite(state: TrainState) -> bool:
+    """Whether every floating-point number of a state is finite."""
+    return all(
+        np.isfinite(leaf).all()
+        for leaf in jax.tree.leaves(state)
+        if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
+    )
 
 
 def _orbax():

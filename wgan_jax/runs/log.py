@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,20 +19,45 @@ class RunLog:
         self.path = Path(directory) / "metrics.jsonl"
         lines = self.path.read_text().splitlines() if self.path.exists() else []
         # A killed run may have logged past its last checkpoint, or half a line.
-        valid = [line + "\n" for line in lines if _step_of(line) <= step]
-        write_text(self.path, "".join(valid))
+        valid = [(line, _parse(line)) for line in lines]
+        valid = [(line, record) for line, record in valid if record["step"] <= step]
+        write_text(self.path, "".join(line + "\n" for line, _ in valid))
         self.file = self.path.open("a")
+        self.recent = deque((record for _, record in valid), maxlen=100)
+        """The newest records, newest last."""
+        self.warnings = warnings_of(record for _, record in valid)
+        """{kind: sentence} of all records."""
         self.last = (step, {})
         self.board = _open_board(directory, step) if tensorboard else None
 
-    def write(self, step: int, metrics: dict[str, float]) -> None:
-        """Appends one record and stores it as `last`."""
+    def write(
+        self,
+        step: int,
+        metrics: dict[str, float],
+        warnings: dict[str, str] | None = None,
+    ) -> None:
+        """Appends one record and stores it as `last`.
+
+        warnings: {kind: sentence}, the field `warnings` of the record.
+        """
         self.last = (step, metrics)
-        self.file.write(json.dumps({"step": step, **metrics}) + "\n")
+        record = {"step": step, **metrics}
+        if warnings:
+            record["warnings"] = warnings
+            self.warnings |= warnings
+        self.recent.append(record)
+        self.file.write(json.dumps(record) + "\n")
         self.file.flush()
         if self.board:
             for name, value in metrics.items():
                 self.board.add_scalar(name, value, step)
+
+    def print_warnings(self) -> None:
+        """Prints the warnings of the run so far, if any."""
+        if self.warnings:
+            print("warnings of this run:")
+        for sentence in self.warnings.values():
+            print(f"  {sentence}")
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         """Writes a uint8 image [h, w, c] to TensorBoard."""
@@ -57,11 +84,23 @@ class RunLog:
             self.board.close()
 
 
-def _step_of(line):
+def warnings_of(records: Iterable[dict]) -> dict[str, str]:
+    """{kind: sentence} of the warnings in records of metrics.jsonl."""
+    found = {}
+    for record in records:
+        found |= record.get("warnings", {})
+    return found
+
+
+def _parse(line) -> dict:
+    """The record of a line; of a damaged one {"step": inf}."""
     try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):
-        return float("inf")
+        record = json.loads(line)
+    except ValueError:
+        record = None
+    if isinstance(record, dict) and isinstance(record.get("step"), int):
+        return record
+    return {"step": float("inf")}
 
 
 def _open_board(directory, step):

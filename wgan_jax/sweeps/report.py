@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.files import write_json, write_text
+from wgan_jax.runs.log import warnings_of
 from wgan_jax.sweeps.members import Member
 
 
@@ -20,8 +21,16 @@ def write_report(out: Path, members: list[Member], diverged) -> None:
         settings.setdefault(member.setting, []).append(member)
     rows = [_row(setting, runs, diverged) for setting, runs in settings.items()]
     write_json(out / "summary.json", rows)
+    warnings = [
+        f"warning: {name}, {sentence}\n"
+        for row in rows
+        for name, found in row["warnings"].items()
+        for sentence in found.values()
+    ]
     estimates = {make_losses(m.config.objective).metric: None for m in members}
     table = _table(rows, [*estimates])
+    if warnings:
+        table += "\n" + "".join(warnings)
     write_text(out / "summary.md", table)
     print(table, end="")
     written = f"{out / 'summary.md'}, {out / 'summary.json'}"
@@ -46,7 +55,7 @@ def _row(setting, runs, diverged):
     metrics = {}
     for name in last[0] if last else ():
         values = [record[name] for record in last if name in record]
-        if name not in ("step", "seconds", "cycles_per_second"):
+        if name not in ("step", "seconds", "cycles_per_second", "warnings"):
             metrics[name] = {
                 "mean": statistics.mean(values),
                 "std": statistics.stdev(values) if len(values) > 1 else None,
@@ -58,6 +67,7 @@ def _row(setting, runs, diverged):
         "diverged": len(runs) - len(complete),
         "steps": last[0]["step"] if last else 0,
         "metrics": metrics,
+        "warnings": {run.name: warnings_of(records(run)) for run in runs},
     }
 
 

@@ -55,6 +55,7 @@ class _Run:
             log=self.log,
             stopped=stopped,
             progress=progress,
+            name=self.member.name,
         )
 
 
@@ -90,7 +91,7 @@ def train_group(members, sharding, mode, stop):
                 config.run.keep_every,
             )
         )
-        state = checkpoints.restore_newest(state, print, move=True) or state
+        state = checkpoints.resume(state, print) or state
         state = sharding.replicate(state)
         step = int(state.step)
         if step >= config.run.steps:

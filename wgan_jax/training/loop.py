@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.config import Config, to_json
 from wgan_jax.errors import UserError
-from wgan_jax.runs.log import duration
+from wgan_jax.runs.log import ProgressLine, duration
 
 
 class Diverged(UserError):
@@ -35,11 +35,13 @@ class RunRecorder:
         stopped,
         progress=None,
         prefetcher=None,
+        name="",
     ):
         """Starts the record of a run at `step`.
 
         stopped() -> whether to save and end after the current chunk. progress: a
         `ProgressLine`, None to show nothing. prefetcher: `Prefetcher` of a stream.
+        name: of the run in its warnings, among others.
         """
         self.config = config
         self.step = step
@@ -50,6 +52,7 @@ class RunRecorder:
         self._log = log
         self._stopped = stopped
         self._progress = progress
+        self._name = f"{name}, " if name else ""
         self._saved_step = step
         # (step, metrics on the device) that are not read yet.
         self._pending = None
@@ -86,12 +89,11 @@ class RunRecorder:
         if read_now or self._is_due(run.log_every):
             metrics = metrics | self._monitor.critic_metrics(state, step)
             if read_now:
-                # A state is written only if its metrics are finite.
-                self._record(step, metrics, state if evaluate else None)
+                # A state is written only if it and its metrics are finite.
+                finite = not (save or evaluate) or self._monitor.is_finite(state)
+                self._record(step, metrics, state, finite, sample, evaluate)
             else:
                 self._pending = step, metrics
-        if sample:
-            self.grid = self._monitor.write_samples(state, step, self._log)
         if save:
             self._checkpoints.save(state)
             self._saved_step = step
@@ -99,27 +101,45 @@ class RunRecorder:
             self._checkpoints.wait()
 
     def _is_due(self, every):
-        return every and self.step % every == 0
+        return every > 0 and self.step % every == 0
 
-    def _record(self, step, metrics, state=None):
+    def _record(
+        self, step, metrics, state=None, finite=True, sample=False, evaluate=False
+    ):
         """Reads metrics from the device, writes them and shows the progress.
 
-        state: is evaluated if the metrics are finite, and adds to them.
+        finite: whether the state is. sample, evaluate: what else is done with a finite
+        state.
         """
         values = {name: float(value) for name, value in metrics.items()}
-        self._check_finite(values, step)
+        self._check_finite(values | ({} if finite else {"a weight": math.nan}), step)
         wait_fraction = self._clock.data_wait_fraction()
         rate = self._clock.rate(step)
         evaluated = {}
-        if state is not None:
+        if sample:
+            self.grid = self._monitor.write_samples(state, step, self._log)
+        if evaluate:
             if self._progress:
                 self._progress.clear()
             evaluated = self._clock.exclude(partial(self._monitor.evaluate, state))
         values |= evaluated | wait_fraction
         values |= {"cycles_per_second": rate, "seconds": self._clock.elapsed()}
-        self._log.write(step, values)
+        self._log.write(step, values, self._new_warnings(step, values))
         if self._progress:
             self._progress.show(progress_text(self.config, step, values, evaluated))
+
+    def _new_warnings(self, step, values):
+        """{kind: sentence} of warnings that the run has not had; prints them."""
+        found = self._monitor.faults([*self._log.recent, {"step": step, **values}])
+        new = {
+            kind: f"step {step}: {sentence}"
+            for kind, sentence in found.items()
+            if kind not in self._log.warnings
+        }
+        for sentence in new.values():
+            ProgressLine().clear()
+            print(f"warning: {self._name}{sentence}", flush=True)
+        return new
 
     def _check_finite(self, values, step):
         names = [name for name, value in values.items() if not math.isfinite(value)]

@@ -10,7 +10,9 @@ from wgan_jax import pictures
 from wgan_jax.algorithm import diagnostics, steps
 from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.data.batches import to_float
+from wgan_jax.runs.checkpoint import is_finite
 from wgan_jax.runs.sampling import caption, make_sampler, picture, weights
+from wgan_jax.training import health
 
 
 class MonitorPrograms:
@@ -66,8 +68,12 @@ class Monitor:
         self.hyperparameters = hyperparameters or {}
         self.count = 2000 if config.data.is_points else config.run.grid_size
         self.fixed = self._noise(key_fixed)
-        self.train = dataset.train
         self.heldout = dataset.heldout
+        points = config.data.is_points and len(dataset.heldout)
+        self._real = dataset.heldout if points else dataset.train[: self.count]
+        # (step, spread) of the newest samples.
+        self._spread = -1, None
+        self.diameter = health.sample_diameter(config, self._real)
         self.heldout_float = to_float(
             jnp.asarray(dataset.heldout), config.data, key_dequantize
         )
@@ -83,9 +89,7 @@ class Monitor:
 
     def real(self):
         """Picture of real samples, also written to samples/real.png."""
-        points = self.config.data.is_points
-        samples = self.heldout if points else self.train[: self.count]
-        grid = picture(samples, self.heldout)
+        grid = picture(self._real, self.heldout)
         pictures.save_png(self.pictures / "real.png", grid)
         return grid
 
@@ -108,13 +112,26 @@ class Monitor:
         """Writes the two grids of a step; returns the path of the fixed-noise one."""
         fresh = self._noise(jax.random.fold_in(self.key_fresh, step))
         for name, z in (("fresh", fresh), ("fixed", self.fixed)):
-            grid = picture(self.programs.sampler(*weights(state), z), self.heldout)
+            samples = self.programs.sampler(*weights(state), z)
+            grid = picture(samples, self.heldout)
             grid = pictures.caption(grid, caption(step, state))
             path = self.pictures / f"{name}-{step:07}.png"
             pictures.save_png(path, grid)
             log.picture(step, name, grid)
         log.histograms(step, _named_arrays(state.critic.params))
+        self._spread = step, health.sample_spread(samples, self._real)
         return path
+
+    def faults(self, records):
+        """`health.check` of records up to now, after `write_samples` of their step."""
+        step, spread = self._spread
+        if step != records[-1]["step"]:
+            spread = None
+        return health.check(self.config, records, self.diameter, spread)
+
+    def is_finite(self, state):
+        """Whether every floating-point number of a state is finite."""
+        return is_finite(state)
 
 
 def _named_arrays(tree):
