@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import re
@@ -53,10 +54,26 @@ def environment(cached=True, optimised=True):
     return variables
 
 
+def last_of_each(words):
+    """The words of a command line whose later options replace equal earlier ones.
+
+    So that a test can change an option of TINY or TOY, which a command refuses.
+    """
+    options, first = {}, []
+    for word in map(str, words):
+        if re.match("--[a-z]", word):
+            value = options[word.partition("=")[0]] = [word]
+        elif options:
+            value.append(word)
+        else:
+            first.append(word)
+    return [*first, *itertools.chain(*options.values())]
+
+
 def launch(module, *arguments, before=(), cached=True):
     """Starts `python -m wgan_jax.MODULE`, after the words `before`."""
     return subprocess.Popen(
-        [*before, sys.executable, "-m", f"wgan_jax.{module}", *map(str, arguments)],
+        [*before, sys.executable, "-m", f"wgan_jax.{module}", *last_of_each(arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -79,7 +96,7 @@ def in_process(module, *arguments, cwd=ROOT):
     os.chdir(cwd)
     try:
         with contextlib.redirect_stderr(errors):
-            cli.run(lambda: module.main([str(a) for a in arguments]))
+            cli.run(lambda: module.main(last_of_each(arguments)))
     except SystemExit as stop:
         return stop.code, errors.getvalue()
     finally:

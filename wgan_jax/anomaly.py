@@ -131,15 +131,19 @@ def main(argv=None) -> int:
 
 
 def _check(arguments):
-    count = (lambda v: v >= 1, "1 or more")
-    rate = (lambda v: 0 < v < math.inf, "a finite number greater than 0")
+    cli.require(arguments, "num", 0)
+    cli.require(arguments, "seed", 0, cli.SEEDS)
+    for name in ("batch", "steps", "restarts", "encoder_steps"):
+        cli.require(arguments, name, 1)
+    # In float32, where 1e-50 is 0 and 1e50 infinite.
+    rate = (lambda v: 0 < np.float32(v) < math.inf, "a finite number greater than 0")
     checks = {
-        "num": (lambda v: v >= 0, "0 or more"),
-        "seed": (lambda v: 0 <= v < 2**32, "from 0 to 4294967295"),
         "feature_weight": (lambda v: 0 <= v <= 1, "from 0 to 1"),
-        "kappa": (lambda v: 0 <= v < math.inf, "a finite number of 0 or more"),
+        "kappa": (
+            lambda v: 0 <= np.float32(v) < math.inf,
+            "a finite number of 0 or more",
+        ),
     }
-    checks |= dict.fromkeys(("batch", "steps", "restarts", "encoder_steps"), count)
     checks |= dict.fromkeys(("lr", "encoder_lr"), rate)
     for name, (test, requirement) in checks.items():
         value = getattr(arguments, name)

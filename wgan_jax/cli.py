@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import difflib
 import errno
+import inspect
 import io
 import itertools
 import logging
@@ -17,6 +18,7 @@ import traceback
 from typing import Annotated, Any, TypeVar, get_origin
 
 import tyro
+from tyro import _strings
 from tyro.conf import Positional as Positional
 
 from wgan_jax.config import Config, load
@@ -25,6 +27,16 @@ from wgan_jax.errors import UserError
 from wgan_jax.files import enable_compilation_cache
 
 Options = TypeVar("Options")
+
+LARGEST = 2**31 - 1
+"""Largest whole number of an option: int32, by which the device counts."""
+SEEDS = 2**32 - 1
+"""Largest seed."""
+
+# tyro begins a new line at a line that does not begin with a letter, which includes
+# every indented line of a docstring.
+_join_lines = _strings.remove_single_line_breaks
+_strings.remove_single_line_breaks = lambda text: _join_lines(inspect.cleandoc(text))
 
 
 def run(command) -> None:
@@ -98,10 +110,12 @@ def parse_config(
     overrides the file, which overrides the defaults. required: whether --config must
     be given.
     """
+    types = _option_types(kind) | _option_types(Config)
+    _check_given_once(argv, types)
     path = ""
-    for i, word in enumerate(argv):
-        if word == "--config" and i + 1 < len(argv):
-            path = argv[i + 1]
+    for word, value in zip(argv, [*argv[1:], ""]):
+        if word == "--config" and not value.startswith("--"):
+            path = value
         elif word.startswith("--config="):
             path = word.removeprefix("--config=")
     sections = load(path) if path else Config()
@@ -113,7 +127,6 @@ def parse_config(
             ("config", Annotated[Config, tyro.conf.arg(name="")]),
         ],
     )
-    types = _option_types(kind) | _option_types(Config)
     default = both(options=kind(), config=sections)
     parsed = _parse(both, argv, prog, kind.__doc__, types, default)
     if required and not parsed.options.config:
@@ -126,7 +139,46 @@ def parse(kind: type[Options], argv: list[str], prog: str) -> Options:
 
     Help texts are the docstrings under the fields; --help prints them and exits 0.
     """
-    return _parse(kind, argv, prog, kind.__doc__, _option_types(kind))
+    types = _option_types(kind)
+    _check_given_once(argv, types)
+    return _parse(kind, argv, prog, kind.__doc__, types)
+
+
+def refuse_together(options, *names: str) -> None:
+    """Raises UserError where several of these options, which exclude each other, hold.
+
+    options: a dataclass with these fields, which are flags.
+    """
+    used = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name)]
+    if len(used) > 1:
+        raise UserError(f"{' and '.join(used)} cannot be combined: give one of them")
+
+
+def require(options, name: str, least: int, most: int = LARGEST) -> None:
+    """Raises UserError where a whole number of the options is out of its range."""
+    value = getattr(options, name)
+    if not least <= value <= most:
+        is_small = value < least and most == LARGEST
+        condition = f"{least} or more" if is_small else f"from {least} to {most}"
+        option = f"--{name.replace('_', '-')}"
+        raise UserError(f"{option} {_short(str(value))} must be {condition}")
+
+
+def given(argv: list[str], option: str) -> bool:
+    """Whether a command line has an option, as in --run.seed."""
+    return option in map(_option, argv)
+
+
+def _option(word):
+    """The option that a word of a command line names, in the spelling of --help."""
+    return word.partition("=")[0].replace("_", "-")
+
+
+def _check_given_once(argv, types):
+    options = [option for option in map(_option, argv) if option in types]
+    for option in options:
+        if options.count(option) > 1:
+            raise UserError(f"{option} is given twice: give it once")
 
 
 def _parse(kind, argv, prog, description, types, default=None) -> Any:
@@ -155,23 +207,47 @@ def _sentence(box: str, argv, types) -> str:
     text = " ".join(" ".join(first).split()).rstrip(".")
     wrong = re.search(r"parsing (--\S+): (.*?): '?(.*?)'?$", text)
     if wrong:
-        name, _, value = wrong.groups()
+        name, value = wrong[1], _value(argv, wrong[1])
         words = {int: "a whole number", float: "a number", str: "text"}
         wanted = words.get(types.get(name), "whole numbers, one after another")
         return f"{name} {value} cannot be read: it must be {wanted}"
+    choice = re.match(r"invalid choice .* argument '(--\S+)'\. .*?\((.*)\)", text)
+    if choice:
+        known = choice[2].replace("'", "")
+        return f"{choice[1]} {_value(argv, choice[1])} must be one of {known}"
+    empty = re.match(r"Missing value for argument '(--\S+)'", text)
+    if empty:
+        return f"{empty[1]} has no value: give one after it"
     missing = re.match(r"Missing from .*?: (\S+)", text)
     if missing:
         return f"{missing[1]} is missing: give it, or see --help"
     for argument in argv:
-        option = argument.split("=")[0]
-        name = option.replace("_", "-")
+        option, name = argument.partition("=")[0], _option(argument)
         if name.startswith("--") and name not in types:
             # A field given without its section is the likeliest slip.
             near = [k for k in types if re.split(r"\.|--", k)[-1] == name[2:]]
-            near = near or difflib.get_close_matches(name, types, 1)
+            near = near or difflib.get_close_matches(name.lower(), types, 1)
             hint = f"did you mean {near[0]}?" if near else "see --help"
-            return f"{option} is not an option: {hint}"
+            return f"{_short(option)} is not an option: {hint}"
+    positional = re.match(r"Missing value for argument '(\w+)'", text)
+    if positional:
+        return f"{positional[1].upper()} is missing: give it, or see --help"
+    stray = re.match(r"Unrecognized options: (.*)$", text)
+    if stray:
+        return f"{_short(stray[1])} is not an option or its value: see --help"
     return text or "the command line cannot be read; see --help"
+
+
+def _value(argv, option):
+    """The value of an option as it was typed."""
+    for word, value in zip(argv, [*argv[1:], ""]):
+        if _option(word) == option:
+            return _short(word.partition("=")[2] if "=" in word else value)
+    return ""
+
+
+def _short(text):
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _option_types(kind, prefix="--"):

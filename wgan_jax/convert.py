@@ -23,7 +23,7 @@ from wgan_jax.runs import directory
 from wgan_jax.runs.checkpoint import Checkpoints
 from wgan_jax.runs.restore import restore_run
 from wgan_jax.runs.sampling import weights
-from wgan_jax.validation import validate
+from wgan_jax.validation import check_updates, validate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,9 +92,9 @@ def main(argv=None) -> int:
         raise UserError(
             "the files are missing: name a state dict of a generator, a critic or both"
         )
-    if not 0 <= options.step < 2**31:
-        raise UserError(f"--step {options.step} must be from 0 to 2147483647")
+    cli.require(options, "step", 0)
     validate(config)
+    check_updates(options.step, config.objective, "--step ")
     return _from_torch(options, config)
 
 

@@ -96,13 +96,12 @@ def _check(arguments):
         ("num", LEAST if metrics else 1),
         ("repeats", 1 if metrics else 2),
     ):
-        value = getattr(arguments, name)
-        if value and value < least:
-            raise UserError(f"--{name} {value} must be {least} or more")
-    if not 0 <= arguments.seed < 2**32:
-        raise UserError(f"--seed {arguments.seed} must be from 0 to 4294967295")
+        if getattr(arguments, name):
+            cli.require(arguments, name, least)
+    cli.require(arguments, "seed", 0, cli.SEEDS)
     if bool(arguments.run) == bool(arguments.images):
-        raise UserError("give either a run directory or --images PATH")
+        order = ", RUN before --metrics" * bool(metrics and not arguments.images)
+        raise UserError(f"give either a run directory or --images PATH{order}")
     if arguments.images:
         if arguments.reference == "train":
             raise UserError(

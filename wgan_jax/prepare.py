@@ -83,8 +83,7 @@ def prepare_tfds(options: Tfds) -> None:
 
 def pack(options: Pack) -> None:
     """Decodes, fits and encodes every image of a folder, in threads."""
-    if options.image_size <= 0:
-        raise UserError(f"--image-size {options.image_size} must be greater than 0")
+    cli.require(options, "image_size", 1)
     out = Path(options.out)
     if out.exists():
         raise UserError(f"{out} already exists: give a new folder")

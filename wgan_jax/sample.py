@@ -53,10 +53,9 @@ def main(argv=None) -> int:
     """Runs the command; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     options = cli.parse(Options, argv, "python -m wgan_jax.sample")
-    if options.num < 1:
-        raise UserError(f"--num {options.num} must be 1 or more")
-    if options.raw and options.average:
-        raise UserError("--raw and --average cannot be combined: give one of them")
+    cli.require(options, "num", 1)
+    cli.require(options, "seed", 0, cli.SEEDS)
+    cli.refuse_together(options, "raw", "average")
     config, spec, state = restore_run(options.run, options.checkpoint)
     if options.average and state.ema is None:
         raise UserError(

@@ -49,8 +49,12 @@ def main(argv=None) -> int:
     """Runs the command; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     config, options = cli.parse_config(Options, argv, "python -m wgan_jax.sweep")
-    if options.seeds < 1:
-        raise UserError(f"--seeds {options.seeds} must be 1 or more")
+    cli.require(options, "seeds", 1)
+    cli.refuse_together(options, "fresh", "extend")
+    for axis in options.vary:
+        field = f"--{axis.partition('=')[0].replace('_', '-')}"
+        if cli.given(argv, field):
+            raise UserError(f"{field} is also varied: give its values by --vary only")
     jax.config.update("jax_default_matmul_precision", config.run.precision)
     out = Path(options.out or f"runs/{Path(options.config).stem}-sweep")
     members = make_members(config, out, options.seeds, options.vary)

@@ -28,8 +28,8 @@ from wgan_jax.validation import validate
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(DistributedOptions):
-    """Trains a Wasserstein GAN, or resumes a run that was stopped."""
+class RunOptions:
+    """Options of one run."""
 
     config: str = ""
     """Python file whose get_config() returns the configuration."""
@@ -49,13 +49,21 @@ class Options(DistributedOptions):
     """Resume a run in --out that had fewer run.steps."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Options(DistributedOptions, RunOptions):
+    """Trains a Wasserstein GAN, or resumes a run that was stopped."""
+
+
 def main(argv=None) -> int:
     """Runs the command; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     config, options = cli.parse_config(Options, argv, "python -m wgan_jax.train")
     if options.compile and not options.dry_run:
         raise UserError("--compile applies to --dry-run only: add --dry-run")
+    cli.refuse_together(options, "fresh", "extend")
     if options.seed != -1:
+        if cli.given(argv, "--run.seed"):
+            raise UserError("--seed is short for --run.seed: give one of them")
         run = dataclasses.replace(config.run, seed=options.seed)
         config = dataclasses.replace(config, run=run)
     validate(config)

@@ -3,7 +3,8 @@
 import pytest
 from helpers import in_process
 
-from wgan_jax import anomaly, convert, evaluate, prepare, sample
+from wgan_jax import anomaly, convert, evaluate, prepare, sample, sweep, train
+from wgan_jax.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -20,10 +21,102 @@ from wgan_jax import anomaly, convert, evaluate, prepare, sample
         ),
         # A positional argument is not an option, so that no hint names --run.
         (sample, ["--nun", 3], "--nun is not an option: did you mean --num?"),
+        (sample, ["r", "--NUM", 3], "--NUM is not an option: did you mean --num?"),
+        (sample, ["r", "--num"], "--num has no value: give one after it"),
+        (sample, ["r", "--out", "--raw"], "--out has no value: give one after it"),
+        (sample, ["r", "x"], "x is not an option or its value: see --help"),
+        (
+            sample,
+            ["r", "--num", "1" * 5000],
+            f"--num {'1' * 77}... cannot be read: it must be a whole number",
+        ),
+        (
+            anomaly,
+            ["r", "--method", "gan"],
+            "--method gan must be one of anogan, f-anogan",
+        ),
+        (
+            evaluate,
+            ["--metrics", "fid", "r"],
+            "give either a run directory or --images PATH, RUN before --metrics",
+        ),
+        (sample, ["r", "--seed", -1], "--seed -1 must be from 0 to 4294967295"),
+        (
+            sample,
+            ["r", "--num", 10**30],
+            f"--num {10**30} must be from 1 to {2**31 - 1}",
+        ),
+        (
+            anomaly,
+            ["r", "--encoder-lr", "1e-50"],
+            "--encoder-lr 1e-50 must be a finite number greater than 0",
+        ),
     ],
 )
 def test_a_missing_or_unknown_argument_is_named(command, arguments, sentence):
     assert in_process(command, *arguments) == (2, f"error: {sentence}\n")
+
+
+DIGITS = ["--config", "configs/digits.py"]
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "sentence"),
+    [
+        (
+            train,
+            [*DIGITS, "--seed", 1, "--run.seed", 2],
+            "--seed is short for --run.seed: give one of them",
+        ),
+        (
+            train,
+            [*DIGITS, "--fresh", "--extend"],
+            "--fresh and --extend cannot be combined: give one of them",
+        ),
+        (
+            sweep,
+            [*DIGITS, "--fresh", "--extend"],
+            "--fresh and --extend cannot be combined: give one of them",
+        ),
+        (
+            sweep,
+            [*DIGITS, "--vary", "optimizer.critic_lr=1,2"]
+            + ["--optimizer.critic-lr", 3],
+            "--optimizer.critic-lr is also varied: give its values by --vary only",
+        ),
+        (
+            sweep,
+            [*DIGITS, "--seeds", 6000, "--vary", "objective.clip=1,2"],
+            "--seeds 6000 makes 12,000 runs at 2 settings: take at most 10,000 runs",
+        ),
+        (
+            sample,
+            ["r", "--raw", "--average"],
+            "--raw and --average cannot be combined: give one of them",
+        ),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(command, arguments, sentence):
+    assert in_process(command, *arguments) == (2, f"error: {sentence}\n")
+
+
+@pytest.mark.parametrize("words", [["--num", "3", "--num=4"], ["--raw", "--raw"]])
+def test_an_option_is_given_once(words):
+    with pytest.raises(UserError, match=r"^--(num|raw) is given twice: give it once$"):
+        sample.main(["run", *words])
+
+
+def test_help_fills_its_lines(capsys, monkeypatch):
+    # A line of the docstring ends after "Datasets),".
+    monkeypatch.setenv("COLUMNS", "100")
+    assert in_process(train, "--help")[0] == 0
+    assert "Datasets), folder (image files), array_record" in capsys.readouterr().out
+
+
+def test_help_of_train_begins_with_its_own_options(capsys):
+    assert in_process(train, "--help")[0] == 0
+    text = capsys.readouterr().out
+    assert text.index("--config") < text.index("--out") < text.index("--coordinator")
 
 
 @pytest.mark.parametrize(

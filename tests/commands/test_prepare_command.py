@@ -57,7 +57,7 @@ def test_a_mistake_is_one_sentence_and_leaves_no_files(folder, tmp_path):
         (pack(folder, out), f"{folder / '6.png'} cannot be read (UnidentifiedImage"),
         (pack(tmp_path / "none", out), f"{tmp_path / 'none'} is not a folder"),
         (pack(folder, folder), f"{folder} already exists: give a new folder"),
-        (pack(folder, out, size=0), "--image-size 0 must be greater than 0"),
+        (pack(folder, out, size=0), "--image-size 0 must be 1 or more"),
         (in_process(prepare, "pak"), "pak is not a command of prepare: take pack or"),
         (in_process(prepare, "tfds", "mnistt"), "mnistt is not a TFDS data set: did"),
     ):

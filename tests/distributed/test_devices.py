@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from helpers import ROOT, TOY, environment, records
+from helpers import ROOT, TOY, environment, last_of_each, records
 from sharded import NETS
 
 from wgan_jax.config import Config, Data, Objective
@@ -23,7 +23,7 @@ def on_devices(count, *words):
     variables = environment(optimised=False)
     variables["XLA_FLAGS"] += f" --xla_force_host_platform_device_count={count}"
     done = subprocess.run(
-        [sys.executable, *map(str, words)],
+        [sys.executable, *last_of_each(words)],
         env=variables,
         cwd=ROOT,
         capture_output=True,

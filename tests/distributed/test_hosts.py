@@ -20,6 +20,7 @@ from helpers import (
     encode_image,
     environment,
     in_process,
+    last_of_each,
     records,
     truncate,
     write_array_record,
@@ -51,7 +52,7 @@ def pair(*words, differ=((), ()), env=({}, {})):
         for extra, more in zip(differ, env):
             started.append(
                 subprocess.Popen(
-                    [sys.executable, *map(str, words), *map(str, extra)],
+                    [sys.executable, *last_of_each([*words, *extra])],
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     text=True,
@@ -279,7 +280,7 @@ def test_one_process_needs_no_options():
         (DistributedOptions("a:1", 2, 0, True), "--distributed reads --coordinator"),
         (
             DistributedOptions("a:1", 2, 0, join_timeout=0),
-            "--join-timeout 0 must be 1 or more",
+            "--join-timeout 0 must be from 1 to 86400, a day",
         ),
     ],
 )

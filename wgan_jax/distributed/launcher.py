@@ -20,6 +20,9 @@ from wgan_jax.errors import UserError
 LOST = 3
 """Exit status after the loss of another process: the same commands resume."""
 
+MOST = 2**16
+"""Processes that train one run."""
+
 LOST_AFTER = 30
 """Seconds without a heartbeat after which a process counts as lost."""
 
@@ -48,8 +51,10 @@ class DistributedOptions:
     def enabled(self) -> bool:
         """Whether the options ask for jax.distributed; UserError if they conflict."""
         process = (self.coordinator, self.num_processes, self.process_id)
-        if self.join_timeout < 1:
-            raise UserError(f"--join-timeout {self.join_timeout} must be 1 or more")
+        if not 1 <= self.join_timeout <= 86400:
+            raise UserError(
+                f"--join-timeout {self.join_timeout} must be from 1 to 86400, a day"
+            )
         if self.distributed:
             if process != ("", 0, -1):
                 raise UserError(
@@ -64,8 +69,14 @@ class DistributedOptions:
                 f"--coordinator {self.coordinator!r} must be HOST:PORT of process 0, "
                 "as in 10.0.0.1:8476"
             )
-        if self.num_processes < 1:
-            raise UserError(f"--num-processes {self.num_processes} must be 1 or more")
+        if int(self.coordinator.rpartition(":")[2][:6]) >= 2**16:
+            raise UserError(
+                f"--coordinator {self.coordinator} must end in a port up to 65535"
+            )
+        if not 1 <= self.num_processes <= MOST:
+            raise UserError(
+                f"--num-processes {self.num_processes} must be from 1 to {MOST}"
+            )
         if not 0 <= self.process_id < self.num_processes:
             raise UserError(
                 f"--process-id {self.process_id} must be from 0 to "

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import itertools
+import math
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
@@ -25,6 +26,9 @@ VMAPPABLE = (
     "optimizer.beta2",
     "optimizer.ema_decay",
 )
+
+# Runs in a sweep.
+MOST = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +55,12 @@ def make_members(base: Config, out: Path, seeds: int, vary) -> list[Member]:
     FIELD=VALUE,VALUE for each varied field.
     """
     axes = [_parse_axis(argument) for argument in vary]
+    settings = math.prod(len(values) for _, values in axes)
+    if seeds * settings > MOST:
+        raise UserError(
+            f"--seeds {seeds} makes {seeds * settings:,} runs at {settings:,} settings"
+            f": take at most {MOST:,} runs"
+        )
     names = [name for name, _ in axes]
     for name in names:
         if names.count(name) > 1:
