@@ -13,7 +13,7 @@ LAYERS = (
     ("config",),
     ("nn", "distributed"),
     ("algorithm", "data"),
-    ("validation",),
+    ("validation", "sizes"),
     ("runs",),
     ("metrics",),
     ("evaluation", "anogan"),

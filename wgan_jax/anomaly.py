@@ -13,6 +13,7 @@ import numpy as np
 from wgan_jax import cli
 from wgan_jax.anogan import encoder, report, scoring
 from wgan_jax.anogan.images import load_images
+from wgan_jax.distributed.sharding import require_memory
 from wgan_jax.errors import UserError
 from wgan_jax.files import check_new
 from wgan_jax.runs import restore
@@ -108,6 +109,11 @@ def main(argv=None) -> int:
     seed, weight = arguments.seed, arguments.feature_weight
     options = {name: getattr(arguments, name) for name in OF_METHOD[arguments.method]}
     if arguments.method == "anogan":
+        images = arguments.restarts * min(arguments.batch, len(shown.samples))
+        size = 4 * math.prod(config.data.sample_shape)
+        arithmetic = f"{images:,} images of a batch x {size:,} bytes"
+        restarts = f"--restarts {arguments.restarts}"
+        require_memory(restarts, images * size, arithmetic)
         infer_latents = scoring.make_search(
             nets,
             spec.z_dim,

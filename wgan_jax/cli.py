@@ -25,6 +25,7 @@ from wgan_jax.config import Config, load
 from wgan_jax.distributed import launcher, processes
 from wgan_jax.errors import UserError
 from wgan_jax.files import enable_compilation_cache
+from wgan_jax.references import describe
 
 Options = TypeVar("Options")
 
@@ -54,6 +55,11 @@ def run(command) -> None:
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             code = _complain(explain(error))
+        elif isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+            code = _complain(
+                f"out of memory ({describe(error)}): lower data.batch_size, "
+                "model.features or the number of samples"
+            )
         elif processes.is_connection_loss(error):
             code = launcher.LOST
         elif processes.is_initialized():

@@ -347,7 +347,7 @@ def to_json(config: Config) -> str:
     return json.dumps({"format": FORMAT} | sections, indent=2) + "\n"
 
 
-def from_json(text: str) -> Config:
+def from_json(text: str | bytes) -> Config:
     """The inverse of `to_json`. Raises UserError for any other text."""
     try:
         sections = json.loads(text)
@@ -356,7 +356,7 @@ def from_json(text: str) -> Config:
             kinds = get_type_hints(Config)
             return Config(**{n: _section(k, sections[n]) for n, k in kinds.items()})
         reason = f"its format is {version}, not {FORMAT}"
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
     raise UserError(
         f"config.json was written by another version of wgan_jax ({reason}): train the "

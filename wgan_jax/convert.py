@@ -23,6 +23,7 @@ from wgan_jax.runs import directory
 from wgan_jax.runs.checkpoint import Checkpoints
 from wgan_jax.runs.restore import restore_run
 from wgan_jax.runs.sampling import weights
+from wgan_jax.sizes import check_weights
 from wgan_jax.validation import check_updates, validate
 
 
@@ -95,6 +96,7 @@ def main(argv=None) -> int:
     cli.require(options, "step", 0)
     validate(config)
     check_updates(options.step, config.objective, "--step ")
+    check_weights(config)
     return _from_torch(options, config)
 
 

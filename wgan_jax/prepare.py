@@ -16,6 +16,7 @@ from wgan_jax.config import Data
 from wgan_jax.data.sources.array_record import encode, write_records
 from wgan_jax.data.sources.folder import ImageFolder
 from wgan_jax.data.tfds import open_builder
+from wgan_jax.distributed.sharding import require_memory
 from wgan_jax.errors import UserError
 
 PROG = "python -m wgan_jax.prepare"
@@ -84,6 +85,8 @@ def prepare_tfds(options: Tfds) -> None:
 def pack(options: Pack) -> None:
     """Decodes, fits and encodes every image of a folder, in threads."""
     cli.require(options, "image_size", 1)
+    size = options.channels * options.image_size**2
+    require_memory(f"--image-size {options.image_size}", size, "bytes of one image")
     out = Path(options.out)
     if out.exists():
         raise UserError(f"{out} already exists: give a new folder")

@@ -1,6 +1,7 @@
 """Samples of a trained run: `python -m wgan_jax.sample RUN --out grid.png`."""
 
 import dataclasses
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ import numpy as np
 from wgan_jax import cli, pictures
 from wgan_jax.data.dataset import load_in_memory
 from wgan_jax.data.toys import toy_sample
+from wgan_jax.distributed.sharding import require_memory
 from wgan_jax.errors import UserError
 from wgan_jax.files import check_new, save_npz
 from wgan_jax.runs.restore import restore_run
@@ -67,6 +69,9 @@ def main(argv=None) -> int:
             f"--label {options.label} is not a class of {options.run}, whose classes "
             f"are {classes}: omit --label, or give one of them"
         )
+    size = 4 * (spec.z_dim + math.prod(config.data.sample_shape))
+    arithmetic = f"{options.num:,} samples with their noise x {size:,} bytes"
+    require_memory(f"--num {options.num}", options.num * size, arithmetic)
     out = Path(options.out or Path(options.run) / "samples.png")
     _check_out(out, config)
     if options.out:

@@ -17,6 +17,7 @@ from wgan_jax.distributed.sharding import make_sharding
 from wgan_jax.distributed.stop import StopRequest
 from wgan_jax.errors import UserError
 from wgan_jax.runs import directory
+from wgan_jax.sizes import check_memory
 from wgan_jax.sweeps.members import make_members, shape_groups
 from wgan_jax.sweeps.report import write_report
 from wgan_jax.sweeps.training import train_group
@@ -60,6 +61,8 @@ def main(argv=None) -> int:
     members = make_members(config, out, options.seeds, options.vary)
     groups = shape_groups(members)
     shardings = [make_sharding(group[0].config, options.devices) for group in groups]
+    for group, sharding in zip(groups, shardings, strict=True):
+        check_memory(group[0].config, sharding.count)
     _check_directories(out, members, options)
     settings = len({member.setting for member in members})
     print(

@@ -19,6 +19,7 @@ from wgan_jax.errors import UserError
 from wgan_jax.runs import directory
 from wgan_jax.runs.checkpoint import Checkpoints
 from wgan_jax.runs.log import ProgressLine, RunLog
+from wgan_jax.sizes import check_memory
 from wgan_jax.training import setup
 from wgan_jax.training.best import BestCheckpoint
 from wgan_jax.training.loop import RunRecorder, run_loop
@@ -73,6 +74,7 @@ def main(argv=None) -> int:
         launcher.join(options)
         processes.check_same(to_json(config), "configurations")
     sharding = make_sharding(config, options.devices)
+    check_memory(config, sharding.count)
     jax.config.update("jax_default_matmul_precision", config.run.precision)
     if options.dry_run:
         print_plan(config, directory.environment(config))

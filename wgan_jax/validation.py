@@ -27,9 +27,7 @@ FUNCTIONS = (
 
 def validate(config: Config) -> None:
     """Check types, ranges and combinations; UserError names the first wrong field."""
-    for section in dataclasses.fields(config):
-        _check_types(section.name, getattr(config, section.name))
-    _check_ranges(config)
+    check_fields(config)
     check_updates(config.run.steps, config.objective, "run.steps")
     _check_intervals(config.run)
     _check_source(config)
@@ -42,6 +40,13 @@ def validate(config: Config) -> None:
         _check_labels(config.model)
         _check_residual_blocks(config)
         _check_norm_groups(config)
+
+
+def check_fields(config: Config) -> None:
+    """Check types and ranges; UserError names the first wrong field."""
+    for section in dataclasses.fields(config):
+        _check_types(section.name, getattr(config, section.name))
+    _check_ranges(config)
 
 
 def _check_types(section, values):

@@ -16,10 +16,15 @@ from wgan_jax.data.memory import load_parts, read_all
 from wgan_jax.data.readers import LazyImages, Samples
 from wgan_jax.data.record import DataRecord
 from wgan_jax.data.sources import check_stream, open_reader, reader_class
-from wgan_jax.data.stream import Stream, format_bytes, image_bytes
+from wgan_jax.data.stream import Stream, image_bytes
 from wgan_jax.data.toys import toy_sample
 from wgan_jax.distributed import processes
-from wgan_jax.distributed.sharding import ONE_DEVICE, BatchSharding, memory_limit
+from wgan_jax.distributed.sharding import (
+    ONE_DEVICE,
+    BatchSharding,
+    format_bytes,
+    memory_limit,
+)
 from wgan_jax.errors import UserError
 
 

@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import hashlib
+import math
 
 import numpy as np
 from rich.progress import track
@@ -10,6 +11,7 @@ from rich.progress import track
 from wgan_jax.config import Data
 from wgan_jax.data.readers import Reader, Samples, UnreadableSample
 from wgan_jax.data.sources import open_reader
+from wgan_jax.distributed.sharding import require_memory
 from wgan_jax.errors import UserError
 from wgan_jax.files import cache_directory, save_npz
 
@@ -77,6 +79,10 @@ def read_all(
     """
     data, count = reader.data, len(numbers)
     dtype = np.float32 if data.is_points else np.uint8
+    if not data.is_points:
+        size = math.prod(data.sample_shape)
+        arithmetic = f"{count:,} images x {size:,} bytes"
+        require_memory(f"data.image_size={data.image_size}", count * size, arithmetic)
     samples = np.empty((count, *data.sample_shape), dtype)
     labels = np.empty(count, np.int32)
     readable = np.ones(count, bool)

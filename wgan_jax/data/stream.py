@@ -16,7 +16,7 @@ from wgan_jax.config import Config, Data
 from wgan_jax.data import worker
 from wgan_jax.data.batches import epoch_rounds
 from wgan_jax.data.readers import BatchSource, Reader
-from wgan_jax.distributed.sharding import BatchSharding
+from wgan_jax.distributed.sharding import BatchSharding, format_bytes
 from wgan_jax.errors import UserError
 
 # Bytes of a block (see `prefetch.py`): far above the fixed cost of a transfer, far
@@ -92,12 +92,6 @@ def usable_cores() -> int:
 def image_bytes(count: int, data: Data) -> int:
     """Bytes of `count` decoded images."""
     return count * math.prod(data.sample_shape)
-
-
-def format_bytes(count: float) -> str:
-    """Bytes with a unit, such as 2.5 GB."""
-    unit, name = (1e9, "GB") if count >= 1e9 else (1e6, "MB")
-    return f"{count / unit:.3g} {name}"
 
 
 def read_batches(stream: Stream, key, batches: range, process=(0, 1)):

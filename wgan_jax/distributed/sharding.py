@@ -181,3 +181,23 @@ def memory_limit(of_host: str = "SC_PHYS_PAGES") -> int | None:
             # Windows has no sysconf.
             return None
     return limit
+
+
+def require_memory(option: str, size: float, arithmetic: str) -> None:
+    """Raises UserError where `size` bytes exceed the memory of a device.
+
+    option: with its value, as in --num 100. size: at least, because whatever fits is
+    accepted. arithmetic: the factors of the size.
+    """
+    limit = memory_limit()
+    if limit is not None and size > limit:
+        raise UserError(
+            f"{option} needs at least {format_bytes(size)} ({arithmetic}), and this "
+            f"machine has {format_bytes(limit)}: lower it"
+        )
+
+
+def format_bytes(count: float) -> str:
+    """Bytes with a unit, such as 2.5 GB."""
+    unit, name = (1e9, "GB") if count >= 1e9 else (1e6, "MB")
+    return f"{count / unit:.3g} {name}"

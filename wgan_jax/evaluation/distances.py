@@ -16,6 +16,7 @@ from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.data.batches import to_float
 from wgan_jax.data.dataset import load
 from wgan_jax.data.toys import toy_sample
+from wgan_jax.distributed.sharding import require_memory
 from wgan_jax.errors import UserError
 from wgan_jax.evaluation import table
 from wgan_jax.evaluation.table import Evaluation, Measure
@@ -93,6 +94,8 @@ def evaluate_distances(run, checkpoint, protocol: EvaluationProtocol) -> Evaluat
             )
         num = min(protocol.num, len(dataset.heldout), len(dataset.train))
         protocol = dataclasses.replace(protocol, num=num)
+    arithmetic = f"exact W1 takes 30 x {protocol.num:,}^2 bytes"
+    require_memory(f"--num {protocol.num}", 30 * protocol.num**2, arithmetic)
     measures = _measure(config, spec, state, protocol, dataset)
     facts = run_facts(run, config, state, protocol) | {
         "samples": protocol.num,

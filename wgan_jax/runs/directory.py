@@ -20,6 +20,7 @@ from wgan_jax.config import Config, differences, from_json, to_json
 from wgan_jax.data.record import DataRecord
 from wgan_jax.errors import UserError
 from wgan_jax.files import free_path, write_json, write_text
+from wgan_jax.validation import check_fields
 
 BEST_CHECKPOINTS = "checkpoints-best"
 DATA_FORMAT = 1
@@ -79,7 +80,12 @@ def read_config(run) -> Config:
     path = Path(run) / "config.json"
     if not path.is_file():
         raise UserError(f"{run} is not a run directory: it has no config.json")
-    return from_json(path.read_text())
+    config = from_json(path.read_bytes())
+    try:
+        check_fields(config)
+    except UserError as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+    return config
 
 
 def read_data_record(run) -> DataRecord:

@@ -16,6 +16,7 @@ from wgan_jax.runs.directory import (
     read_config,
     read_data_record,
 )
+from wgan_jax.sizes import check_weights
 
 
 def restore_run(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainState]:
@@ -25,6 +26,7 @@ def restore_run(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainSta
     the newest. Raises UserError if the run or the checkpoint does not exist.
     """
     config = read_config(run)
+    check_weights(config)
     best = checkpoint == "best"
     step = -1 if best or checkpoint == "" else _step(checkpoint)
     if best and not read_best(run):

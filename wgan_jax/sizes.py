@@ -1,0 +1,123 @@
+"""Memory that a configuration needs at least, before it is allocated.
+
+Each size is a lower bound: whatever fits is accepted. XLA aborts at impossible sizes.
+"""
+
+import dataclasses
+import itertools
+import math
+
+from wgan_jax.config import Config
+from wgan_jax.distributed.sharding import require_memory
+
+# Bytes of a parameter and of its moments in the optimizer.
+STATE_BYTES = {"adam": 12, "rmsprop": 8, "rmsprop_tf1": 8}
+
+
+def check_weights(config: Config) -> None:
+    """Raises UserError where the weights and moments of a run exceed the memory."""
+    _check(
+        config,
+        "model.features model.generator_widths model.critic_widths model.z_dim "
+        "model.kernel model.classes data.image_size data.dimensions",
+        parameters,
+        STATE_BYTES.get(config.optimizer.kind, 4),
+        "parameters",
+    )
+
+
+def check_memory(config: Config, devices: int = 1) -> None:
+    """Raises UserError where training exceeds the memory of a device.
+
+    devices: that share a batch.
+    """
+    check_weights(config)
+    fields = (
+        "data.image_size data.dimensions model.features model.generator_widths "
+        "model.critic_widths"
+    )
+    batches = "data.batch_size objective.generator_batch"
+    _check(
+        config,
+        f"{batches} {fields}",
+        lambda c: max(c.data.batch_size, c.objective.generator_batch) * activations(c),
+        4 / devices,
+        "numbers in a batch",
+    )
+    _check(
+        config,
+        "run.grid_size data.image_size data.dimensions",
+        lambda c: c.run.grid_size * math.prod(c.data.sample_shape),
+        4,
+        "numbers in a grid",
+    )
+    if config.data.is_toy:
+        _check(
+            config,
+            "data.heldout",
+            lambda c: 2 * c.data.heldout,
+            8,
+            "held-out numbers",
+        )
+
+
+def _check(config, fields, count, size, noun):
+    """Compares count(config) x size with the memory; names the field to lower."""
+    number = count(config)
+
+    def without(name):
+        section, field = name.split(".")
+        values = getattr(config, section)
+        changed = dataclasses.replace(values, **{field: getattr(type(values), field)})
+        return count(dataclasses.replace(config, **{section: changed}))
+
+    section, field = min(fields.split(), key=without).split(".")
+    require_memory(
+        f"{section}.{field}={getattr(getattr(config, section), field)}",
+        size * number,
+        f"{number:,} {noun} x {size:g} bytes",
+    )
+
+
+def parameters(config: Config) -> int:
+    """Parameters of both networks, at least; 0 for networks of the user."""
+    return sum(_network(config, is_critic)[0] for is_critic in (False, True))
+
+
+def activations(config: Config) -> int:
+    """Numbers per sample in training, at least: real, generated, outputs of layers."""
+    # bfloat16 halves the outputs of layers.
+    share = 2 if config.model.dtype == "bfloat16" else 1
+    hidden = max(_network(config, is_critic)[1] for is_critic in (False, True))
+    return 2 * math.prod(config.data.sample_shape) + hidden // share
+
+
+def _network(config, is_critic):
+    """(parameters, outputs of the hidden layers for one sample), at least."""
+    model, shape = config.model, config.data.sample_shape
+    kind = model.critic_is if is_critic else model.kind
+    widths = model.critic_widths if is_critic else model.generator_widths
+    widths = [width * model.features for width in widths]
+    count, numbers = len(widths), range(len(widths))
+    if kind == "mlp":
+        sides, kernel = [1] * count, 1
+        first = math.prod(shape) if is_critic else model.z_dim
+        ends = first * widths[0] + (0 if is_critic else widths[-1] * math.prod(shape))
+    elif kind not in ("dcgan", "resnet"):
+        return 0, 0
+    elif is_critic:
+        halvings = model.critic_halvings if kind == "resnet" else count
+        sides = [shape[0] >> min(i + 1, halvings) for i in numbers]
+        kernel = model.kernel**2
+        ends = kernel * shape[-1] * widths[0]
+    else:
+        base = shape[0] >> count
+        sides = [base << (i + (kind == "resnet")) for i in numbers]
+        kernel = model.kernel**2
+        ends = model.z_dim * base**2 * widths[0] + kernel * widths[-1] * shape[-1]
+        if kind == "resnet":
+            # The second convolution of each block, and the norms of the classes.
+            ends += sum(kernel * width**2 + model.classes * width for width in widths)
+    hidden = sum(kernel * a * b for a, b in itertools.pairwise(widths))
+    outputs = sum(side**2 * width for side, width in zip(sides, widths, strict=True))
+    return ends + hidden, outputs
