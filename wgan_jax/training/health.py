@@ -10,16 +10,20 @@ from wgan_jax.algorithm.objectives import OBJECTIVES, make_losses
 from wgan_jax.config import Config, Objective
 
 WARM_UP = 500
-"""Critic updates before which slopes, signs and samples show the initial weights only;
-the code of Arjovsky et al. gives a critic 2,500."""
+"""Critic updates before which slopes and signs show the initial weights only; the code
+of Arjovsky et al. begins with 2,500."""
+STARTED = 200
+"""Generator updates before which samples show the initial weights only: those of a
+small generator without norms start with a spread of 0.01."""
 IN_A_ROW = 3
 """Records in a row that show a fault which noise shows in a single one."""
 EXCESS = 3
 """Multiple of the largest estimate or slope of a critic at its optimum that one on the
 way there does not reach: the runs of `configs/` stay below 0.2."""
-STEEP = 10
+STEEP = 20
 """Multiple of the target slope that makes an estimate useless, even where the softness
-of the penalty explains it; the toys, with the softest penalty, stay below 5."""
+of the penalty explains it; the best slope of the toys, whose penalty is the softest, is
+below 10."""
 SOFT = 2
 """Multiple of the slope that the softness of the penalty explains."""
 FREE_LIMIT = 1e6
@@ -69,7 +73,7 @@ def check(
         faults["penalty"] = _penalty(objective, record, diameter)
         faults["slopes"] = _slopes(objective, recent)
         faults["mirrored critic"] = _mirrored_critic(objective, recent, diameter)
-    if spread is not None and trained and spread < COLLAPSED:
+    if spread is not None and spread < COLLAPSED and record["step"] >= STARTED:
         faults["one image"] = (
             "all samples are almost the same: their standard deviation is "
             f"{spread:.2g} of that of the real ones; train again with a lower "
@@ -198,13 +202,17 @@ def _mirrored_critic(objective, recent, diameter):
 
 
 def sample_diameter(config: Config, points: np.ndarray) -> float:
-    """Largest distance of two real samples, in the networks' units.
+    """Largest distance of two samples, in the networks' units.
 
-    points: real samples [n, d] of a run on points. Images have the diagonal of the cube
-    of pixel values. Infinite where it is unknown.
+    points: real samples [n, d] of a run on points, to which zero is added, where a
+    generator starts. Images have the diagonal of the cube of pixel values. Infinite
+    where it is unknown.
     """
     if config.data.is_points:
-        return float(np.linalg.norm(np.ptp(points, 0))) if len(points) else math.inf
+        if not len(points):
+            return math.inf
+        high, low = points.max(0).clip(0), points.min(0).clip(None, 0)
+        return float(np.linalg.norm(high - low))
     width = {"symmetric": 2, "unit": 1}[config.data.scale]
     return width * math.sqrt(math.prod(config.data.sample_shape))
 
