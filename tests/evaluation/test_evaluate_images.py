@@ -511,6 +511,8 @@ def test_the_best_state_is_saved_and_restored(run, tmp_path):
 
 def test_a_worse_state_later_does_not_replace_the_best(run, tmp_path):
     states = [restore.restore_run(run, step)[2] for step in (5, 10, 15)]
+    save_if_best(tmp_path, states[0], "fid", float("nan"))
+    assert not any(tmp_path.iterdir())
     for state, value in zip(states, (3.0, 1.0, 2.0), strict=True):
         save_if_best(tmp_path, state, "fid", value)
     best = {"step": 10, "metric": "fid", "value": 1.0}

@@ -423,3 +423,37 @@ def test_restore_of_a_step_that_is_not_saved_fails(open_run, saved):
     saved(7)
     with pytest.raises(Exception, match="8"):
         open_run().restore(state_of(), 8)
+
+
+# -------------------------------------------------------------------------- not finite
+
+
+def diverged(step):
+    """A state in which one number of the optimizer's is not a number."""
+    state = state_of(step=step)
+    leaves, structure = jax.tree.flatten(state.critic.opt_state)
+    leaves[-1] = leaves[-1].at[0].set(jnp.nan)
+    opt_state = structure.unflatten(leaves)
+    critic = dataclasses.replace(state.critic, opt_state=opt_state)
+    return dataclasses.replace(state, critic=critic)
+
+
+def test_training_does_not_resume_from_weights_that_are_not_finite(open_run, tmp_path):
+    checkpoints = open_run()
+    assert checkpoints.resume(state_of(), pytest.fail) is None
+    checkpoints.save(diverged(1))
+    alone = r"checkpoints/1 has weights that are not finite: train again with a lower"
+    checkpoints.wait()
+    with pytest.raises(UserError, match=alone):
+        checkpoints.resume(state_of(), pytest.fail)
+    for state in (state_of(step=2, seed=2), diverged(3), diverged(4)):
+        checkpoints.save(state)
+    checkpoints.wait()
+    folder = tmp_path.resolve() / "checkpoints"
+    remedy = f"remove {folder / '4'}, {folder / '3'} to resume from step 2, or train"
+    with pytest.raises(UserError, match=remedy):
+        checkpoints.resume(state_of(), pytest.fail)
+    for step in (3, 4):
+        shutil.rmtree(folder / str(step))
+    restored = open_run().resume(state_of(), pytest.fail)
+    assert_same(restored, numbers(state_of(step=2, seed=2)))

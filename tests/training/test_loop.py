@@ -18,6 +18,7 @@ class Parts:
         self.warnings = {}
         self.found = {}
         self.not_finite = None
+        self.fid = 3.0
 
     def real(self):
         self.events.append("real")
@@ -27,14 +28,14 @@ class Parts:
 
     def evaluate(self, state):
         self.events.append(f"evaluate {state}")
-        return {"fid": 3.0}
+        return {"fid": self.fid}
 
     def write_samples(self, state, step, log):
         self.events.append(f"sample {step}")
         return Path(f"grid-{step}")
 
     def faults(self, records):
-        return self.found.get(records[-1]["step"], {})
+        return dict(self.found.get(records[-1]["step"], {}))
 
     def is_finite(self, state):
         return state != self.not_finite
@@ -168,3 +169,12 @@ def test_a_warning_appears_once_per_kind(capsys):
     # A resumed run has the warnings of its records.
     train(parts, start=10)
     assert capsys.readouterr().out == ""
+
+
+def test_a_score_that_is_not_finite_is_withheld(capsys):
+    parts = Parts()
+    parts.fid = float("nan")
+    train(parts, evaluate_every=20)
+    assert not any("fid" in record for record in parts.records)
+    assert parts.warnings["fid"].startswith("step 20: fid is not finite and is left")
+    assert capsys.readouterr().out.count("warning: ") == 1

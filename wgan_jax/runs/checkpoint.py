@@ -177,16 +177,17 @@ class Checkpoints:
         state = self.restore_newest(like, report, move=True)
         if state is None or is_finite(state):
             return state
-        newest, path = int(state.step), self.directory
-        earlier = (s for s in reversed(self.steps()) if s < newest)
-        finite = next((s for s in earlier if is_finite(self.restore(like, s))), None)
-        remedy = "start again with --fresh, which moves the run aside"
-        if finite is not None:
-            later = [str(path / str(s)) for s in self.steps() if s > finite]
-            remedy = f"that of step {finite} is: remove {', '.join(later)} to resume it"
+        diverged, remedy = [], ""
+        for step in reversed(self.steps()):
+            with contextlib.suppress(DamagedCheckpoint):
+                if is_finite(self.restore(like, step)):
+                    remove = ", ".join(diverged)
+                    remedy = f"remove {remove} to resume from step {step}, or "
+                    break
+            diverged.append(str(self.directory / str(step)))
         raise UserError(
-            f"the checkpoint {path / str(newest)} has weights that are not finite: "
-            f"{remedy}, or train again with a lower learning rate and another --out"
+            f"the checkpoint {diverged[0]} has weights that are not finite: {remedy}"
+            "train again with a lower learning rate and another --out"
         )
 
     def _move_aside(self, steps):

@@ -4,12 +4,11 @@ from functools import partial
 from pathlib import Path
 
 import jax
-import numpy as np
 
 from wgan_jax.algorithm.state import Spec, TrainState, init_state, make_spec
 from wgan_jax.config import Config
 from wgan_jax.errors import UserError
-from wgan_jax.runs.checkpoint import Checkpoints, DamagedCheckpoint
+from wgan_jax.runs.checkpoint import Checkpoints, DamagedCheckpoint, is_finite
 from wgan_jax.runs.directory import (
     BEST_CHECKPOINTS,
     read_best,
@@ -55,10 +54,8 @@ def restore_run(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainSta
 
 
 def check_finite(run, state: TrainState) -> None:
-    """Raises UserError where weights or statistics of a run's state are not finite."""
-    nets = (state.generator, state.critic, *([state.ema] if state.ema else []))
-    leaves = jax.tree.leaves([(net.params, net.stats) for net in nets])
-    if not all(np.isfinite(leaf).all() for leaf in leaves):
+    """Raises UserError where a number of a run's state is not finite."""
+    if not is_finite(state):
         raise UserError(
             f"{run} has diverged: its weights of step {int(state.step)} are not all "
             "finite; take an earlier checkpoint with --checkpoint"

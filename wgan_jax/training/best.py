@@ -1,5 +1,6 @@
 """Frechet distance of a run during training, and the best state so far."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -71,12 +72,13 @@ def save_if_best(
     value: float,
     sharding: BatchSharding = ONE_DEVICE,
 ) -> None:
-    """Saves a state in the run `out` if its value is the lowest so far.
+    """Saves a state in the run `out` if its value is finite and the lowest so far.
 
     sharding: see `Checkpoints`.
     """
     best = read_best(out)
-    if not processes.broadcast_from_main(best is None or value < best["value"]):
+    better = math.isfinite(value) and (best is None or value < best["value"])
+    if not processes.broadcast_from_main(better):
         return
     step = int(state.step)
     with Checkpoints(

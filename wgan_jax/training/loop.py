@@ -122,15 +122,26 @@ class RunRecorder:
             if self._progress:
                 self._progress.clear()
             evaluated = self._clock.exclude(partial(self._monitor.evaluate, state))
+        unknown = [name for name, v in evaluated.items() if not math.isfinite(v)]
+        for name in unknown:
+            del evaluated[name]
         values |= evaluated | wait_fraction
         values |= {"cycles_per_second": rate, "seconds": self._clock.elapsed()}
-        self._log.write(step, values, self._new_warnings(step, values))
+        self._log.write(step, values, self._new_warnings(step, values, unknown))
         if self._progress:
             self._progress.show(progress_text(self.config, step, values, evaluated))
 
-    def _new_warnings(self, step, values):
-        """{kind: sentence} of warnings that the run has not had; prints them."""
+    def _new_warnings(self, step, values, unknown):
+        """{kind: sentence} of warnings that the run has not had; prints them.
+
+        unknown: names of scores that are not finite.
+        """
         found = self._monitor.faults([*self._log.recent, {"step": step, **values}])
+        for name in unknown:
+            found[name] = (
+                f"{name} is not finite and is left out of the records and of best.json;"
+                " take a larger run.evaluate_num"
+            )
         new = {
             kind: f"step {step}: {sentence}"
             for kind, sentence in found.items()
