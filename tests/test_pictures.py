@@ -111,6 +111,35 @@ def test_scatter_keeps_far_points_at_its_edge():
     assert grid[44, 44].tolist() == RED
 
 
+def test_limits_fit_points_of_any_units():
+    rng = np.random.default_rng(0)
+    income, age = rng.normal(4e4, 1e3, 2000), rng.uniform(20, 60, 2000)
+    x, y = pictures.point_limits(np.stack([income, age], 1))
+    # 99 % of a normal distribution are within 2.58 standard deviations.
+    np.testing.assert_allclose(x, [4e4 - 3100, 4e4 + 3100], rtol=0.01)
+    np.testing.assert_allclose(y, [16, 64], atol=0.5)
+    # One scale where units are comparable, so that a circle is round.
+    x, y = pictures.point_limits(rng.uniform(0, 1, (2000, 2)) * [1, 2])
+    assert x[1] - x[0] == pytest.approx(y[1] - y[0])
+    # One outlier of a thousand does not change the scale.
+    far = np.vstack([rng.uniform(0, 1, (999, 2)), [1e9, 0]])
+    assert pictures.point_limits(far)[0, 1] < 1.2
+
+
+def test_limits_without_an_extent():
+    assert pictures.point_limits(np.zeros((0, 2))).tolist() == [[-2.2, 2.2]] * 2
+    x, y = pictures.point_limits(np.array([[3.0], [5.0]]))
+    assert x[1] - x[0] == pytest.approx(2.4, rel=0.01)
+    assert y[0] == -y[1] < 0
+
+
+def test_scatter_draws_each_axis_in_its_limits():
+    point = np.array([[4.1e4, 30]])
+    limits = np.array([[4e4, 4.4e4], [10, 50]])
+    shown = pictures.scatter(point, np.zeros((0, 2)), 89, limits)
+    assert shown[44, 22].tolist() == RED
+
+
 # ----------------------------------------------------------------------------- caption
 
 

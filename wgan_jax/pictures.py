@@ -3,6 +3,8 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+TOY_LIMITS = ((-2.2, 2.2), (-2.2, 2.2))
+
 
 def to_uint8(samples, scale: str) -> np.ndarray:
     """float [n, h, w, c] in the range `scale` (of `data.scale`) to uint8, rounded."""
@@ -27,26 +29,47 @@ def grid(images: np.ndarray, columns: int = 0) -> np.ndarray:
 
 
 def scatter(
-    fake: np.ndarray, real: np.ndarray, size: int = 512, reach: float = 2.2
+    fake: np.ndarray, real: np.ndarray, size: int = 512, limits=TOY_LIMITS
 ) -> np.ndarray:
     """Scatter plot [size, size, 3] of points [n, d], by their first two coordinates.
 
-    Real points are grey, generated ones red. Both axes show [-reach, reach], which by
-    default contains every toy; points outside are drawn on the edge.
+    Real points are grey, generated ones red. limits: `point_limits`; points outside are
+    drawn on the edge.
     """
     picture = Image.new("RGB", (size, size), "white")
     draw = ImageDraw.Draw(picture)
+    (left, bottom), (right, top) = np.transpose(limits)
     for points, colour, radius in (
         (real, (170, 170, 170), 2),
         (fake, (200, 30, 30), 1),
     ):
-        if points.shape[1] == 1:
-            points = np.pad(points, ((0, 0), (0, 1)))
-        places = np.clip(points[:, :2], -reach, reach) * [1, -1] + reach
-        places *= (size - 1) / (2 * reach)
-        for x, y in places:
+        places = (_plane(points) - [left, top]) / [right - left, bottom - top]
+        for x, y in (size - 1) * np.clip(places, 0, 1):
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
     return np.asarray(picture)
+
+
+def point_limits(real: np.ndarray) -> np.ndarray:
+    """[[left, right], [bottom, top]] of a plot of points [n, d]: 99 % of them, and air.
+
+    Both axes have one scale unless that of the points differs by more than 3. Without
+    points, the limits contain every toy.
+    """
+    if not len(real):
+        return np.array(TOY_LIMITS)
+    low, high = np.quantile(_plane(real), [0.005, 0.995], axis=0)
+    reach = 0.6 * (high - low)
+    reach = np.where(reach > 0, reach, 1.0)
+    if reach.max() <= 3 * reach.min():
+        reach[:] = reach.max()
+    middle = (low + high) / 2
+    return np.stack([middle - reach, middle + reach], 1)
+
+
+def _plane(points):
+    """The first two coordinates; the second of points on a line is 0."""
+    points = np.asarray(points, np.float64)[:, :2]
+    return np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
 
 
 def caption(image: np.ndarray, text: str) -> np.ndarray:

@@ -77,7 +77,9 @@ def labels(spec: Spec, seed: int, count: int) -> np.ndarray:
 def picture(samples: np.ndarray, real: np.ndarray, columns: int = 0) -> np.ndarray:
     """Samples as one picture: a grid of images, or points drawn over the real ones."""
     if samples.ndim == 2:
-        # A fixed range for the toys makes their pictures comparable.
-        reach = max(2.2, 1.1 * float(np.abs(real[:, :2]).max(initial=0)))
-        return pictures.scatter(samples, real, reach=reach)
+        limits = pictures.point_limits(real)
+        plot = pictures.scatter(samples, real, limits=limits)
+        (left, right), (bottom, top) = limits
+        text = f"x {left:.4g} to {right:.4g}, y {bottom:.4g} to {top:.4g}"
+        return pictures.caption(plot, text)
     return pictures.grid(samples, columns)

@@ -89,9 +89,8 @@ class RunRecorder:
         if read_now or self._is_due(run.log_every):
             metrics = metrics | self._monitor.critic_metrics(state, step)
             if read_now:
-                # A state is written only if it and its metrics are finite.
-                finite = not (save or evaluate) or self._monitor.is_finite(state)
-                self._record(step, metrics, state, finite, sample, evaluate)
+                # Nothing is made of a state unless it and its metrics are finite.
+                self._record(step, metrics, state, sample, evaluate)
             else:
                 self._pending = step, metrics
         if save:
@@ -103,16 +102,13 @@ class RunRecorder:
     def _is_due(self, every):
         return every > 0 and self.step % every == 0
 
-    def _record(
-        self, step, metrics, state=None, finite=True, sample=False, evaluate=False
-    ):
+    def _record(self, step, metrics, state=None, sample=False, evaluate=False):
         """Reads metrics from the device, writes them and shows the progress.
 
-        finite: whether the state is. sample, evaluate: what else is done with a finite
-        state.
+        sample, evaluate: whether to do so with the state.
         """
         values = {name: float(value) for name, value in metrics.items()}
-        self._check_finite(values | ({} if finite else {"a weight": math.nan}), step)
+        self._check_finite(values, state, step)
         wait_fraction = self._clock.data_wait_fraction()
         rate = self._clock.rate(step)
         evaluated = {}
@@ -152,8 +148,10 @@ class RunRecorder:
             print(f"warning: {self._name}{sentence}", flush=True)
         return new
 
-    def _check_finite(self, values, step):
+    def _check_finite(self, values, state, step):
         names = [name for name, value in values.items() if not math.isfinite(value)]
+        if not names and state is not None and not self._monitor.is_finite(state):
+            names = ["a weight"]
         if names:
             saved = "No checkpoint is saved yet"
             if self._saved_step:
