@@ -57,6 +57,8 @@ class Data:
     """Colour channels: 1 (grey) or 3 (RGB); other images are converted."""
     resize: Literal["box", "bilinear", "bicubic", "lanczos"] = "bicubic"
     """Resampling filter for resizing, always antialiased."""
+    background: int = 255
+    """Grey level under transparent pixels, from 0 (black) to 255 (white)."""
     scale: Literal["symmetric", "unit"] = "symmetric"
     """Range of the networks' pixel values: [-1, 1] or [0, 1]."""
     dequantize: bool = False

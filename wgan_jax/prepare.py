@@ -1,23 +1,23 @@
 """Prepares data: `python -m wgan_jax.prepare pack FOLDER OUT` or `tfds NAME`."""
 
-import collections
-import concurrent.futures
+import contextlib
 import dataclasses
-import os
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from rich.progress import track
 
 from wgan_jax import cli
 from wgan_jax.config import Data
+from wgan_jax.data.decoding import FIELDS
+from wgan_jax.data.memory import in_threads, print_remarks
 from wgan_jax.data.sources.array_record import encode, write_records
 from wgan_jax.data.sources.folder import ImageFolder
 from wgan_jax.data.tfds import open_builder
 from wgan_jax.distributed.sharding import require_memory
-from wgan_jax.errors import UserError
+from wgan_jax.errors import UserError, printable
 
 PROG = "python -m wgan_jax.prepare"
 
@@ -36,6 +36,8 @@ class Pack:
     """Colour channels: 1 (grey) or 3 (RGB)."""
     resize: Literal["box", "bilinear", "bicubic", "lanczos"] = Data.resize
     """Resampling filter, as data.resize."""
+    background: int = Data.background
+    """Grey level under transparent pixels, 0 to 255, as data.background."""
     format: Literal["png", "ppm"] = "png"
     """png takes less space, ppm is decoded faster."""
 
@@ -87,43 +89,33 @@ def pack(options: Pack) -> None:
     cli.require(options, "image_size", 1)
     size = options.channels * options.image_size**2
     require_memory(f"--image-size {options.image_size}", size, "bytes of one image")
+    cli.require(options, "background", 0, 255)
     out = Path(options.out)
     if out.exists():
         raise UserError(f"{out} already exists: give a new folder")
     data = Data(
         source="folder",
         dir=options.folder,
-        image_size=options.image_size,
-        channels=options.channels,
-        resize=options.resize,
+        **{name: getattr(options, name) for name in FIELDS},
     )
     reader = ImageFolder(data)
+    notes, count, brightest = Counter(), len(reader), 0
 
     def encoded(number):
-        return encode(reader.read(np.array([number])).samples[0], options.format)
+        part = reader.read(np.array([number]))
+        return encode(part.samples[0], options.format), part
 
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        work = _map_ahead(pool, encoded, range(len(reader)))
-        # Without a terminal, the progress bar would leave an empty line.
-        silent = not sys.stdout.isatty()
-        records = track(work, "packing", len(reader), transient=True, disable=silent)
-        write_records(out, records, len(reader), options.format)
-    print(f"{len(reader):,} images of {options.folder} are in {out}")
+    def records():
+        nonlocal brightest
+        for record, part in in_threads(encoded, range(count), "packing"):
+            notes.update(part.notes)
+            brightest = max(brightest, part.samples.max())
+            yield record
 
-
-def _map_ahead(pool, function, items, ahead=256):
-    """Yields function(item) in order; at most `ahead` results wait in memory."""
-    waiting = collections.deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) == ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
+    with contextlib.closing(records()) as packed:
+        write_records(out, packed, count, options.format)
+    print_remarks(reader.remarks, notes, count, brightest)
+    print(f"{count:,} images of {printable(options.folder)} are in {out}")
 
 
 if __name__ == "__main__":

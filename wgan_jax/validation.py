@@ -120,6 +120,7 @@ def _check_ranges(config):
         "different whole numbers of 0 or more",
     )
     require("data", "channels", lambda v: v in (1, 3), "1 or 3")
+    require("data", "background", lambda v: 0 <= v <= 255, "from 0 to 255")
     require("data", "workers", lambda v: -1 <= v <= 256, "from -1 to 256")
     require("model", "z_dim features kernel norm_epsilon", *positive)
     require("model", "norm_momentum", lambda v: 0 < v <= 1, "in (0, 1]")

@@ -256,14 +256,19 @@ def test_a_run_on_all_classes_scores_held_out_images_without_truth():
 
 
 def test_a_test_split_or_a_named_split_is_scored_whole(monkeypatch):
+    part = anogan_images.Samples(np.zeros((4, 8, 8, 1), np.uint8), np.arange(4))
     splits = []
 
-    def load_parts(data_config):
+    def open_reader(data_config):
         splits.append((data_config.name, data_config.split, data_config.test_split))
-        part = anogan_images.Samples(np.zeros((4, 8, 8, 1), np.uint8), np.arange(4))
-        return part, part.rows([0, 1, 3]) if data_config.test_split else None
+
+    def load_parts(data_config):
+        open_reader(data_config)
+        return part, part.rows([0, 1, 3])
 
     monkeypatch.setattr(anogan_images, "load_parts", load_parts)
+    monkeypatch.setattr(anogan_images, "open_reader", open_reader)
+    monkeypatch.setattr(anogan_images, "load_samples", lambda reader: part)
     data_config = Data(source="tfds", name="mnist", test_split="test", heldout=1)
     data_config = dataclasses.replace(data_config, classes=(1,), batch_size=1)
     shown = load_images(data_config, "", (), "")
@@ -272,6 +277,23 @@ def test_a_test_split_or_a_named_split_is_scored_whole(monkeypatch):
     shown = load_images(data_config, "other:valid", (2, 3), "")
     assert shown.anomalous.tolist() == [True, True, False, False]
     assert splits == [("mnist", "train", "test"), ("other", "valid", "")]
+
+
+def test_other_images_take_only_the_look_of_pixels_from_the_run(tmp_path):
+    white = np.full((3, 8, 8), 255, np.uint8)
+    np.savez(tmp_path / "other.npz", images=white)
+    of_run = Data(
+        source="npz",
+        dir="gone.npz",
+        array="train_images",
+        test_split="test_images",
+        classes=(7,),
+        skip_corrupt=True,
+        image_size=4,
+    )
+    shown = load_images(of_run, str(tmp_path / "other.npz"), (), "")
+    np.testing.assert_array_equal(shown.samples, white[:, :4, :4, None])
+    assert shown.anomalous is None
 
 
 def test_a_source_may_lack_labels_but_not_images(folder):
@@ -356,7 +378,9 @@ def test_errors_of_images_name_the_option(run, tmp_path):
     assert f"--images {tmp_path}: 1 of 1 images cannot be read" in error
     assert error.endswith("; remove them\n")
     np.savez(tmp_path / "a.npz", images=np.zeros((2, 3)))
-    assert "must be uint8 [n, height" in refused(run, "--images", tmp_path / "a.npz")
+    assert "float64[2, 3]: it must be [n, height" in refused(
+        run, "--images", tmp_path / "a.npz"
+    )
     (tmp_path / "a.npy").write_text("no array")
     labels = ("--labels", tmp_path / "a.npy")
     assert "it must hold one array" in refused(run, *labels)

@@ -54,7 +54,7 @@ def test_a_mistake_is_one_sentence_and_leaves_no_files(folder, tmp_path):
     out = tmp_path / "records"
     (folder / "6.png").write_bytes(b"no image")
     for (status, error), expected in (
-        (pack(folder, out), f"{folder / '6.png'} cannot be read (UnidentifiedImage"),
+        (pack(folder, out), f"{folder / '6.png'} cannot be read (not an image"),
         (pack(tmp_path / "none", out), f"{tmp_path / 'none'} is not a folder"),
         (pack(folder, folder), f"{folder} already exists: give a new folder"),
         (pack(folder, out, size=0), "--image-size 0 must be 1 or more"),

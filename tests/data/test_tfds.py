@@ -130,7 +130,7 @@ def test_images_are_converted_and_resized(tiny):
 
 def test_images_are_decoded_once(tiny, monkeypatch):
     first = load_in_memory(tfds_of(tiny))
-    monkeypatch.delattr(tfds_reader, "fit")
+    monkeypatch.delattr(tfds_reader, "decode")
     np.testing.assert_array_equal(load_in_memory(tfds_of(tiny)).train, first.train)
 
 
@@ -190,7 +190,7 @@ def test_a_data_set_without_images_is_refused():
 
     labels_only = features.FeaturesDict({"label": np.int64})
     with pytest.raises(UserError, match=r"(?s)name=iris has no images: .*label"):
-        tfds_reader.image_features(labels_only, "iris")
+        tfds.image_features(labels_only, "iris")
 
 
 def test_the_image_feature_need_not_be_called_image(tmp_path):

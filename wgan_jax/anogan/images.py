@@ -8,9 +8,11 @@ import numpy as np
 
 from wgan_jax.config import Data
 from wgan_jax.data.dataset import load_in_memory
-from wgan_jax.data.decoding import image_files
-from wgan_jax.data.memory import load_parts
+from wgan_jax.data.decoding import pixel_fields
+from wgan_jax.data.memory import load_parts, load_samples
 from wgan_jax.data.readers import Samples
+from wgan_jax.data.sources import open_reader
+from wgan_jax.data.sources.folder import ImageFolder
 from wgan_jax.errors import UserError
 
 
@@ -95,28 +97,30 @@ def _load_source(data_config, source):
     """The images of --images, and their names if they are files."""
     path = Path(source)
     name, colon, split = source.rpartition(":")
-    fields = {"classes": (), "array": "", "skip_corrupt": False}
     if path.is_dir():
-        kind, fields = "folder", fields | {"dir": source}
+        fields = {"source": "folder", "dir": source}
     elif path.is_file() and path.suffix == ".npz":
-        kind, fields = "npz", fields | {"dir": source}
+        fields = {"source": "npz", "dir": source}
     elif colon and name and split and not path.exists():
-        kind, fields = "tfds", fields | {"name": name, "split": split, "test_split": ""}
+        fields = {"source": "tfds", "name": name, "split": split}
+        fields |= {f: getattr(data_config, f) for f in ("tfds_dir", "manual_dir")}
     else:
         raise UserError(
             f"--images {source} is neither a folder nor an .npz file: give one of "
             "these, or NAME:SPLIT of a TFDS data set, such as mnist:test"
         )
-    data_config = dataclasses.replace(data_config, source=kind, **fields)
+    # Other fields of the run describe its own data.
+    other = Data(**fields, **pixel_fields(data_config))
     try:
-        part, _ = load_parts(data_config)
+        reader = open_reader(other)
+        part = load_samples(reader)
     except UserError as error:
         # The remedy for training does not apply here.
         reason = str(error).partition(", or train without")[0]
         raise UserError(f"--images {source}: {reason}") from error
-    if kind != "folder":
+    if not isinstance(reader, ImageFolder):
         return part, None
-    return part, [file.relative_to(path).as_posix() for file in image_files(path)]
+    return part, [file.relative_to(path).as_posix() for file in reader.paths]
 
 
 def _describe(source):
@@ -185,7 +189,7 @@ def _read_array(path):
 
 
 def _read_csv(path, names):
-    with path.open(newline="") as opened:
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as opened:
         rows = csv.DictReader(opened)
         if not {"name", "anomalous"} <= set(rows.fieldnames or ()):
             raise UserError(

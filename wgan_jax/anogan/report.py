@@ -94,7 +94,10 @@ def _write_scores(path, shown, result):
     anomalous = unknown if known is None else known.astype(int)
     numbers = (result.scores, *result.parts)
     columns = [[f"{v:.8g}" for v in column] for column in numbers]
-    with path.open("w", newline="") as opened:
+    # The bytes of a file name that is not UTF-8 are written as they are.
+    with path.open(
+        "w", newline="", encoding="utf-8", errors="surrogateescape"
+    ) as opened:
         writer = csv.writer(opened, lineterminator="\n")
         header = (name, "score", "residual", "feature", "label", "anomalous")
         writer.writerow(header)

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from wgan_jax.config import Config, Data
-from wgan_jax.data.memory import load_parts, read_all
+from wgan_jax.data.memory import load_parts, print_remarks, read_all
 from wgan_jax.data.readers import LazyImages, Samples
 from wgan_jax.data.record import DataRecord
 from wgan_jax.data.sources import check_stream, open_reader, reader_class
@@ -123,6 +123,8 @@ def _open_stream(config, sharding, limit):
     heldout, errors = read_all(test or reader, heldout_rows, "held-out images")
     if errors:
         raise errors[0]
+    brightest = heldout.samples.max(initial=0)
+    print_remarks(reader.remarks, heldout.notes, len(heldout.samples), brightest)
     return Dataset(
         LazyImages(reader, numbers),
         heldout.samples,

@@ -1,67 +1,69 @@
-"""Image files and encoded images to pixels. Free of JAX, as `readers`."""
+"""Image files, encoded images and arrays to 8-bit pixels. Free of JAX, as `readers`.
 
+Every file and array passes through this module, so that training, evaluation, anomaly
+detection and packing have the same pixels.
+"""
+
+import contextlib
+import functools
 import io
 import math
 import re
+import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from wgan_jax.config import Data
 from wgan_jax.errors import UserError
 
+# Part of every cache key. To be increased when a pixel of any file changes.
+VERSION = 2
+# Fields of `Data` that decide the pixels of a file.
+FIELDS = ("image_size", "channels", "resize", "background")
 # Header of a binary PGM (5) or PPM (6) with 256 levels, as most programs write it.
 PLAIN = re.compile(rb"P([56])\s+(\d+)\s+(\d+)\s+255\s")
-SUFFIXES = (
-    ".bmp",
-    ".gif",
-    ".jpeg",
-    ".jpg",
-    ".pgm",
-    ".png",
-    ".ppm",
-    ".tif",
-    ".tiff",
-    ".webp",
-)
+# Pillow's names of layouts of which it reads the high byte of each value only.
+DEEP = re.compile(r"(RGB|RGBA|RGBX|RGBa|LA);16([BLN])")
+# Sub-byte grey: factor from stored values, as in a tRNS chunk, to grey levels.
+FACTORS = {"L;2": 85, "L;4": 17}
+EXIF_ORIENTATION = 274
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Tags of a TIFF file.
+BITS, PHOTOMETRIC, PLANES, SAMPLE_FORMAT = 258, 262, 284, 339
 
 
-def image_files(folder: Path, option: str = "data.dir=") -> list[Path]:
-    """Image files of a folder, at any depth, sorted. Raises UserError without any.
-
-    option: prefix of the folder in messages, as the user typed it.
-    """
-    if not folder.is_dir():
-        raise UserError(f"{option}{folder} is not a folder")
-    files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    files = sorted(path for path in files if path.is_file())
-    if not files:
-        raise UserError(
-            f"{option}{folder} has no image files: it must hold files ending in "
-            f"{' '.join(SUFFIXES)}, at any depth"
-        )
-    return files
+def pixel_fields(data: Data) -> dict:
+    """The fields of `data` that decide the pixels of a file."""
+    return {name: getattr(data, name) for name in FIELDS}
 
 
-def stamps(folder: Path, files: list[Path]) -> str:
-    """Names, sizes and modification times of files, as the identity of a reader."""
-    stats = [(path.relative_to(folder), path.stat()) for path in files]
-    lines = [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]
-    return "\n".join([str(folder.resolve()), *lines])
+def pixel_facts(data: Data) -> str:
+    """All that decides the pixels of a file, as part of a cache key."""
+    return f"decoder {VERSION} {pixel_fields(data)}"
 
 
-def decode(file: Path | bytes, data: Data) -> np.ndarray:
-    """Pixels of an image file or encoded image, turned by its EXIF tag and fitted.
+def decode(file: Path | bytes, data: Data, notes: Counter) -> np.ndarray:
+    """Pixels of an image file or encoded image: see `view` and `fit`.
 
-    Returns uint8 [image_size, image_size, channels].
+    notes: counts what happened to the image. Returns uint8 [image_size, image_size,
+    channels].
     """
     if isinstance(file, bytes):
         pixels = plain_pixels(file, data)
         if pixels is not None:
             return pixels
-    with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
-        return fit(ImageOps.exif_transpose(image), data)
+    return fit(view(file, data.background, notes), data, notes)
 
 
 def plain_pixels(encoded: bytes, data: Data) -> np.ndarray | None:
@@ -79,14 +81,242 @@ def plain_pixels(encoded: bytes, data: Data) -> np.ndarray | None:
     return np.frombuffer(encoded, np.uint8, offset=header.end()).reshape(shape)
 
 
-def fit(image: Image.Image, data: Data) -> np.ndarray:
-    """A Pillow image as uint8 [image_size, image_size, channels]."""
-    if image.mode.startswith("I;16"):
-        # Pillow would clip its 65,536 grey levels at 255.
-        image = Image.fromarray(np.round(np.asarray(image) / 257).astype(np.uint8))
+def view(file: Path | bytes, background: int, notes: Counter) -> Image.Image:
+    """The first page of an image in mode L or RGB, as a viewer shows it.
+
+    Depth is reduced to 8 bits by `grey_levels`, palette and colour profile are applied,
+    transparency shows the grey level `background`, and the EXIF tag turns the image.
+    Raises UserError for values and modes that have no defined look.
+    """
+    try:
+        with Image.open(_source(file)) as image:
+            return _view(file, image, background, notes)
+    except UnidentifiedImageError as error:
+        raise UserError("not an image, or of a kind that Pillow cannot read") from error
+
+
+def _view(file, image, background, notes):
+    layout = _layout(image)
+    deep = DEEP.fullmatch(layout)
+    if _tag(image, PLANES) == 2 and _tag(image, BITS) == 16:
+        # Pillow reads every second byte of the first plane as the next one.
+        raise UserError("16-bit TIFF files with separate planes are not supported")
+    pages = getattr(image, "n_frames", 1)
+    image.load()
+    if deep:
+        colour, alpha = _deep_colour(file, image, *deep.groups(), notes)
+    elif image.mode == "F" or image.mode.startswith("I") or _signed(image):
+        colour, alpha = _deep_grey(image, notes)
+    else:
+        colour, alpha = _split(image, layout)
+    colour = _to_srgb(colour, image.info.get("icc_profile"), notes)
+    if alpha is not None:
+        grey = background if colour.mode == "L" else (background,) * 3
+        canvas = Image.new(colour.mode, colour.size, grey)
+        canvas.paste(colour, mask=alpha)
+        colour = canvas
+    if pages > 1:
+        notes.update(files_of_pages=1, pages=pages)
+    turn = None
+    # A viewer ignores a damaged EXIF block.
+    with contextlib.suppress(Exception):
+        turn = TURNS.get(image.getexif().get(EXIF_ORIENTATION))
+    return colour if turn is None else colour.transpose(turn)
+
+
+def _source(file):
+    return io.BytesIO(file) if isinstance(file, bytes) else file
+
+
+def _layout(image):
+    """Pillow's name of the layout of the values in the file, such as RGB;16B."""
+    args = image.tile[0][3] if getattr(image, "tile", None) else ()
+    layout = args[0] if isinstance(args, tuple) and args else args
+    return layout if isinstance(layout, str) else ""
+
+
+def _signed(image):
+    return _tag(image, SAMPLE_FORMAT) == 2
+
+
+def _tag(image, tag):
+    """First value of a TIFF tag; None in any other file."""
+    value = image.tag_v2.get(tag) if image.format == "TIFF" else None
+    return value[0] if isinstance(value, tuple) else value
+
+
+def _split(image, layout):
+    """(image in mode L, RGB, CMYK or LAB, alpha in mode L or None) of 8-bit images."""
+    mode = image.mode
+    if mode in ("1", "L", "RGB"):
+        key = image.info.get("transparency")
+        colour = image.convert("L") if mode == "1" else image
+        if not isinstance(key, int | tuple):
+            return colour, None
+        scale = 255 if mode == "1" else FACTORS.get(layout, 1)
+        key = np.minimum(np.multiply(key, scale), 255)
+        return colour, _opaque(np.asarray(colour) != key)
+    if mode in ("LA", "La"):
+        colour, alpha = image.convert("LA").split()
+        return colour, alpha
+    if mode in ("P", "PA", "RGBA", "RGBa"):
+        rgba = image.convert("RGBA")
+        colour = rgba.convert("RGB")
+        if mode in ("P", "PA"):
+            red, green, blue = (band.tobytes() for band in colour.split())
+            if red == green == blue:
+                colour = colour.getchannel(0)
+        opaque = mode == "P" and "transparency" not in image.info
+        return colour, None if opaque else rgba.getchannel("A")
+    if mode in ("RGBX", "YCbCr", "HSV"):
+        return image.convert("RGB"), None
+    if mode in ("CMYK", "LAB"):
+        return image, None
+    raise UserError(f"images of Pillow's mode {mode} are not supported")
+
+
+def _opaque(differs):
+    """Alpha that is transparent at the colour of a tRNS chunk."""
+    if differs.ndim == 3:
+        differs = differs.any(-1)
+    return Image.fromarray(differs.astype(np.uint8) * 255)
+
+
+def _deep_grey(image, notes):
+    values = np.asarray(image)
+    bits = _tag(image, BITS)
+    if bits is None:
+        # Pillow has only signed integers of 32 bits; a PGM or PNG file has 16 bits.
+        deep = image.mode == "I" and image.format not in ("PPM", "PNG")
+        bits = 31 if deep else 16
+    elif _signed(image):
+        bits, values = bits - 1, values.view(np.int8) if bits == 8 else values
+    elif bits == 32 and image.mode == "I":
+        values = values.view(np.uint32)
+    key = image.info.get("transparency")
+    alpha = _opaque(values != key) if isinstance(key, int) else None
+    levels = grey_levels(values, notes, bits)
+    if _tag(image, PHOTOMETRIC) == 0:
+        # Zero is white, which Pillow regards in 8-bit files only.
+        levels = 255 - levels
+    return Image.fromarray(levels), alpha
+
+
+def _deep_colour(file, image, mode, order, notes):
+    if mode == "LA":
+        # Four bytes: high and low byte of grey, high and low byte of alpha.
+        pair = _reread(file, "RGBA").astype(np.uint16)
+        values = pair[..., ::2] << 8 | pair[..., 1::2]
+    else:
+        little = order == "L" or (order == "N" and sys.byteorder == "little")
+        # Values that are multiplied by alpha are read as they are.
+        plain = mode.replace("a", "A")
+        orders = "LB" if little else "BL"
+        high, low = (_reread(file, f"{plain};16{byte}") for byte in orders)
+        values = high.astype(np.uint16) << 8 | low
+    alpha = None
+    if mode in ("LA", "RGBA", "RGBa"):
+        values, alpha = values[..., :-1], values[..., -1]
+        if mode == "RGBa":
+            values = values * (65535 / np.maximum(alpha, 1)[..., None])
+            values = np.minimum(np.round(values), 65535).astype(np.uint16)
+        alpha = Image.fromarray(grey_levels(alpha, Counter()))
+    elif isinstance(image.info.get("transparency"), tuple):
+        alpha = _opaque(values != np.array(image.info["transparency"]))
+    levels = grey_levels(values[..., :3], notes)
+    return Image.fromarray(levels[..., 0] if mode == "LA" else levels), alpha
+
+
+def _reread(file, layout):
+    """Values of a file as if their layout were another one of the same size."""
+    with Image.open(_source(file)) as image:
+        image.tile = [
+            tile._replace(
+                args=layout if isinstance(tile.args, str) else (layout, *tile.args[1:])
+            )
+            for tile in image.tile
+        ]
+        return np.asarray(image)
+
+
+def grey_levels(
+    values: np.ndarray, notes: Counter, bits: int | None = None
+) -> np.ndarray:
+    """Values of any depth as uint8 of the same shape.
+
+    Unsigned integers of b bits are divided by 2^b - 1 and signed ones by 2^(b-1) - 1,
+    whatever values occur; floats are numbers in [0, 1]. bits: those of a value without
+    the sign, where the file uses fewer than the array's type. Raises UserError, which
+    states the range, for values outside.
+    """
+    if values.dtype == np.uint8 and bits in (None, 8):
+        return values
+    kind = values.dtype.kind
+    if kind == "b" or not values.size:
+        return values.astype(np.uint8) * 255
+    low, high = values.min(), values.max()
+    if kind == "f":
+        if not (low >= 0 and high <= 1):
+            raise UserError(
+                f"its values are from {low:g} to {high:g}, and floating-point values "
+                "must be from 0 (black) to 1 (white)"
+            )
+        return np.round(np.multiply(values, 255, dtype=float)).astype(np.uint8)
+    if low < 0:
+        raise UserError(
+            f"its values are from {low} to {high}, and integers must be 0 (black) or "
+            "more"
+        )
+    bits = bits or values.dtype.itemsize * 8 - (kind == "i")
+    if bits > 8 and 0 < int(high).bit_length() <= bits - 4:
+        notes["narrow"] += 1
+    return np.round(values * (255 / (2**bits - 1))).astype(np.uint8)
+
+
+@functools.lru_cache(maxsize=64)
+def _transform(profile: bytes | None, mode: str):
+    """Transform of a profile's colours to sRGB; None where they are sRGB already.
+
+    profile: embedded ICC profile; None is the standard one of mode LAB. Raises
+    PyCMSError for a profile that is damaged or of another mode.
+    """
+    if profile is None:
+        source = ImageCms.createProfile("LAB")
+    else:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "srgb" in ImageCms.getProfileDescription(source).lower():
+            return None
+    return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+
+
+def _to_srgb(image, profile, notes):
+    """An image in mode L, RGB, CMYK or LAB as sRGB, in mode L or RGB."""
+    result = None
+    if image.mode == "LAB":
+        profile = None
+    if profile or image.mode == "LAB":
+        try:
+            transform = _transform(profile, image.mode)
+            result = transform and ImageCms.applyTransform(image, transform)
+        except (ImageCms.PyCMSError, OSError):
+            if image.mode == "LAB":
+                raise
+            notes["profile"] += 1
+    if result is None:
+        return image.convert("RGB") if image.mode == "CMYK" else image
+    return result.getchannel("G") if image.mode == "L" else result
+
+
+def fit(image: Image.Image, data: Data, notes: Counter) -> np.ndarray:
+    """A Pillow image of mode L or RGB, converted, cropped at the centre and resized.
+
+    Returns uint8 [image_size, image_size, channels].
+    """
     image = image.convert("L" if data.channels == 1 else "RGB")
     size = (data.image_size, data.image_size)
     if image.size != size:
+        notes["cropped"] += image.width != image.height
+        notes["enlarged"] += min(image.size) < data.image_size
         method = Image.Resampling[data.resize.upper()]
         image = ImageOps.fit(image, size, method=method)
     return np.asarray(image).reshape(data.sample_shape)
@@ -97,7 +327,7 @@ def stack(images: list, data: Data) -> np.ndarray:
     return np.stack(images) if images else np.zeros((0, *data.sample_shape), np.uint8)
 
 
-def fit_arrays(images: np.ndarray, data: Data) -> np.ndarray:
+def fit_arrays(images: np.ndarray, data: Data, notes: Counter) -> np.ndarray:
     """uint8 [n, height, width, 1 or 3] as uint8 [n, image_size, image_size, channels].
 
     Images that have this shape are returned unchanged.
@@ -106,4 +336,33 @@ def fit_arrays(images: np.ndarray, data: Data) -> np.ndarray:
         return images
     if images.shape[3] == 1:
         images = images[..., 0]
-    return stack([fit(Image.fromarray(image), data) for image in images], data)
+    fitted = [fit(Image.fromarray(image), data, notes) for image in images]
+    return stack(fitted, data)
+
+
+def describe(notes: Counter, count: int) -> list[str]:
+    """Lines for the user on what happened to the `count` images of `notes`."""
+    lines = []
+    if notes["files_of_pages"]:
+        lines.append(
+            f"{notes['files_of_pages']} of {count} image files have several pages or "
+            f"frames, {notes['pages']} in all: the first one of each file is used"
+        )
+    for note, fact in {
+        "cropped": "not square and are cropped at the centre",
+        "enlarged": "smaller than the image size and are enlarged",
+    }.items():
+        if notes[note]:
+            lines.append(f"{notes[note]} of {count} images are {fact}")
+    if notes["profile"]:
+        lines.append(
+            f"warning: the colour profile of {notes['profile']} of {count} images "
+            "cannot be applied: their colours are taken as sRGB"
+        )
+    if notes["narrow"]:
+        lines.append(
+            f"warning: {notes['narrow']} of {count} images use at most 1/16 of the "
+            "values of their depth, such as 12 bits in 16, and are dark: scale them to "
+            "the whole range"
+        )
+    return lines

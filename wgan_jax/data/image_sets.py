@@ -1,13 +1,16 @@
 """Two sets of images to compare, each a folder or an .npz file, at their own size."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
-from rich.progress import track
 
+from wgan_jax.config import Data
 from wgan_jax.data.dataset import Dataset
-from wgan_jax.data.decoding import image_files
+from wgan_jax.data.decoding import view
+from wgan_jax.data.image_files import image_files
+from wgan_jax.data.memory import in_threads, print_remarks
+from wgan_jax.data.readers import UnreadableSample
 from wgan_jax.data.sources.npz import check_images, check_labels, read_npz
 from wgan_jax.errors import UserError
 
@@ -56,29 +59,26 @@ def _load(path, option):
 
 
 def _load_folder(folder, option):
-    files = image_files(folder, f"{option.split()[0]} ")
-    decoded = [
-        _decode(path, option)
-        for path in track(files, f"reading {folder}", transient=True)
-    ]
-    grey = all(image.mode == "L" for image in decoded)
-    arrays = [np.asarray(i if grey else i.convert("RGB")) for i in decoded]
-    for file, array in zip(files, arrays, strict=True):
-        if array.shape != arrays[0].shape:
+    def decode(path):
+        notes = Counter()
+        try:
+            return view(path, Data.background, notes), notes
+        except Exception as error:
+            name = f"{option} has {path.name}, which"
+            raise UnreadableSample.because(error, name, "remove it") from error
+
+    files, skipped = image_files(folder, f"{option.split()[0]} ")
+    decoded, notes = [], Counter()
+    for image, found in list(in_threads(decode, files, "reading images")):
+        if decoded and image.size != decoded[0].size:
             raise UserError(
                 f"{option} has images of different sizes, {files[0].name} and "
-                f"{file.name}: bring all to one size"
+                f"{files[len(decoded)].name}: bring all to one size"
             )
-    return np.stack(arrays)[..., None] if grey else np.stack(arrays)
-
-
-def _decode(path, option):
-    try:
-        with Image.open(path) as image:
-            image = ImageOps.exif_transpose(image)
-            return image.convert("L" if image.mode in ("1", "L") else "RGB")
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise UserError(
-            f"{option} has {path.name}, which cannot be read ({reason}): remove it"
-        ) from error
+        decoded.append(image)
+        notes += found
+    grey = all(image.mode == "L" for image in decoded)
+    mode = "L" if grey else "RGB"
+    images = np.stack([np.asarray(image.convert(mode)) for image in decoded])
+    print_remarks(skipped.line(), notes, len(images), images.max(initial=0))
+    return images[..., None] if grey else images

@@ -1,14 +1,21 @@
 """Every sample of a reader in memory: decoded once, in threads, and cached on disk."""
 
+import collections
 import concurrent.futures
 import contextlib
 import hashlib
+import json
 import math
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 from rich.progress import track
 
 from wgan_jax.config import Data
+from wgan_jax.data.decoding import describe, pixel_facts
 from wgan_jax.data.readers import Reader, Samples, UnreadableSample
 from wgan_jax.data.sources import open_reader
 from wgan_jax.distributed.sharding import require_memory
@@ -17,6 +24,10 @@ from wgan_jax.files import cache_directory, save_npz
 
 # Samples that a thread reads in one call.
 CHUNK = 32
+# Grey levels below it in every image are reported.
+DARK = 64
+# Results of threads that wait until they are used.
+AHEAD = 256
 
 
 def load_parts(data: Data) -> tuple[Samples, Samples | None]:
@@ -29,9 +40,12 @@ def load_parts(data: Data) -> tuple[Samples, Samples | None]:
 def load_samples(reader: Reader) -> Samples:
     """Every readable sample of a reader, in the order of their numbers.
 
-    Raises UserError where some cannot be read, unless data.skip_corrupt is set.
+    Prints a line for each kind of sample that is skipped or changed. Raises UserError
+    where some cannot be read, unless data.skip_corrupt is set.
     """
     samples, unreadable = _load_cached(reader)
+    brightest = 255 if reader.data.is_points else samples.samples.max(initial=0)
+    print_remarks(reader.remarks, samples.notes, len(samples.samples), brightest)
     if unreadable:
         named = "; ".join(unreadable[:3]) + ("; ..." if len(unreadable) > 3 else "")
         problem = f"{len(unreadable)} of {len(reader)} images cannot be read: {named}"
@@ -43,18 +57,34 @@ def load_samples(reader: Reader) -> Samples:
     return samples
 
 
+def print_remarks(remarks: list[str], notes: Counter, count: int, brightest) -> None:
+    """Prints lines on skipped files, and on what decoding did to `count` images.
+
+    brightest: the highest grey level of these images.
+    """
+    lines = [*remarks, *describe(notes, count)]
+    if 0 < brightest < DARK:
+        lines.append(
+            f"warning: no grey level of the {count} images is above {brightest} of "
+            "255: scale their values to the whole range"
+        )
+    if lines:
+        print(*lines, sep="\n")
+
+
 def _load_cached(reader):
     """(samples, summaries of the unreadable ones), from the cache where it has them."""
     data, identity = reader.data, reader.identity
-    facts = f"{data.source} {identity}\n{data.sample_shape} {data.resize}"
-    name = hashlib.sha256(facts.encode()).hexdigest()[:24]
+    facts = f"{data.source} {identity}\n{data.sample_shape} {pixel_facts(data)}"
+    name = hashlib.sha256(facts.encode(errors="surrogateescape")).hexdigest()[:24]
     path = cache_directory() / f"{name}.npz"
     if identity:
         # Entries that are missing, truncated or foreign are decoded again.
         with contextlib.suppress(Exception), path.open("rb") as opened:
             file = np.load(opened, allow_pickle=False)
             labels = file["labels"]
-            samples = Samples(file["images"], labels if len(labels) else None)
+            notes = Counter(json.loads(str(file["notes"])))
+            samples = Samples(file["images"], labels if len(labels) else None, notes)
             return samples, list(file["bad"])
     samples, errors = read_all(reader, np.arange(len(reader)), "decoding")
     unreadable = [error.summary for error in errors]
@@ -63,7 +93,9 @@ def _load_cached(reader):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             bad = np.array(unreadable, dtype=str)
-            save_npz(path, images=samples.samples, labels=labels, bad=bad)
+            notes = json.dumps(samples.notes)
+            arrays = {"images": samples.samples, "labels": labels}
+            save_npz(path, **arrays, bad=bad, notes=np.array(notes))
         except OSError as error:
             print(f"decoded images are not cached: {error}")
     return samples, unreadable
@@ -86,29 +118,61 @@ def read_all(
     samples = np.empty((count, *data.sample_shape), dtype)
     labels = np.empty(count, np.int32)
     readable = np.ones(count, bool)
+    notes = Counter()
 
-    def read(places) -> list[UnreadableSample]:
+    def read(places) -> tuple[list[UnreadableSample], Counter]:
         try:
             part = reader.read(numbers[places])
         except UnreadableSample as error:
             if len(places) > 1:
-                return [error for place in places for error in read([place])]
+                parts = [read([place]) for place in places]
+                errors = [error for errors, _ in parts for error in errors]
+                return errors, sum((found for _, found in parts), Counter())
             readable[places] = False
-            return [error]
+            return [error], Counter()
         _check(part, (len(places), *data.sample_shape), dtype, reader)
         samples[places] = part.samples
         if part.labels is not None:
             labels[places] = part.labels
-        return []
+        return [], part.notes
 
     chunks = [np.arange(count)[i : i + CHUNK] for i in range(0, count, CHUNK)]
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        work = pool.map(read, chunks)
-        silent = count < 1000
-        bar = track(work, description, len(chunks), transient=True, disable=silent)
-        errors = [error for part in bar for error in part]
-    result = Samples(samples, labels if reader.classes else None)
-    return result.rows(readable) if errors else result, errors
+    errors = []
+    for unreadable, found in in_threads(read, chunks, description):
+        errors += unreadable
+        notes += found
+    if errors:
+        samples, labels = samples[readable], labels[readable]
+    return Samples(samples, labels if reader.classes else None, notes), errors
+
+
+def in_threads(function, items: Sequence, description: str):
+    """Yields function(item) in the order of the items, computed in threads.
+
+    At most AHEAD results wait in memory. A terminal shows a progress bar, unless there
+    are few items.
+    """
+
+    def results(pool):
+        waiting = collections.deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) == AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    silent = len(items) < AHEAD or not sys.stdout.isatty()
+    with warnings.catch_warnings(), concurrent.futures.ThreadPoolExecutor() as pool:
+        # Pillow warns of files that it reads all the same.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield from track(
+            results(pool), description, len(items), transient=True, disable=silent
+        )
 
 
 def _check(part, shape, dtype, reader):

@@ -5,12 +5,13 @@ Free of JAX, because the worker processes of a stream import this module.
 
 import dataclasses
 import hashlib
+from collections import Counter
 
 import numpy as np
 
 from wgan_jax.config import Data
-from wgan_jax.data import shuffle
-from wgan_jax.errors import UserError
+from wgan_jax.data import decoding, shuffle
+from wgan_jax.errors import UserError, printable
 from wgan_jax.references import lookup, reference
 
 
@@ -20,6 +21,8 @@ class Samples:
 
     samples: np.ndarray
     labels: np.ndarray | None = None
+    notes: Counter = dataclasses.field(default_factory=Counter)
+    """Counts of what decoding did to the images, see `decoding.describe`."""
 
     def rows(self, which) -> "Samples":
         """The samples at these places, in this order."""
@@ -43,8 +46,11 @@ class UnreadableSample(UserError):
     @classmethod
     def because(cls, error: Exception, name: str, remedy: str) -> "UnreadableSample":
         """The same for an exception, which is permanent unless the system raised it."""
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return cls(name, reason, remedy, getattr(error, "errno", None) is None)
+        reason = " ".join(str(error).split())
+        if not isinstance(error, UserError):
+            reason = f"{type(error).__name__}: {reason}"
+        permanent = getattr(error, "errno", None) is None
+        return cls(printable(name), printable(reason), remedy, permanent)
 
 
 class Reader:
@@ -82,6 +88,11 @@ class Reader:
         """Text that changes whenever a sample does; empty disables all caching."""
         return ""
 
+    @property
+    def remarks(self) -> list[str]:
+        """Lines for the user on samples that are not read, such as skipped files."""
+        return []
+
     def test_reader(self) -> "Reader | None":
         """Reader of data.test_split; None where samples are held out of this one."""
         return None
@@ -112,7 +123,7 @@ class LazyImages:
         if not identity:
             return ""
         numbers = hashlib.sha256(self.numbers.tobytes()).hexdigest()
-        return f"{identity}\n{numbers} {self.reader.data.resize}"
+        return f"{identity}\n{numbers} {decoding.pixel_facts(self.reader.data)}"
 
 
 class BatchSource:

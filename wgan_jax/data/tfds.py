@@ -10,6 +10,9 @@ from pathlib import Path
 from wgan_jax.config import Data
 from wgan_jax.errors import UserError
 
+# Exit status of a preparation that is refused with a sentence for the user.
+REFUSED = 3
+
 
 def open_builder(data: Data):
     """The TFDS builder of `data.name`, after preparing the data set where it is not.
@@ -45,7 +48,7 @@ def open_builder(data: Data):
             f"data.name={data.name} is not a TFDS data set: {reason}"
         ) from error
     if not builder.is_prepared():
-        _prepare_in_subprocess(data)
+        _prepare_in_subprocess(data, builder)
         builder = make_builder()
     file_format = builder.info.file_format
     if file_format is not tfds.core.FileFormat.ARRAY_RECORD:
@@ -57,8 +60,30 @@ def open_builder(data: Data):
     return builder
 
 
-def _prepare_in_subprocess(data):
+def image_features(features, name: str) -> tuple[str, str | None]:
+    """Keys of the first image feature and the first class label, or None.
+
+    Raises UserError where the data set has no images.
+    """
+    import tensorflow_datasets as tfds
+
+    images = [k for k, f in features.items() if isinstance(f, tfds.features.Image)]
+    if not images:
+        raise UserError(
+            f"data.name={name} has no images: its features are {', '.join(features)}"
+        )
+    labels = [k for k, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
+    return images[0], labels[0] if labels else None
+
+
+def _prepare_in_subprocess(data, builder):
     if importlib.util.find_spec("tensorflow") is None:
+        features = None
+        # Some data sets need TensorFlow to name their features.
+        with contextlib.suppress(Exception):
+            features = builder.info.features
+        if features is not None:
+            image_features(features, data.name)
         raise UserError(
             f"data.name={data.name} is not prepared yet, which needs TensorFlow once: "
             "pip install 'wgan-jax[prepare]' and start again"
@@ -70,6 +95,8 @@ def _prepare_in_subprocess(data):
     finished = subprocess.run(command, capture_output=True, text=True)
     if finished.returncode:
         lines = finished.stderr.strip().splitlines() or ["no message"]
+        if finished.returncode == REFUSED:
+            raise UserError(lines[-1])
         hint = "; without network, give the original files by --data.manual-dir FOLDER"
         raise UserError(
             f"preparing data.name={data.name} failed: {lines[-1]}"
@@ -81,13 +108,14 @@ def prepare(name: str, tfds_dir: str = "", manual_dir: str = "") -> str:
     """Downloads a TFDS data set and writes it as array_record; returns its folder.
 
     manual_dir: folder with the original files, used instead of the network. Needs
-    TensorFlow.
+    TensorFlow. Raises UserError, before any download, for a data set without images.
     """
     import tensorflow_datasets as tfds
 
     builder = tfds.builder(
         name, data_dir=tfds_dir or None, file_format=tfds.core.FileFormat.ARRAY_RECORD
     )
+    image_features(builder.info.features, name)
     # TFDS finds extracted files by name alone. MNIST and Fashion-MNIST have equal
     # names, so that in one folder the second would become a copy of the first.
     downloads = Path(builder.data_dir).parents[1] / "downloads" / name
@@ -103,6 +131,9 @@ def main(name: str, tfds_dir: str, manual_dir: str) -> int:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             prepare(name, tfds_dir, manual_dir)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return REFUSED
     except Exception as error:
         message = " ".join(str(error).split())
         print(f"{type(error).__name__}: {message[:300]}", file=sys.stderr)

@@ -13,11 +13,14 @@ import os
 import signal
 import sys
 import threading
+import warnings
 
 if __name__ == "__mp_main__":
     # Grain imports JAX if it can and works without it.
     sys.modules["jax"] = None  # type: ignore[assignment]
     logging.getLogger("absl").setLevel(logging.CRITICAL)
+    # Pillow warns of files that it reads all the same.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     # Ctrl-C reaches all processes of a terminal; the training process handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

@@ -6,6 +6,7 @@ import io
 import itertools
 import math
 import shutil
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from wgan_jax.config import Data
-from wgan_jax.data.decoding import decode, stack, stamps
+from wgan_jax.data.decoding import decode, stack
+from wgan_jax.data.image_files import stamps
 from wgan_jax.data.readers import Reader, Samples, UnreadableSample
 from wgan_jax.errors import UserError
 
@@ -51,12 +53,12 @@ class ArrayRecordImages(Reader):
 
     @property
     def identity(self) -> str:
-        """Names, sizes and modification times of the files."""
+        """Hash of the names, sizes and times of the files."""
         return stamps(Path(self.data.dir), self.paths)
 
     def read(self, numbers: np.ndarray) -> Samples:
         """Images of these numbers."""
-        by_file, images = {}, [None] * len(numbers)
+        by_file, images, notes = {}, [None] * len(numbers), Counter()
         for place, number in enumerate(map(int, numbers)):
             file = bisect.bisect_right(self.starts, number) - 1
             by_file.setdefault(file, []).append((place, number - self.starts[file]))
@@ -64,8 +66,8 @@ class ArrayRecordImages(Reader):
             places, records = zip(*wanted, strict=True)
             encoded = self._records(file, records)
             for place, record, image in zip(places, records, encoded, strict=True):
-                images[place] = self._decode(file, record, image)
-        return Samples(stack(images, self.data))
+                images[place] = self._decode(file, record, image, notes)
+        return Samples(stack(images, self.data), notes=notes)
 
     def _records(self, file, records):
         if file not in self.opened:
@@ -83,9 +85,9 @@ class ArrayRecordImages(Reader):
         except Exception as error:
             raise self._unreadable(file, record, error) from error
 
-    def _decode(self, file, record, encoded):
+    def _decode(self, file, record, encoded, notes):
         try:
-            return decode(encoded, self.data)
+            return decode(encoded, self.data, notes)
         except Exception as error:
             raise self._unreadable(file, record, error) from error
 

@@ -1,5 +1,6 @@
 """The handwritten digits that scikit-learn ships: 1,797 scans of 8x8 pixels."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,6 @@ class Digits(Reader):
 
     def read(self, numbers: np.ndarray) -> Samples:
         """Scans of these numbers, resized and converted."""
-        return Samples(
-            fit_arrays(self.images[numbers], self.data), self.labels[numbers]
-        )
+        notes = Counter()
+        images = fit_arrays(self.images[numbers], self.data, notes)
+        return Samples(images, self.labels[numbers], notes)

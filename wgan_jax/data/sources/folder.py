@@ -1,11 +1,13 @@
 """A folder of image files."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from wgan_jax.config import Data
-from wgan_jax.data.decoding import decode, image_files, stack, stamps
+from wgan_jax.data.decoding import decode, stack
+from wgan_jax.data.image_files import image_files, stamps
 from wgan_jax.data.readers import Reader, Samples, UnreadableSample
 
 
@@ -16,23 +18,31 @@ class ImageFolder(Reader):
 
     def __init__(self, data: Data):
         super().__init__(data)
-        self.paths = image_files(Path(data.dir))
+        self.paths, skipped = image_files(Path(data.dir))
+        self._remarks = skipped.line()
 
     def __len__(self):
         return len(self.paths)
 
     @property
     def identity(self) -> str:
-        """Names, sizes and modification times of the files."""
+        """Hash of the names, sizes and times of the files."""
         return stamps(Path(self.data.dir), self.paths)
+
+    @property
+    def remarks(self) -> list[str]:
+        """The line on skipped files."""
+        return self._remarks
 
     def read(self, numbers: np.ndarray) -> Samples:
         """Images of these numbers."""
-        return Samples(stack([self._one(self.paths[i]) for i in numbers], self.data))
+        notes = Counter()
+        images = [self._one(self.paths[i], notes) for i in numbers]
+        return Samples(stack(images, self.data), notes=notes)
 
-    def _one(self, path):
+    def _one(self, path, notes):
         try:
-            return decode(path, self.data)
+            return decode(path, self.data, notes)
         except Exception as error:
             raise UnreadableSample.because(
                 error, str(path), "fix or remove it"

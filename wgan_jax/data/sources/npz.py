@@ -1,11 +1,12 @@
 """Images and labels of an .npz file."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from wgan_jax.config import Data
-from wgan_jax.data.decoding import fit_arrays
+from wgan_jax.data.decoding import fit_arrays, grey_levels
 from wgan_jax.data.readers import Reader, Samples
 from wgan_jax.errors import UserError
 
@@ -33,7 +34,9 @@ class NpzImages(Reader):
     def read(self, numbers: np.ndarray) -> Samples:
         """Images of these numbers, resized and converted."""
         labels = None if self.labels is None else self.labels[numbers]
-        return Samples(fit_arrays(self.images[numbers], self.data), labels)
+        notes = Counter()
+        images = fit_arrays(self.images[numbers], self.data, notes)
+        return Samples(images, labels, notes)
 
     def test_reader(self) -> Reader | None:
         """Reader of the array data.test_split, if one is named."""
@@ -83,15 +86,29 @@ def labels_of(name: str) -> str:
 
 
 def check_images(images: np.ndarray, name: str) -> np.ndarray:
-    """Images as uint8 [n, height, width, 1 or 3]; UserError for any other array.
+    """Images as uint8 [n, height, width, 1 or 3], by `decoding.grey_levels`.
 
-    name: of the array, as the user knows it.
+    name: of the array, as the user knows it. Raises UserError for an array of another
+    shape or type, or with values outside the range of its type.
     """
     fits = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))
-    if not fits or images.dtype != np.uint8:
+    # The type of other integers says nothing of the range of their values.
+    deep = images.dtype.kind in "bf" or images.dtype in (np.uint8, np.uint16)
+    if not (fits and deep):
         raise UserError(
-            f"{name} is {images.dtype}{list(images.shape)}: it must be uint8 "
-            "[n, height, width] or [n, height, width, 1 or 3]"
+            f"{name} is {images.dtype}{list(images.shape)}: it must be "
+            "[n, height, width] or [n, height, width, 1 or 3] of uint8, of uint16 "
+            "from 0 to 65535, or of floating-point numbers from 0 to 1"
+        )
+    notes = Counter()
+    try:
+        images = grey_levels(images, notes)
+    except UserError as error:
+        raise UserError(f"{name} cannot be used: {error}") from error
+    if notes["narrow"]:
+        print(
+            f"warning: {name} uses at most 1/16 of the values of its type, such as 12 "
+            "bits in 16, and is dark: scale it to the whole range"
         )
     return images if images.ndim == 4 else images[..., None]
 

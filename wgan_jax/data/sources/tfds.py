@@ -1,6 +1,7 @@
 """Images and labels of a TensorFlow Datasets name, read without TensorFlow."""
 
 import functools
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ import numpy as np
 from PIL import Image
 
 from wgan_jax.config import Data
-from wgan_jax.data.decoding import fit, stack, stamps
+from wgan_jax.data.decoding import decode, fit, grey_levels, stack
+from wgan_jax.data.image_files import stamps
 from wgan_jax.data.readers import Reader, Samples, UnreadableSample
-from wgan_jax.data.tfds import open_builder
+from wgan_jax.data.tfds import image_features, open_builder
 from wgan_jax.errors import UserError
 
 
@@ -41,8 +43,13 @@ class TfdsImages(Reader):
         return self._open(open_builder(self.data))
 
     def _open(self, builder):
+        import tensorflow_datasets as tfds
+
+        # TFDS stores floats as the bytes of RGBA images, which it alone decodes.
+        self.encoded = builder.info.features[self.image].np_dtype != np.float32
+        decoders = {self.image: tfds.decode.SkipDecoding()} if self.encoded else None
         try:
-            source = builder.as_data_source(split=self.split)
+            source = builder.as_data_source(split=self.split, decoders=decoders)
             len(source)
         except ValueError as error:
             raise UserError(
@@ -59,7 +66,7 @@ class TfdsImages(Reader):
 
     @property
     def identity(self) -> str:
-        """The split and names, sizes and modification times of the files.
+        """The split and a hash of the names, sizes and times of the files.
 
         They change when the data set is prepared again under the same name.
         """
@@ -72,43 +79,41 @@ class TfdsImages(Reader):
             examples = self.opened.__getitems__(records)
         except Exception:
             examples = [self._one(record) for record in records]
-        images = [self._fit(example[self.image]) for example in examples]
+        notes = Counter()
+        images = [
+            self._decode(record, example[self.image], notes)
+            for record, example in zip(records, examples, strict=True)
+        ]
         labels = None
         if self.label:
             labels = np.array([example[self.label] for example in examples], np.int32)
-        return Samples(stack(images, self.data), labels)
+        return Samples(stack(images, self.data), labels, notes)
 
-    def _fit(self, image):
-        grey = image.shape[-1] == 1
-        return fit(Image.fromarray(image[..., 0] if grey else image), self.data)
+    def _decode(self, number, image, notes):
+        try:
+            if self.encoded:
+                return decode(image, self.data, notes)
+            levels = grey_levels(image, notes)
+            grey = levels.shape[-1] == 1
+            image = Image.fromarray(levels[..., 0] if grey else levels)
+            return fit(image, self.data, notes)
+        except Exception as error:
+            raise self._unreadable(number, error) from error
 
     def _one(self, number):
         try:
             return self.opened.__getitems__([number])[0]
         except Exception as error:
-            field = f"data.{self.field}={self.split}"
-            raise UnreadableSample.because(
-                error,
-                f"example {number} of {field} in {self.folder}",
-                f"prepare data.name={self.data.name} again",
-            ) from error
+            raise self._unreadable(number, error) from error
+
+    def _unreadable(self, number, error):
+        field = f"data.{self.field}={self.split}"
+        return UnreadableSample.because(
+            error,
+            f"example {number} of {field} in {self.folder}",
+            f"prepare data.name={self.data.name} again",
+        )
 
     def test_reader(self) -> Reader | None:
         """Reader of the split data.test_split, if one is named."""
         return TfdsImages(self.data, "test_split") if self.data.test_split else None
-
-
-def image_features(features, name: str) -> tuple[str, str | None]:
-    """Keys of the first image feature and the first class label, or None.
-
-    Raises UserError where the data set has no images.
-    """
-    import tensorflow_datasets as tfds
-
-    images = [k for k, f in features.items() if isinstance(f, tfds.features.Image)]
-    if not images:
-        raise UserError(
-            f"data.name={name} has no images: its features are {', '.join(features)}"
-        )
-    labels = [k for k, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
-    return images[0], labels[0] if labels else None

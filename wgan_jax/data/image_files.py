@@ -1,0 +1,133 @@
+"""Image files of a folder: found, skipped and identified. Free of JAX."""
+
+import hashlib
+import os
+from collections import Counter
+from pathlib import Path
+
+from wgan_jax.errors import UserError, printable
+
+SUFFIXES = (
+    ".apng",
+    ".bmp",
+    ".gif",
+    ".jfif",
+    ".jpe",
+    ".jpeg",
+    ".jpg",
+    ".pbm",
+    ".pgm",
+    ".png",
+    ".pnm",
+    ".ppm",
+    ".tga",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
+# Files and folders of systems and programs, in lower case.
+SYSTEM = {
+    "$recycle.bin",
+    "#recycle",
+    "@eadir",
+    "__macosx",
+    "desktop.ini",
+    "lost+found",
+    "system volume information",
+    "thumbs.db",
+}
+
+
+class Skipped:
+    """Files that are not read, by reason."""
+
+    def __init__(self):
+        self.counts: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
+
+    def add(self, reason: str, path: str, count: int = 1) -> None:
+        """Counts files; the first path of a reason is an example."""
+        if count:
+            self.counts[reason] += count
+            self.examples.setdefault(reason, path)
+
+    def line(self) -> list[str]:
+        """One line for the user; none where nothing is skipped."""
+        if not self.counts:
+            return []
+        reasons = ", ".join(
+            f"{count} {reason} ({printable(self.examples[reason])})"
+            for reason, count in self.counts.items()
+        )
+        total = self.counts.total()
+        return [f"skipped {total} file{'s' if total > 1 else ''}: {reasons}"]
+
+
+def image_files(folder: Path, option: str = "data.dir=") -> tuple[list[Path], Skipped]:
+    """(sorted image files at any depth, files skipped) of a folder.
+
+    Links to folders are followed, and a folder that several paths reach is read once.
+    Names that begin with a dot and those of SYSTEM are hidden. option: prefix of the
+    folder in messages, as the user typed it. Raises UserError without any image, and
+    for a folder that cannot be read.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{option}{folder} is not a folder")
+    files, skipped = [], Skipped()
+    try:
+        _walk(folder, "", set(), files, skipped)
+    except OSError as error:
+        raise UserError(
+            f"{option}{folder} cannot be read ({error}): correct its permissions"
+        ) from error
+    if not files:
+        found = "".join(f"; {line}" for line in skipped.line())
+        raise UserError(
+            f"{option}{folder} has no image files: it must hold files ending in "
+            f"{' '.join(SUFFIXES)}, at any depth{found}"
+        )
+    return sorted(files), skipped
+
+
+def _walk(folder, prefix, seen, files, skipped):
+    stat = folder.stat()
+    if (stat.st_dev, stat.st_ino) in seen:
+        skipped.add("in a folder that is read already", prefix, len(os.listdir(folder)))
+        return
+    seen.add((stat.st_dev, stat.st_ino))
+    with os.scandir(folder) as opened:
+        # Folders before links to them, so that the files have their own paths.
+        entries = sorted(opened, key=lambda e: (e.is_symlink(), e.name))
+    for entry in entries:
+        path, name = Path(entry.path), prefix + entry.name
+        if entry.name.startswith(".") or entry.name.lower() in SYSTEM:
+            skipped.add("hidden", name, _count_files(entry))
+        elif entry.is_dir():
+            _walk(path, f"{name}/", seen, files, skipped)
+        elif not entry.is_file():
+            skipped.add("not a file or a broken link", name)
+        elif path.suffix.lower() in SUFFIXES:
+            files.append(path)
+        else:
+            skipped.add("not an image", name)
+
+
+def _count_files(entry):
+    if not entry.is_dir(follow_symlinks=False):
+        return 1
+    return sum(len(files) for _, _, files in os.walk(entry.path))
+
+
+def stamps(folder: Path, files: list[Path]) -> str:
+    """Hash of the names, sizes and times of files, as the identity of a reader.
+
+    The time of the last change of status (ctime) is included, because a file that
+    replaces another one may have its size and modification time.
+    """
+    digest = hashlib.sha256(os.fsencode(folder.resolve()))
+    for path in files:
+        stat = path.stat()
+        facts = stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+        digest.update(os.fsencode(path.relative_to(folder)))
+        digest.update(repr(facts).encode())
+    return digest.hexdigest()
