@@ -68,8 +68,16 @@ def train(config, sharding, samples):
 def main(name, counts, coordinator="", processes=1, process=0):
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_enable_compilation_cache", False)
+    options = DistributedOptions()
     if coordinator:
-        launcher.join(DistributedOptions(coordinator, int(processes), int(process)))
+        options = DistributedOptions(coordinator, int(processes), int(process))
+    with launcher.joined(options):
+        report = compare(name, counts, int(processes), int(process))
+    print(json.dumps(report))
+
+
+def compare(name, counts, processes, process):
+    """{devices: differences from one device} of a network, in one of the processes."""
     model, objective = NETS[name]
     optimizer = Optimizer(kind="rmsprop" if objective is CLIP else "adam")
     config = Config(IMAGES, model, objective, optimizer)
@@ -79,11 +87,11 @@ def main(name, counts, coordinator="", processes=1, process=0):
     if model.classes:
         samples = samples, rng.integers(0, model.classes, COUNT).astype(np.int32)
     # By the first process only: the others have but to take part in what is shared.
-    alone = train(config, ONE_DEVICE, samples)[0] if not int(process) else {}
+    alone = train(config, ONE_DEVICE, samples)[0] if not process else {}
     report = {}
     for count in map(int, counts.split(",")):
         sharding = make_sharding(config, count)
-        assert sharding.count == count * int(processes)
+        assert sharding.count == count * processes
         arrays, text = train(config, sharding, samples)
         if not alone:
             continue
@@ -95,7 +103,7 @@ def main(name, counts, coordinator="", processes=1, process=0):
             for name, a in arrays.items()
         }
         report[sharding.count] = {"worst": worst, "sums": "all-reduce" in text}
-    print(json.dumps(report))
+    return report
 
 
 if __name__ == "__main__":

@@ -5,6 +5,10 @@ The names below are the Python interface. Each is imported when it is first used
 """
 
 import importlib
+import os
+import re
+import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -58,3 +62,24 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _end_on_signals() -> None:
+    """Ends the process with one line at Ctrl-C or SIGTERM, until `cli.run` begins."""
+
+    def end(number, frame):
+        word = "interrupted" if number == signal.SIGINT else "terminated"
+        os.write(2, f"error: {word}\n".encode())
+        os._exit(2)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, end)
+
+
+# Only in a command, python -m wgan_jax.COMMAND, whose imports take seconds: sys.argv[0]
+# is -m while Python imports the package that contains the module to run.
+if sys.argv[:1] == ["-m"] and any(
+    re.fullmatch(r"(-m)?wgan_jax(\.[a-z]+)?", word) for word in sys.orig_argv
+):
+    _end_on_signals()

@@ -4,6 +4,8 @@ import difflib
 import importlib
 import sys
 
+import wgan_jax
+
 COMMANDS = {
     "train": "train a configuration, or resume a run",
     "sample": "write samples of a trained run as pictures or arrays",
@@ -17,7 +19,9 @@ COMMANDS = {
 
 def main(argv=None) -> None:
     """Runs the command that the first argument names; without one, lists all."""
-    argv = sys.argv[1:] if argv is None else argv
+    if argv is None:
+        wgan_jax._end_on_signals()
+        argv = sys.argv[1:]
     if not argv or argv[0] in ("-h", "--help"):
         print(
             "usage: wgan-jax COMMAND [OPTIONS], or python -m wgan_jax.COMMAND [OPTIONS]"

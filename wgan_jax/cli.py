@@ -6,14 +6,15 @@ The only file that imports tyro.
 import contextlib
 import dataclasses
 import difflib
-import errno
 import inspect
 import io
 import itertools
 import logging
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
 from typing import Annotated, Any, TypeVar, get_origin
 
@@ -24,7 +25,7 @@ from tyro.conf import Positional as Positional
 from wgan_jax.config import Config, load
 from wgan_jax.distributed import launcher, processes
 from wgan_jax.errors import UserError
-from wgan_jax.files import enable_compilation_cache
+from wgan_jax.files import enable_compilation_cache, explain
 from wgan_jax.references import describe
 
 Options = TypeVar("Options")
@@ -40,21 +41,43 @@ _join_lines = _strings.remove_single_line_breaks
 _strings.remove_single_line_breaks = lambda text: _join_lines(inspect.cleandoc(text))
 
 
+READER_ENDED = 141
+"""Exit status after the reader of stdout has ended: that of an end by SIGPIPE."""
+
+
 def run(command) -> None:
-    """Runs command() and exits with its status; a user's mistake is one sentence, 2."""
+    """Runs command() and exits with its status; a user's mistake is one sentence, 2.
+
+    For a process that does nothing else: it changes signal handlers, logging and JAX's
+    compilation cache.
+    """
     # TFDS and Orbax log every error with a traceback before they raise it.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     sys.unraisablehook = _unraisable
+    for number, handler in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGTERM, _terminate),
+    ):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
     enable_compilation_cache()
     try:
-        code = command()
+        try:
+            code = command()
+        except SystemExit as stop:
+            # After --help.
+            code = int(stop.code or 0)
+        sys.stdout.flush()
     except UserError as error:
         code = _complain(error)
-    except KeyboardInterrupt:
-        code = _complain("interrupted")
+    except KeyboardInterrupt as stop:
+        code = _complain(str(stop) or "interrupted")
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            code = _complain(explain(error))
+        if isinstance(error, BrokenPipeError) and _reader_ended():
+            code = READER_ENDED
+        elif isinstance(error, OSError) and error.errno is not None:
+            where = error.filename or "the output"
+            code = _complain(f"{where}: {explain(error.errno, 'give another place')}")
         elif isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
             code = _complain(
                 f"out of memory ({describe(error)}): lower data.batch_size, "
@@ -69,14 +92,30 @@ def run(command) -> None:
         else:
             raise
     launcher.exit_failed(code)
-    sys.stdout.flush()
     sys.exit(code)
 
 
+def _terminate(number, frame):
+    raise KeyboardInterrupt("terminated")
+
+
+def _reader_ended():
+    """Whether stdout has no reader any more; then nothing is written to it again."""
+    try:
+        os.write(1, b"\n")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return True
+    return False
+
+
 def _unraisable(event):
+    if isinstance(event.exc_value, KeyboardInterrupt):
+        # A signal in a destructor or a callback, which Python would lose.
+        threading.Timer(0.01, signal.raise_signal, [signal.SIGINT]).start()
     # A failed write of Orbax also reports to an event loop that is closed by then; the
     # error itself is raised elsewhere.
-    if "Event loop is closed" not in str(event.exc_value):
+    elif "Event loop is closed" not in str(event.exc_value):
         sys.__unraisablehook__(event)
 
 
@@ -88,23 +127,6 @@ def _complain(sentence):
 def metavar(name: str):
     """Annotation of a field: the name of its value in --help."""
     return tyro.conf.arg(metavar=name)
-
-
-def explain(error: OSError) -> str:
-    """An operating system's refusal as a sentence with a remedy."""
-    where = error.filename or "the output"
-    remedies = {
-        errno.ENOSPC: "free some space, or give another place with --out",
-        errno.EDQUOT: "free some space, or give another place with --out",
-        errno.EFBIG: "allow larger files, or give another place with --out",
-        errno.EROFS: "give a writable place with --out",
-        errno.EACCES: "give a place you may write to with --out",
-        errno.EPERM: "give a place you may write to with --out",
-    }
-    number = error.errno or 0
-    remedy = remedies.get(number)
-    sentence = f"{where}: {os.strerror(number)}"
-    return f"{sentence}; {remedy}" if remedy else sentence
 
 
 def parse_config(

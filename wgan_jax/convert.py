@@ -114,17 +114,28 @@ def _from_torch(options, config):
     for name, (label, _) in assigned.items():
         print(f"{label} is used as the {name}")
     out = Path(options.out)
-    directory.check_or_create(out, config, fresh=options.fresh)
-    if (out / "config.json").exists():
-        raise UserError(
-            f"--out {out} contains a run: give another --out, or add --fresh to move "
-            "that run"
-        )
+    with directory.claimed(out, config, fresh=options.fresh) as begin:
+        if (out / "config.json").exists() and not options.fresh:
+            raise UserError(
+                f"--out {out} contains a run: give another --out, or add --fresh to "
+                "move that run"
+            )
+        state = _converted_state(options.step, config, assigned)
+        begin()
+        run = config.run
+        with Checkpoints(out / "checkpoints", run.max_to_keep, run.keep_every) as saved:
+            saved.save(state)
+            saved.wait()
+    print(f"{out} is a run at step {options.step}; its optimizers start afresh")
+    return 0
+
+
+def _converted_state(step, config, assigned):
     spec = make_spec(config, get_batch=None)
     # The key from which training would start.
     key = jax.random.split(jax.random.key(config.run.seed), 4)[0]
     state = jax.jit(partial(init_state, spec=spec))(key)
-    changes: dict = {"step": jnp.int32(options.step)}
+    changes: dict = {"step": jnp.int32(step)}
     for name in ("generator", "critic"):
         if name not in assigned:
             print(f"the {name} was not given: its weights are untrained")
@@ -136,13 +147,7 @@ def _from_torch(options, config):
         params, stats = jax.tree.map(jnp.array, assigned["generator"][1])
         changes["ema"] = Ema(params=params, stats=stats)
         print("the averaged generator starts with the same weights")
-    directory.initialise(out, config)
-    run = config.run
-    with Checkpoints(out / "checkpoints", run.max_to_keep, run.keep_every) as saved:
-        saved.save(dataclasses.replace(state, **changes))
-        saved.wait()
-    print(f"{out} is a run at step {options.step}; its optimizers start afresh")
-    return 0
+    return dataclasses.replace(state, **changes)
 
 
 def _to_torch(options):

@@ -4,6 +4,7 @@ At no moment is half a file visible under its final name.
 """
 
 import contextlib
+import errno
 import json
 import os
 import warnings
@@ -12,6 +13,38 @@ from pathlib import Path
 import numpy as np
 
 from wgan_jax.errors import UserError
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "free some of your quota there",
+    errno.EFBIG: "allow larger files (ulimit -f)",
+    errno.EROFS: "make the file system writable",
+    errno.EACCES: "change its permissions",
+    errno.EPERM: "change its permissions",
+    errno.EMFILE: "allow more open files (ulimit -n)",
+    errno.ENFILE: "close other programs, which have all files open that are allowed",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EIO: "check the disk",
+}
+
+
+def refusal(error: BaseException) -> int:
+    """The errno of an operating system's refusal that an error is due to; 0 if none.
+
+    Libraries also report one as text, in an exception of another type.
+    """
+    cause = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _REMEDIES:
+            return cause.errno
+        cause = cause.__cause__ or cause.__context__
+    return next((n for n in _REMEDIES if os.strerror(n) in str(error)), 0)
+
+
+def explain(number: int, otherwise: str) -> str:
+    """An errno as "reason; remedy, or OTHERWISE"; without a remedy the reason alone."""
+    reason, remedy = os.strerror(number), _REMEDIES.get(number)
+    return f"{reason}; {remedy}, or {otherwise}" if remedy else reason
 
 
 def cache_directory() -> Path:
@@ -88,6 +121,14 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value, indent: int | None = 2) -> None:
     """Writes a value as JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=indent) + "\n")
+
+
+def read_json(path: Path, remedy: str):
+    """The value in a JSON file; UserError, which ends in `remedy`, if it is damaged."""
+    try:
+        return json.loads(Path(path).read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({error}): {remedy}") from None
 
 
 def save_npz(path: Path, **arrays: np.ndarray) -> None:

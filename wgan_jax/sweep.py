@@ -5,6 +5,7 @@ that differ only in numeric hyperparameters share one vmapped program where that
 faster.
 """
 
+import contextlib
 import dataclasses
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from wgan_jax.distributed.sharding import make_sharding
 from wgan_jax.distributed.stop import StopRequest
 from wgan_jax.errors import UserError
 from wgan_jax.runs import directory
+from wgan_jax.runs.lock import DirectoryLock
 from wgan_jax.sizes import check_memory
 from wgan_jax.sweeps.members import make_members, shape_groups
 from wgan_jax.sweeps.report import write_report
@@ -56,28 +58,31 @@ def main(argv=None) -> int:
         field = f"--{axis.partition('=')[0].replace('_', '-')}"
         if cli.given(argv, field):
             raise UserError(f"{field} is also varied: give its values by --vary only")
-    jax.config.update("jax_default_matmul_precision", config.run.precision)
     out = Path(options.out or f"runs/{Path(options.config).stem}-sweep")
     members = make_members(config, out, options.seeds, options.vary)
     groups = shape_groups(members)
     shardings = [make_sharding(group[0].config, options.devices) for group in groups]
     for group, sharding in zip(groups, shardings, strict=True):
         check_memory(group[0].config, sharding.count)
-    _check_directories(out, members, options)
     settings = len({member.setting for member in members})
-    print(
-        f"{_count(len(members), 'run')}: {_count(settings, 'setting')}, "
-        f"{_count(options.seeds, 'seed')} each, {_count(len(groups), 'program')}"
-    )
-    stop, diverged = StopRequest(), {}
-    for group, sharding in zip(groups, shardings, strict=True):
-        diverged |= train_group(group, sharding, options.mode, stop)
-        if stop.requested:
-            print("\nstopped, all saved; the same command resumes the sweep")
-            return 0
-    for name, message in diverged.items():
-        print(f"{name}: {message}")
-    write_report(out, members, diverged)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(jax.default_matmul_precision(config.run.precision))
+        begin = _claim(out, members, options, stack)
+        print(
+            f"{_count(len(members), 'run')}: {_count(settings, 'setting')}, "
+            f"{_count(options.seeds, 'seed')} each, {_count(len(groups), 'program')}"
+        )
+        stop, diverged = stack.enter_context(StopRequest()), {}
+        for group, sharding in zip(groups, shardings, strict=True):
+            diverged |= train_group(
+                group, sharding, options.mode, stop, begin, fresh=options.fresh
+            )
+            if stop.requested:
+                print("\nstopped, all saved; the same command resumes the sweep")
+                return 0
+        for name, message in diverged.items():
+            print(f"{name}: {message}")
+        write_report(out, members, diverged)
     return 0
 
 
@@ -85,15 +90,34 @@ def _count(number, noun):
     return f"{number} {noun}{'s' * (number > 1)}"
 
 
-def _check_directories(out, members, options):
+def _claim(out, members, options, stack):
+    """Locks the directories in `stack`; returns `begin` of `train_group`."""
+    lock = stack.enter_context(DirectoryLock(out))
     if (out / "config.json").exists():
         raise UserError(
             f"--out {out} contains a single run: give another --out for the sweep"
         )
-    if options.fresh and out.exists():
-        directory.archive(out)
-    for member in members:
-        directory.check_or_create(member.out, member.config, extend=options.extend)
+
+    begins = {}
+
+    def claim():
+        for member in members:
+            context = directory.claimed(
+                member.out, member.config, extend=options.extend
+            )
+            begins[member.out] = stack.enter_context(context)
+
+    def begin(member, record):
+        if not begins:
+            lock.move_aside()
+            claim()
+        begins[member.out](record)
+
+    if options.fresh:
+        lock.check_below()
+    else:
+        claim()
+    return begin
 
 
 if __name__ == "__main__":

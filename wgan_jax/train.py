@@ -68,61 +68,67 @@ def main(argv=None) -> int:
         run = dataclasses.replace(config.run, seed=options.seed)
         config = dataclasses.replace(config, run=run)
     validate(config)
-    if options.enabled():
-        if not launcher.is_child():
-            return launcher.supervise("wgan_jax.train", argv)
-        launcher.join(options)
+    if options.enabled() and not launcher.is_child():
+        return launcher.supervise("wgan_jax.train", argv)
+    with (
+        launcher.joined(options),
+        jax.default_matmul_precision(config.run.precision),
+    ):
         processes.check_same(to_json(config), "configurations")
-    sharding = make_sharding(config, options.devices)
-    check_memory(config, sharding.count)
-    jax.config.update("jax_default_matmul_precision", config.run.precision)
-    if options.dry_run:
-        print_plan(config, directory.environment(config))
-        if options.compile:
-            _, samples, spec, state, _ = _initialise(config, sharding)
-            setup.compile_chunk(state, samples, spec)
-        return 0
-    out = Path(options.out or f"runs/{Path(options.config).stem}")
-    # Before the data, so that an unusable directory costs no waiting.
-    if processes.is_main_process():
-        directory.check_or_create(
-            out, config, fresh=options.fresh, extend=options.extend
-        )
-    processes.check_same_directory(out)
-    train(config, sharding, out)
+        sharding = make_sharding(config, options.devices)
+        check_memory(config, sharding.count)
+        if options.dry_run:
+            print_plan(config, directory.environment(config))
+            if options.compile:
+                _, samples, spec, state, _ = _initialise(config, sharding)
+                setup.compile_chunk(state, samples, spec)
+            return 0
+        out = Path(options.out or f"runs/{Path(options.config).stem}")
+        train(config, sharding, out, fresh=options.fresh, extend=options.extend)
     return 0
 
 
-def train(config: Config, sharding: BatchSharding, out: Path) -> None:
-    """Trains the run in the directory `out` to its end, or to a stop request."""
-    dataset, samples, spec, state, keys = _initialise(config, sharding)
-    evaluate = None
-    if config.run.evaluate_every:
-        best = BestCheckpoint(config, spec, dataset)
-        evaluate = partial(best.evaluate, out=out)
-    if processes.is_main_process():
-        directory.initialise(out, config, dataset.record)
+def train(
+    config: Config,
+    sharding: BatchSharding,
+    out: Path,
+    *,
+    fresh: bool = False,
+    extend: bool = False,
+) -> None:
+    """Trains the run in the directory `out` to its end, or to a stop request.
+
+    Nothing is written, and no old run is moved, before all that training needs is
+    loaded and compiled. fresh, extend: see `directory.claimed`.
+    """
     with contextlib.ExitStack() as stack:
-        checkpoints = stack.enter_context(
-            Checkpoints(
-                out / "checkpoints",
-                config.run.max_to_keep,
-                config.run.keep_every,
-                sharding,
-            )
+        # Before the data, so that an unusable directory costs no waiting.
+        begin = stack.enter_context(
+            directory.claimed(out, config, fresh=fresh, extend=extend)
         )
-        output = stack.enter_context(processes.output_directory(out))
-        saved = checkpoints.resume(state, print)
-        if saved is not None:
-            print(f"resuming {out} from step {int(saved.step)}")
-            state = sharding.replicate(saved)
+        dataset, samples, spec, state, keys = _initialise(config, sharding)
+        evaluate = None
+        if config.run.evaluate_every:
+            best = BestCheckpoint(config, spec, dataset)
+            evaluate = partial(best.evaluate, out=out)
+        run = config.run
+        checkpoints = stack.enter_context(
+            Checkpoints(out / "checkpoints", run.max_to_keep, run.keep_every, sharding)
+        )
+        if not fresh:
+            saved = checkpoints.resume(state, print)
+            if saved is not None:
+                print(f"resuming {out} from step {int(saved.step)}")
+                state = sharding.replicate(saved)
         step = int(state.step)
         processes.check_same(str(step), "checkpoints to resume from")
-        if step >= config.run.steps:
+        if step >= run.steps:
             more = "to train longer: --run.steps N --extend"
+            if config.optimizer.decay == "linear":
+                more = "its learning rate has decayed to 0; a longer run needs "
+                more += "--run.steps N and another --out"
             print(f"{out} is trained to the end, step {step}; {more}")
             return
-        stop = SharedStopRequest() if processes.is_multiprocess() else StopRequest()
         prefetcher = None
         if dataset.stream:
             # Before the compilation, during which it reads the first batches.
@@ -130,6 +136,7 @@ def train(config: Config, sharding: BatchSharding, out: Path) -> None:
             stack.enter_context(prefetcher)
         chunk = setup.compile_chunk(state, samples, spec)
         get_batch, monitored = setup.prepare_monitor(config, spec, dataset, samples)
+        output = stack.enter_context(processes.output_directory(out))
         monitor = Monitor(
             config,
             MonitorPrograms(config, spec, get_batch),
@@ -140,7 +147,11 @@ def train(config: Config, sharding: BatchSharding, out: Path) -> None:
             evaluate=evaluate,
         )
         monitor.compile(state)
-        log = stack.enter_context(RunLog(output, step, config.run.tensorboard))
+        begin(dataset.record)
+        stop = stack.enter_context(
+            SharedStopRequest() if processes.is_multiprocess() else StopRequest()
+        )
+        log = stack.enter_context(RunLog(output, step, run.tensorboard))
         log.print_warnings()
         recorder = RunRecorder(
             config,
@@ -163,7 +174,7 @@ def train(config: Config, sharding: BatchSharding, out: Path) -> None:
         finally:
             print()
             log.print_warnings()
-    if recorder.step < config.run.steps:
+    if recorder.step < run.steps:
         step = recorder.step
         print(f"stopped at step {step}, all saved; the same command resumes it")
     else:

@@ -146,7 +146,7 @@ def stop_before_data(monkeypatch):
         raise Reached
 
     targets = (
-        directory.check_or_create,
+        directory.claimed,
         directory.read_config,
         launcher.supervise,
         prepare.pack,

@@ -47,6 +47,7 @@ def test_a_run_directory_has_the_documented_content(finished):
     names = {p.name for p in out.iterdir()} - {"tensorboard"}
     assert names == {
         "config.json",
+        "data.json",
         "versions.json",
         "metrics.jsonl",
         "samples",
@@ -201,9 +202,13 @@ def test_another_number_of_steps_is_refused_without_extend(
 def test_a_linear_decay_cannot_be_extended(tmp_path):
     short = Config(run=Run(steps=100), optimizer=Optimizer(decay="linear"))
     longer = dataclasses.replace(short, run=Run(steps=200))
-    directory.initialise(directory.check_or_create(tmp_path / "run", short), short)
-    with pytest.raises(UserError, match=r"run\.steps: 100 and 200"):
-        directory.check_or_create(tmp_path / "run", longer, extend=True)
+    with directory.claimed(tmp_path / "run", short) as begin:
+        begin()
+    with (
+        pytest.raises(UserError, match=r"run\.steps: 100 and 200"),
+        directory.claimed(tmp_path / "run", longer, extend=True),
+    ):
+        pass
 
 
 def test_fresh_moves_the_old_run_and_deletes_nothing(finished, tmp_path):
@@ -287,7 +292,7 @@ def test_a_mistake_gets_one_sentence_and_exit_2(tmp_path, arguments, parts):
     assert "Traceback" not in error
     assert all(part in error for part in parts), error
     # A mistake must not stand in the way of the corrected command.
-    assert not (tmp_path / "run" / "config.json").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_configuration_gets_one_sentence():
@@ -303,14 +308,16 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-@pytest.mark.parametrize("left", [[], [".config.7.tmp.json"], ["config.json"]])
+@pytest.mark.parametrize(
+    "left", [[], [".lock"], [".config.7.tmp.json"], ["config.json"]]
+)
 def test_a_run_killed_before_its_first_step_starts_again(finished, tmp_path, left):
     for name in left:
         text = (finished[0] / "config.json").read_text()
         (tmp_path / name).write_text(text[:20] if "tmp" in name else text)
     config = from_json((finished[0] / "config.json").read_text())
-    assert directory.check_or_create(tmp_path, config) == tmp_path
-    directory.initialise(tmp_path, config)
+    with directory.claimed(tmp_path, config) as begin:
+        begin()
     assert from_json((tmp_path / "config.json").read_text()) == config
 
 
@@ -356,7 +363,7 @@ def test_a_full_disk_gets_one_sentence(tmp_path):
     )
     assert done.returncode == 2
     assert "cannot be written" in done.stderr
-    assert "File too large; free some space there" in done.stderr
+    assert "File too large; allow larger files (ulimit -f)" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -364,7 +371,7 @@ def test_a_full_disk_gets_one_sentence(tmp_path):
 def test_a_read_only_directory_is_reported_before_any_work(tmp_path):
     tmp_path.chmod(0o500)
     code, error = in_process(train, *options(10, "--out", tmp_path / "run"))
-    assert (code, "give a place you may write to" in error) == (2, True)
+    assert (code, "change its permissions" in error) == (2, True)
 
 
 @pytest.mark.parametrize("name", configuration_names())

@@ -4,6 +4,7 @@ JAX's runtime aborts a process when another one is lost. Each process therefore 
 a child of the command, which reports the reason in one sentence.
 """
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -15,6 +16,7 @@ import threading
 import jax
 
 from wgan_jax.distributed.processes import is_initialized, is_main_process
+from wgan_jax.distributed.stop import handling
 from wgan_jax.errors import UserError
 
 LOST = 3
@@ -103,16 +105,17 @@ def supervise(module: str, argv: list[str]) -> int:
         errors="replace",
     )
     os.close(read_end)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: child.send_signal(number))
     held = []
-    for line in child.stderr or ():
-        if held or _RUNTIME_LINE.match(line):
-            held.append(line)
-        else:
-            sys.stderr.write(line)
-            sys.stderr.flush()
-    code = child.wait()
+    with handling(
+        lambda number, _: child.send_signal(number), signal.SIGINT, signal.SIGTERM
+    ):
+        for line in child.stderr or ():
+            if held or _RUNTIME_LINE.match(line):
+                held.append(line)
+            else:
+                sys.stderr.write(line)
+                sys.stderr.flush()
+        code = child.wait()
     os.close(write_end)
     message = "".join(held)
     aborted = code == -signal.SIGABRT and held
@@ -141,12 +144,28 @@ def is_child() -> bool:
     return _PIPE in os.environ
 
 
-def join(options: DistributedOptions) -> None:
-    """Connects to the other processes; must precede any other use of JAX.
+@contextlib.contextmanager
+def joined(options: DistributedOptions):
+    """Context of this process in a run; one process that is all of it needs nothing.
 
-    Raises UserError if --distributed finds no cluster. If a process is missing, the
-    runtime aborts this one, which `supervise` reports.
+    Connects to the other processes, before any other use of JAX. Process 0 prints all
+    that the others would print. Raises UserError if --distributed finds no cluster. If
+    a process is missing, the runtime aborts this one, which `supervise` reports.
     """
+    if not options.enabled():
+        yield
+        return
+    _join(options)
+    if is_main_process():
+        yield
+        return
+    number = f"process {jax.process_index()} of {jax.process_count()}"
+    print(f"{number}: process 0 shows the progress", flush=True)
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
+
+
+def _join(options):
     _end_with_parent()
     others = f"{options.num_processes} processes" if options.num_processes else "all"
     print(f"waiting for {others} ...", flush=True)
@@ -169,11 +188,6 @@ def join(options: DistributedOptions) -> None:
             f"--distributed finds no cluster here ({error}): give --coordinator "
             "HOST:PORT, --num-processes and --process-id"
         ) from error
-    if not is_main_process():
-        number = f"process {jax.process_index()} of {jax.process_count()}"
-        print(f"{number}: process 0 shows the progress", flush=True)
-        # Until the end: process 0 prints everything that this process would print.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
 
 def _end_with_parent():

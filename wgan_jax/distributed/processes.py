@@ -90,6 +90,26 @@ def broadcast_from_main(answer: bool) -> bool:
     return bool(multihost_utils.broadcast_one_to_all(np.uint32(answer)))
 
 
+def run_in_main(function) -> None:
+    """Runs function() in process 0; all wait for it.
+
+    A UserError or OSError of it is raised in process 0, and in the others as a
+    UserError.
+    """
+    failure = None
+    if is_main_process():
+        try:
+            function()
+        except (UserError, OSError) as error:
+            failure = error
+    if is_multiprocess():
+        text = np.frombuffer(str(failure or "").encode()[:1000].ljust(1000), np.uint8)
+        text = bytes(multihost_utils.broadcast_one_to_all(text)).decode(errors="ignore")
+        failure = failure or (UserError(text.strip()) if text.strip() else None)
+    if failure:
+        raise failure
+
+
 def check_same_directory(out: Path) -> None:
     """Raises UserError in every process unless all see the same directory."""
     if not is_multiprocess():

@@ -1,40 +1,65 @@
 """Stop requests: Ctrl-C and SIGTERM end training after the current chunk."""
 
+import contextlib
 import os
 import signal
+import threading
 
 from jax.experimental import multihost_utils
 
 
-class StopRequest:
-    """Stop request of a run in one process; a second Ctrl-C interrupts at once."""
+@contextlib.contextmanager
+def handling(handler, *numbers):
+    """Context in which handler(number, frame) handles the signals of these numbers.
 
-    def __init__(self):
-        self.requested = False
-        signal.signal(signal.SIGTERM, self)
-        signal.signal(signal.SIGINT, self)
+    Python allows handlers in the main thread only: in another one nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = [signal.signal(number, handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, old in zip(numbers, before, strict=True):
+            # None: the handler was not installed from Python and cannot be restored.
+            signal.signal(number, signal.SIG_DFL if old is None else old)
 
-    def __call__(self, number, frame):
-        """Handles a signal."""
+
+class StopRequest(contextlib.ExitStack):
+    """Stop request of a run in one process; a second Ctrl-C interrupts at once.
+
+    Signals count from entering to leaving this context.
+    """
+
+    requested = False
+
+    def __enter__(self):
+        self.enter_context(handling(self._handle, signal.SIGTERM, signal.SIGINT))
+        return self
+
+    def _handle(self, number, frame):
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = True
         _announce()
 
 
-class SharedStopRequest:
+class SharedStopRequest(contextlib.ExitStack):
     """Stop request of a run in several processes: a signal to one stops all.
 
     JAX's runtime handles SIGTERM, informs the other processes, and chooses the chunk
     after which all stop.
     """
 
-    def __init__(self):
-        self.reads = 0
-        self.interrupted = False
-        signal.signal(signal.SIGINT, self)
+    reads = 0
+    interrupted = False
 
-    def __call__(self, number, frame):
+    def __enter__(self):
+        self.enter_context(handling(self._handle, signal.SIGINT))
+        return self
+
+    def _handle(self, number, frame):
         """Handles Ctrl-C; a second one interrupts at once."""
         if self.interrupted:
             raise KeyboardInterrupt

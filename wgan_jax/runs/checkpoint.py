@@ -6,6 +6,7 @@ is detected, and a mismatch with the network is reported by name.
 
 import contextlib
 import dataclasses
+import functools
 import zlib
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from wgan_jax.algorithm.state import TrainState
 from wgan_jax.distributed import processes
 from wgan_jax.distributed.sharding import ONE_DEVICE
 from wgan_jax.errors import UserError
-from wgan_jax.files import free_path
+from wgan_jax.files import explain, free_path, refusal
 
 FORMAT = 1
 """Version of the names and the layout of the arrays."""
@@ -38,14 +39,20 @@ class Checkpoints:
         With several processes, all make the same calls with the same directory, and
         each writes a part of every array. sharding: that of the state.
         """
-        ocp = _orbax()
         self.sharding = sharding
-        self.directory = Path(directory).resolve()
+        self.directory = Path(directory).absolute()
+        self._max_to_keep = max_to_keep
+        self._keep_every = keep_every
+
+    @functools.cached_property
+    def manager(self):
+        """Orbax's manager, made when it is first needed: it creates the directory."""
+        ocp = _orbax()
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=max_to_keep,
-            keep_period=keep_every or None,
+            max_to_keep=self._max_to_keep,
+            keep_period=self._keep_every or None,
         )
-        self.manager = ocp.CheckpointManager(
+        return ocp.CheckpointManager(
             self.directory,
             options=options,
             item_handlers={
@@ -60,11 +67,17 @@ class Checkpoints:
     def __exit__(self, kind, *_):
         # After an error, closing may fail as well; only the first error is reported.
         with contextlib.suppress(Exception) if kind else self._writing():
-            self.manager.close()
+            if "manager" in vars(self):
+                self.manager.close()
 
     def steps(self) -> list[int]:
         """The saved steps, oldest first."""
-        return sorted(self.manager.all_steps())
+        return sorted(self.manager.all_steps()) if self.directory.is_dir() else []
+
+    def reload(self) -> list[int]:
+        """The saved steps, read again: a run in training deletes old checkpoints."""
+        self.manager.reload()
+        return self.steps()
 
     def save(self, state: TrainState) -> None:
         """Starts to write the state and returns before it is on disk; see `wait`.
@@ -102,9 +115,11 @@ class Checkpoints:
                 raise
             # tensorstore puts the first cause at the end of a long chain.
             reason = " ".join(str(error).split()).rsplit(": ", 1)[-1].split(" [")[0]
+            if number := refusal(error):
+                reason = explain(number, "move the run to another place")
             raise UserError(
-                f"a checkpoint cannot be written to {self.directory}: {reason}; free "
-                "some space there, and the same command resumes from the last one"
+                f"a checkpoint cannot be written to {self.directory}: {reason}. The "
+                "same command resumes from the last checkpoint"
             ) from error
 
     def restore(self, like: TrainState, step: int) -> TrainState:
@@ -149,11 +164,14 @@ class Checkpoints:
         the damaged one to damaged-STEP next to this directory, so that its step can be
         saved again. Raises UserError if all are damaged.
         """
-        damaged = []
-        for step in reversed(self.steps()):
+        damaged, steps = [], self.steps()
+        for step in reversed(steps):
             try:
                 state = self.restore(like, step)
             except DamagedCheckpoint as error:
+                if self.reload() != steps:
+                    # Not damaged: another process trains this run and deleted it.
+                    return self.restore_newest(like, report, move=move)
                 report(f"checkpoint {step} is damaged ({error})")
                 damaged.append(step)
                 continue
@@ -196,7 +214,7 @@ class Checkpoints:
             aside = free_path(self.directory.parent / f"damaged-{step}")
             (self.directory / str(step)).rename(aside)
         processes.barrier("damaged checkpoints moved")
-        self.manager.reload()
+        self.reload()
 
 
 def is_finite(state: TrainState) -> bool:

@@ -5,27 +5,35 @@ with the tensorboard extra tensorboard/; with run.evaluate_every best.json and
 checkpoints-best/.
 """
 
+import contextlib
 import dataclasses
 import json
+import math
 import os
 import platform
 import subprocess
-import tempfile
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
 import jax
 
+from wgan_jax import __version__
 from wgan_jax.config import Config, differences, from_json, to_json
 from wgan_jax.data.record import DataRecord
+from wgan_jax.distributed import processes
 from wgan_jax.errors import UserError
-from wgan_jax.files import free_path, write_json, write_text
+from wgan_jax.files import read_json, write_json, write_text
+from wgan_jax.runs.lock import DirectoryLock
 from wgan_jax.validation import check_fields
 
+# Beginnings of the names that a killed command can leave in a directory without a run.
+UNFINISHED = (".lock", ".config.", ".processes")
 BEST_CHECKPOINTS = "checkpoints-best"
 DATA_FORMAT = 1
 """Version of data.json; a file of another version is refused."""
 NO_DATA = DataRecord()
+BEST = ("step", "metric", "value")
 PACKAGES = (
     "jax",
     "jaxlib",
@@ -39,28 +47,45 @@ PACKAGES = (
 )
 
 
-def check_or_create(
-    out, config: Config, *, fresh: bool = False, extend: bool = False
-) -> Path:
-    """Checks that the directory `out` can hold this run; creates it if it is missing.
+@contextlib.contextmanager
+def claimed(out, config: Config, *, fresh: bool = False, extend: bool = False):
+    """Context in which this run alone may write the directory `out`.
 
-    fresh: an existing directory is first moved to OUT.1, OUT.2 and so on. extend: a run
-    with fewer run.steps is accepted. Raises UserError if `out` holds a different run or
-    other files, OSError if it is not writable.
+    Nothing in it changes before the function that the context yields is called:
+    begin(*facts) moves an existing directory to OUT.1, OUT.2 and so on if `fresh`, and
+    calls `initialise`. extend: a run with fewer run.steps is accepted. With several
+    processes, all call both. Raises UserError if `out` is in use or contains a
+    different run or other files, OSError if it is not writable.
     """
-    out = Path(out)
-    if fresh and out.exists():
-        archive(out)
+    out, lock = Path(out), DirectoryLock(out)
+    with contextlib.ExitStack() as stack:
+
+        def claim():
+            stack.enter_context(lock)
+            if fresh:
+                lock.check_below()
+            else:
+                _check(out, config, extend)
+
+        def begin(*facts):
+            if fresh:
+                lock.move_aside()
+            initialise(out, config, *facts)
+
+        processes.run_in_main(claim)
+        processes.check_same_directory(out)
+        yield lambda *facts: processes.run_in_main(partial(begin, *facts))
+
+
+def _check(out, config, extend):
     if (out / "config.json").exists():
         _check_same_run(out, read_config(out), config, extend)
-    elif out.is_dir() and any(not p.name.startswith(".config.") for p in out.iterdir()):
+        read_best(out)
+    elif any(not p.name.startswith(UNFINISHED) for p in out.iterdir()):
         raise UserError(
             f"--out {out} is not empty and is not a run directory (it has no "
             "config.json): give another --out"
         )
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=out):
-        return out
 
 
 def initialise(out: Path, config: Config, record: DataRecord = NO_DATA) -> None:
@@ -80,7 +105,7 @@ def read_config(run) -> Config:
     path = Path(run) / "config.json"
     if not path.is_file():
         raise UserError(f"{run} is not a run directory: it has no config.json")
-    config = from_json(path.read_bytes())
+    config = from_json(json.dumps(read_json(path, "restore it from a copy")))
     try:
         check_fields(config)
     except UserError as error:
@@ -110,12 +135,19 @@ def read_data_record(run) -> DataRecord:
 def read_best(run) -> dict | None:
     """{step, metric, value} of the best state so far, or None if none is saved."""
     path = Path(run) / "best.json"
-    return json.loads(path.read_text()) if path.is_file() else None
+    if not path.is_file():
+        return None
+    remedy = "delete it, and the next evaluation in training writes it"
+    best = read_json(path, remedy)
+    types = [type(best.get(k)) for k in BEST] if isinstance(best, dict) else []
+    if types != [int, str, float] or not math.isfinite(best["value"]):
+        raise UserError(f"{path} is damaged: it must have {', '.join(BEST)}; {remedy}")
+    return best
 
 
 def write_best(run, step: int, metric: str, value: float) -> None:
     """Records the best state so far, which BEST_CHECKPOINTS already contains."""
-    best = {"step": step, "metric": metric, "value": value}
+    best = dict(zip(BEST, (step, metric, float(value)), strict=True))
     write_json(Path(run) / "best.json", best, indent=None)
 
 
@@ -123,7 +155,8 @@ def environment(config: Config) -> dict:
     """Packages, device, precision and commit of this process, for versions.json."""
     device = jax.devices()[0]
     return {
-        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "wgan_jax": __version__,
+        "packages": {name: _version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "device": f"{device.platform}: {device.device_kind}",
         "devices": jax.device_count(),
@@ -132,13 +165,6 @@ def environment(config: Config) -> dict:
         "dtype": config.model.dtype,
         "git_commit": _git_commit(),
     }
-
-
-def archive(out: Path) -> None:
-    """Renames OUT to the first free one of OUT.1, OUT.2 and so on, and reports it."""
-    archived = free_path(out)
-    out.rename(archived)
-    print(f"moved the old {out} to {archived}")
 
 
 def _check_same_run(out, old, new, extend):
@@ -157,7 +183,16 @@ def _check_same_run(out, old, new, extend):
         )
 
 
+def _version(name):
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def _git_commit():
+    """The commit of the repository that contains this file, + if there are changes."""
+
     def git(*arguments):
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
         return subprocess.run(
@@ -165,6 +200,8 @@ def _git_commit():
         ).stdout
 
     try:
+        # Fails for a package that is installed inside another repository.
+        git("ls-files", "--error-unmatch", Path(__file__).name)
         dirty = "+" if git("status", "--porcelain", "--untracked-files=no") else ""
         return git("rev-parse", "--short=12", "HEAD").strip() + dirty
     except (OSError, subprocess.CalledProcessError):

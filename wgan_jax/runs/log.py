@@ -1,6 +1,7 @@
 """Run logging: metrics.jsonl, TensorBoard, progress line."""
 
 import json
+import math
 import sys
 from collections import deque
 from collections.abc import Iterable
@@ -11,21 +12,52 @@ import numpy as np
 from wgan_jax.files import write_text
 
 
+def read_records(path: Path) -> list[dict]:
+    """The records of a metrics.jsonl, oldest first; reports the lines that are not.
+
+    A record is what `RunLog.write` writes, with a step above that of the one before.
+    """
+    records, last = [], -1
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if _is_record(record) and record["step"] > last:
+            records.append(record)
+            last = record["step"]
+    if len(records) < len(lines):
+        print(
+            f"warning: {path}: dropped {len(lines) - len(records)} of {len(lines)} "
+            "lines, which are damaged or out of order"
+        )
+    return records
+
+
+def _is_record(value):
+    if not isinstance(value, dict) or type(value.get("step")) is not int:
+        return False
+    warnings = value.get("warnings", {})
+    metrics = [v for name, v in value.items() if name != "warnings"]
+    return isinstance(warnings, dict) and all(
+        type(v) in (int, float) and math.isfinite(v) for v in metrics
+    )
+
+
 class RunLog:
     """Log of one run: a JSON object per logged step, and TensorBoard files."""
 
     def __init__(self, directory, step: int, tensorboard: bool):
         """step: the step the run resumes from; later records are dropped."""
         self.path = Path(directory) / "metrics.jsonl"
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
         # A killed run may have logged past its last checkpoint, or half a line.
-        valid = [(line, _parse(line)) for line in lines]
-        valid = [(line, record) for line, record in valid if record["step"] <= step]
-        write_text(self.path, "".join(line + "\n" for line, _ in valid))
+        valid = [r for r in read_records(self.path) if r["step"] <= step]
+        write_text(self.path, "".join(json.dumps(r) + "\n" for r in valid))
         self.file = self.path.open("a")
-        self.recent = deque((record for _, record in valid), maxlen=100)
+        self.recent = deque(valid, maxlen=100)
         """The newest records, newest last."""
-        self.warnings = warnings_of(record for _, record in valid)
+        self.warnings = warnings_of(valid)
         """{kind: sentence} of all records."""
         self.last = (step, {})
         self.board = _open_board(directory, step) if tensorboard else None
@@ -92,23 +124,12 @@ def warnings_of(records: Iterable[dict]) -> dict[str, str]:
     return found
 
 
-def _parse(line) -> dict:
-    """The record of a line; of a damaged one {"step": inf}."""
-    try:
-        record = json.loads(line)
-    except ValueError:
-        record = None
-    if isinstance(record, dict) and isinstance(record.get("step"), int):
-        return record
-    return {"step": float("inf")}
-
-
 def _open_board(directory, step):
     try:
         from tensorboardX import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(Path(directory) / "tensorboard"), purge_step=step)
+    return SummaryWriter(str(Path(directory) / "tensorboard"), purge_step=step + 1)
 
 
 class ProgressLine:

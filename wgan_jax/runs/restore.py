@@ -43,14 +43,20 @@ def restore_run(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainSta
         if step == -1:
             newest = checkpoints.restore_newest(state, print, move=False)
             return config, spec, newest or state
-        if step not in saved:
-            known = ", ".join(map(str, saved))
-            raise UserError(f"--checkpoint {step} is not saved: {run} has {known}")
+        _check_saved(run, step, saved)
         try:
             return config, spec, checkpoints.restore(state, step)
         except DamagedCheckpoint as error:
+            # A run in training deletes old checkpoints.
+            _check_saved(run, step, checkpoints.reload())
             reason = f"--checkpoint {step} of {run} is damaged: {error}"
             raise UserError(reason) from error
+
+
+def _check_saved(run, step, saved):
+    if step not in saved:
+        known = ", ".join(map(str, saved))
+        raise UserError(f"--checkpoint {step} is not saved: {run} has {known}")
 
 
 def check_finite(run, state: TrainState) -> None:

@@ -1,13 +1,12 @@
 """Report of a sweep: table of mean and standard deviation over seeds, and a plot."""
 
-import json
 import math
 import statistics
 from pathlib import Path
 
 from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.files import write_json, write_text
-from wgan_jax.runs.log import warnings_of
+from wgan_jax.runs.log import read_records, warnings_of
 from wgan_jax.sweeps.members import Member
 
 
@@ -18,7 +17,8 @@ def write_report(out: Path, members: list[Member], diverged) -> None:
     """
     settings = {}
     for member in members:
-        settings.setdefault(member.setting, []).append(member)
+        records = read_records(member.out / "metrics.jsonl")
+        settings.setdefault(member.setting, []).append((member, records))
     rows = [_row(setting, runs, diverged) for setting, runs in settings.items()]
     write_json(out / "summary.json", rows)
     warnings = [
@@ -42,19 +42,24 @@ def write_report(out: Path, members: list[Member], diverged) -> None:
         print(f"{written}, {out / 'curves.png'}")
 
 
-def records(member: Member) -> list[dict]:
-    """The records of metrics.jsonl, oldest first."""
-    text = (member.out / "metrics.jsonl").read_text()
-    return [json.loads(line) for line in text.splitlines()]
-
-
 def _row(setting, runs, diverged):
-    """Statistics of the last records of one setting, without diverged runs."""
-    complete = [run for run in runs if run.name not in diverged]
-    last = [records(run)[-1] for run in complete]
+    """Statistics of the last records of one setting, without diverged runs.
+
+    runs: (member, records) of each.
+    """
+    trained = [(m, records) for m, records in runs if m.name not in diverged]
+    steps = max((r[-1]["step"] for _, r in trained if r), default=0)
+    complete = [(m, r[-1]) for m, r in trained if r and r[-1]["step"] == steps]
+    for member, records in trained:
+        if not records or records[-1]["step"] != steps:
+            print(
+                f"warning: {member.out / 'metrics.jsonl'} has no record of step "
+                f"{steps}: {member.name} is left out of the statistics"
+            )
+    names = dict.fromkeys(name for _, record in complete for name in record)
     metrics = {}
-    for name in last[0] if last else ():
-        values = [record[name] for record in last if name in record]
+    for name in names:
+        values = [record[name] for _, record in complete if name in record]
         if name not in ("step", "seconds", "cycles_per_second", "warnings"):
             metrics[name] = {
                 "mean": statistics.mean(values),
@@ -63,11 +68,11 @@ def _row(setting, runs, diverged):
             }
     return {
         "setting": setting,
-        "seeds": [run.seed for run in complete],
-        "diverged": len(runs) - len(complete),
-        "steps": last[0]["step"] if last else 0,
+        "seeds": [member.seed for member, _ in complete],
+        "diverged": len(runs) - len(trained),
+        "steps": steps,
         "metrics": metrics,
-        "warnings": {run.name: warnings_of(records(run)) for run in runs},
+        "warnings": {member.name: warnings_of(records) for member, records in runs},
     }
 
 
@@ -110,10 +115,12 @@ def _plot(path, settings):
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
     for setting, runs in settings.items():
-        kind = make_losses(runs[0].config.objective).metric
+        kind = make_losses(runs[0][0].config.objective).metric
         name, by_step = kind, {}
-        for record in (record for run in runs for record in records(run)):
+        for record in (record for _, records in runs for record in records):
             name = f"heldout_{kind}" if f"heldout_{kind}" in record else kind
+            if name not in record:
+                continue
             by_step.setdefault(record["step"], []).append(record[name])
         points = sorted(by_step.items())
         x = [step for step, _ in points]

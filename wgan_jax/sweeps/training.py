@@ -16,7 +16,6 @@ from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.algorithm.state import TrainState, init_state
 from wgan_jax.distributed.sharding import memory_limit
 from wgan_jax.errors import UserError
-from wgan_jax.runs import directory
 from wgan_jax.runs.checkpoint import Checkpoints
 from wgan_jax.runs.log import ProgressLine, RunLog, duration
 from wgan_jax.sweeps.members import Member, varied_hyperparameters
@@ -43,7 +42,8 @@ class _Run:
     hyperparameters: dict
     monitor: Monitor
     checkpoints: Checkpoints
-    log: RunLog
+    log: Any = None
+    """A `RunLog`, once the run is trained."""
 
     def recorder(self, stopped, progress=None):
         """Recorder from the step of the state; see `RunRecorder`."""
@@ -59,10 +59,12 @@ class _Run:
         )
 
 
-def train_group(members, sharding, mode, stop):
+def train_group(members, sharding, mode, stop, begin, *, fresh=False):
     """Trains members that share a program; returns {name: message of its divergence}.
 
-    mode: together, in-turn or auto. stop: a `StopRequest`.
+    mode: together, in-turn or auto. stop: a `StopRequest`. begin(member, record)
+    creates the run directory, right before its training starts. fresh: no member is
+    resumed.
     """
     config = members[0].config
     dataset, samples, spec = prepare(config, sharding)
@@ -83,7 +85,6 @@ def train_group(members, sharding, mode, stop):
     def open_run(member, hyperparameters, stack):
         key, *monitor_keys = jax.random.split(jax.random.key(member.seed), 4)
         state = init(key, hyperparameters)
-        directory.initialise(member.out, member.config, dataset.record)
         checkpoints = stack.enter_context(
             Checkpoints(
                 member.out / "checkpoints",
@@ -91,12 +92,11 @@ def train_group(members, sharding, mode, stop):
                 config.run.keep_every,
             )
         )
-        state = checkpoints.resume(state, print) or state
+        if not fresh:
+            state = checkpoints.resume(state, print) or state
         state = sharding.replicate(state)
-        step = int(state.step)
-        if step >= config.run.steps:
+        if int(state.step) >= config.run.steps:
             return None
-        log = stack.enter_context(RunLog(member.out, step, config.run.tensorboard))
         monitor = Monitor(
             member.config,
             programs,
@@ -107,11 +107,16 @@ def train_group(members, sharding, mode, stop):
             evaluate=best and partial(best.evaluate, out=member.out),
             hyperparameters=hyperparameters,
         )
-        return _Run(member, state, hyperparameters, monitor, checkpoints, log)
+        return _Run(member, state, hyperparameters, monitor, checkpoints)
 
     def chunk(state, hyperparameters, samples, count):
         varied = spec.with_hyperparameters(hyperparameters)
         return steps.train_chunk(state, samples, count, spec=varied)
+
+    def start_run(run):
+        begin(run.member, dataset.record)
+        log = RunLog(run.member.out, int(run.state.step), config.run.tensorboard)
+        run.log = stack.enter_context(log)
 
     diverged = {}
     with contextlib.ExitStack() as stack:
@@ -127,11 +132,11 @@ def train_group(members, sharding, mode, stop):
             by_step.setdefault(int(run.state.step), []).append(run)
         for runs in by_step.values():
             if not stop.requested:
-                diverged |= _train_runs(runs, chunk, samples, mode, stop)
+                diverged |= _train_runs(runs, chunk, samples, mode, stop, start_run)
     return diverged
 
 
-def _train_runs(runs, chunk, samples, mode, stop):
+def _train_runs(runs, chunk, samples, mode, stop, start_run):
     """Trains runs at the same step; returns {name: message of its divergence}."""
     print("compiling ...", flush=True)
     start = time.perf_counter()
@@ -146,6 +151,8 @@ def _train_runs(runs, chunk, samples, mode, stop):
         together = _is_faster(many, one, runs[:size], samples)
     first.monitor.compile(first.state)
     print(f"compiled in {time.perf_counter() - start:.1f} s", flush=True)
+    for run in runs if not stop.requested else ():
+        start_run(run)
     diverged = {}
     if together:
         for i in range(0, len(runs), size):
