@@ -14,7 +14,7 @@ EXTRAS = dev
 SELECT = -m "not slow"
 endif
 
-.PHONY: train test lint types
+.PHONY: train test lint types torture
 # Kept, though only a rule with a pattern names them.
 .SECONDARY:
 
@@ -27,6 +27,9 @@ test: $(TESTS)/test-$(EXTRAS).stamp
 lint: $(TESTS)/test-$(EXTRAS).stamp
 	$(TESTS)/bin/ruff check .
 	$(TESTS)/bin/ruff format --check .
+
+torture: $(TESTS)/test-$(EXTRAS).stamp
+	$(TESTS)/bin/python scripts/torture.py --rounds 5
 
 types: $(TESTS)/test-$(EXTRAS).stamp
 	$(TESTS)/bin/pyright --pythonpath $(TESTS)/bin/python

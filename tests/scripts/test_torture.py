@@ -1,0 +1,65 @@
+"""The torture tests in a short form; `python scripts/torture.py` is the long one."""
+
+import pytest
+from helpers import TOY, in_process
+
+import torture
+from tortures import flips, hostile, kills
+from tortures.runs import Tally, difference_of_runs, unclear_error
+from wgan_jax import train
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A short finished run."""
+    out = tmp_path_factory.mktemp("torture") / "whole"
+    assert in_process(train, *TOY, "--out", out) == (0, "")
+    flips.keep_best(out)
+    return out
+
+
+@pytest.mark.slow
+def test_no_damaged_file_of_a_run_is_read_wrongly(whole, tmp_path):
+    tallies = list(flips.damage(whole, tmp_path / "damaged", seed=1, count=3))
+    assert len(tallies) == 6
+    assert all(tally.count == 3 for tally in tallies)
+    assert [tally.failures for tally in tallies] == [[]] * 6
+
+
+def test_a_run_equals_itself_and_no_other_one(whole, tmp_path):
+    assert difference_of_runs(whole, whole) is None
+    other = tmp_path / "other"
+    in_process(train, *TOY, "--seed", "7", "--out", other)
+    assert "metrics.jsonl" in difference_of_runs(whole, other)
+
+
+@pytest.mark.parametrize(
+    ("code", "stderr", "expected"),
+    [
+        (2, "error: run.steps=0 must be greater than 0\n", None),
+        (2, "warning: slow\nerror: no\n", None),
+        (1, "Traceback ...\nValueError: no\n", "a traceback: ValueError: no"),
+        (2, "no\n", "not one sentence: no"),
+        (-6, "abort\n", "exit status -6: abort"),
+    ],
+)
+def test_one_sentence_and_exit_status_2_are_recognised(code, stderr, expected):
+    assert unclear_error(code, stderr) == expected
+
+
+def test_the_table_names_each_failure():
+    tally = Tally("kills", 2, ["the state differs"])
+    assert torture.table([tally]).splitlines()[2:] == [
+        "| kills | 1 | 2 |",
+        "FAILED kills: the state differs",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.stream
+@pytest.mark.parametrize("part", torture.PARTS)
+def test_one_round_of_each_part(part, tmp_path, monkeypatch):
+    monkeypatch.setattr(kills, "KILLS", 2)
+    monkeypatch.setattr(flips, "FLIPS", 10)
+    monkeypatch.setattr(hostile, "EVERY", 10)
+    assert torture.main([part, "--out", str(tmp_path / "out")]) == 0
