@@ -104,7 +104,7 @@ def _view(file, image, background, notes):
     pages = getattr(image, "n_frames", 1)
     image.load()
     if deep:
-        colour, alpha = _deep_colour(file, image, *deep.groups(), notes)
+        colour, alpha = _deep_colour(file, image, deep[1], deep[2], notes)
     elif image.mode == "F" or image.mode.startswith("I") or _signed(image):
         colour, alpha = _deep_grey(image, notes)
     else:
