@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +136,27 @@ def save_npz(path: Path, **arrays: np.ndarray) -> None:
     """Writes arrays as an uncompressed .npz file, whole or not at all."""
     with replacing(path) as temporary:
         np.savez(temporary, allow_pickle=False, **arrays)
+
+
+def cached_npz(
+    name: str,
+    keys: Sequence[str],
+    compute: Callable[[], dict],
+    report: Callable[[str], None] = print,
+) -> dict[str, np.ndarray]:
+    """The arrays `keys` of the file `name` in the cache directory.
+
+    Where the file is missing, damaged or without one of them, compute() gives all
+    arrays and they replace the file. `report` gets a sentence where that fails.
+    """
+    path = cache_directory() / name
+    with contextlib.suppress(Exception), path.open("rb") as opened:
+        file = np.load(opened, allow_pickle=False)
+        return {key: file[key] for key in keys}
+    arrays = compute()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_npz(path, **arrays)
+    except OSError as error:
+        report(f"{path} cannot be written: {error}")
+    return arrays

@@ -88,10 +88,12 @@ def test_it_is_trained_once_for_the_same_images_and_labels(
 
     monkeypatch.setattr(classifier, "train", train)
     classifier.load(digits.train, digits.train_labels)
+    order = np.random.default_rng(0).permutation(1400)
+    classifier.load(digits.train[order], digits.train_labels[order])
     changed = digits.train_labels.copy()
     changed[0] += 1
     for images, labels, more in (
-        (digits.train[::-1], digits.train_labels, {}),
+        (255 - digits.train, digits.train_labels, {}),
         (digits.train, changed, {}),
         (digits.train, digits.train_labels, {"seed": 1}),
     ):
@@ -112,6 +114,19 @@ def test_its_seed_determines_it(digits, cache, monkeypatch):
     ]
     np.testing.assert_array_equal(result[0], result[1])
     assert (result[0] != result[2]).any()
+
+
+def test_the_order_of_the_images_does_not_change_it(digits, cache, monkeypatch):
+    monkeypatch.setattr(classifier, "STEPS", 3)
+    images = np.repeat(digits.train[:40], 2, 0)
+    # Equal images with unequal labels.
+    labels = digits.train_labels[:80]
+    expected = classifier.train(images, labels, 10)
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(80)
+        again = classifier.train(images[order], labels[order], 10)
+        for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(again)):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_labels_may_start_above_zero_and_images_be_in_colour(
@@ -139,7 +154,7 @@ def test_the_extractor_reports_its_accuracy_on_held_out_images(params, digits):
     assert features.shape == (3, 64)
     assert logits.shape == (3, 10)
     other = classifier_extractor(
-        dataclasses.replace(digits, train=digits.train[::-1].copy()),
+        dataclasses.replace(digits, train=255 - digits.train),
         "digits",
         report=reports.append,
     )

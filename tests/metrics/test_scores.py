@@ -1,10 +1,20 @@
 """Metrics of features against closed forms, other algorithms and torch-fidelity."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from wgan_jax.metrics import frechet, inception_score, kernel_distance, neighbours
+from wgan_jax.data.content import content_order
+from wgan_jax.metrics import (
+    critic,
+    frechet,
+    inception_score,
+    kernel_distance,
+    neighbours,
+    transport,
+)
 from wgan_jax.metrics.frechet import Moments
 
 RNG = np.random.default_rng
@@ -120,7 +130,7 @@ def test_frechet_refuses_features_without_covariance():
 
 def test_the_score_of_certain_uniform_classes_is_their_number():
     certain = np.tile(1e4 * np.eye(8), (5, 1))
-    assert inception_score.inception_score(certain, 5) == pytest.approx((8, 0))
+    assert inception_score.inception_score(certain, 1) == pytest.approx((8, 0))
     assert inception_score.inception_score(np.zeros((40, 8)), 5) == pytest.approx(
         (1, 0)
     )
@@ -134,15 +144,30 @@ def test_the_score_of_uncertain_classes_is_computed_by_hand():
     # p(y|x) is (3/4, 1/4) or its mirror image; the mean is uniform.
     logits = np.log(np.tile([[3.0, 1.0], [1.0, 3.0]], (10, 1)))
     expected = np.exp(0.75 * np.log(1.5) + 0.25 * np.log(0.5))
-    assert inception_score.inception_score(logits, 2) == pytest.approx((expected, 0))
+    assert inception_score.inception_score(logits, 1) == pytest.approx((expected, 0))
 
 
-def test_splits_are_consecutive_and_their_variance_is_divided_by_n():
-    # The first part has one class, the second two.
-    eye = 1e4 * np.eye(2)
-    logits = np.concatenate([np.tile(eye[:1], (10, 1)), np.tile(eye, (5, 1))])
-    assert inception_score.inception_score(logits, 2) == pytest.approx((1.5, 0.5))
+def test_splits_are_random_and_their_variance_is_divided_by_n():
+    logits = 1e4 * np.eye(2)[RNG(0).permutation(np.repeat([0, 1], [30, 10]))]
+    score = inception_score.SplitScore(40, 2, seed=5)
+    score.update(logits)
+    parts = [logits[score.part == k].argmax(1).mean() for k in range(2)]
+    values = [np.exp(-p * np.log(p) - (1 - p) * np.log(1 - p)) for p in parts]
+    assert values[0] != values[1]
+    assert score.result() == pytest.approx((np.mean(values), np.std(values)))
     assert inception_score.inception_score(logits, 1)[1] == 0
+
+
+def test_sorting_by_class_does_not_change_the_score():
+    logits = RNG(1).normal(size=(1000, 10)) + 9 * np.eye(10)[np.arange(1000) % 10]
+    sorted_logits = logits[np.argsort(np.arange(1000) % 10, kind="stable")]
+    result = inception_score.inception_score(logits)
+    assert result[0] > 8
+    assert inception_score.inception_score(sorted_logits) == result
+    # Even without the order by content, no part has the images of one class.
+    streamed = inception_score.SplitScore(1000)
+    streamed.update(sorted_logits)
+    assert streamed.result()[0] == pytest.approx(result[0], rel=0.03)
 
 
 def test_a_score_of_batches_equals_the_score_of_all():
@@ -150,9 +175,9 @@ def test_a_score_of_batches_equals_the_score_of_all():
     streamed = inception_score.SplitScore(103, 10)
     for part in np.split(logits, [1, 9, 50]):
         streamed.update(part)
-    assert streamed.result() == pytest.approx(
-        inception_score.inception_score(logits, 10)
-    )
+    whole = inception_score.SplitScore(103, 10)
+    whole.update(logits)
+    assert streamed.result() == pytest.approx(whole.result(), rel=1e-12)
     short = inception_score.SplitScore(103, 10)
     short.update(logits[:50])
     with pytest.raises(ValueError, match="50 logits were given, expected 103"):
@@ -205,7 +230,7 @@ def test_kernel_distance_reports_the_size_of_its_subsets():
     rng = RNG(8)
     x, y = rng.normal(size=(40, 3)), rng.normal(size=(60, 3)) + 1
     mean, _ = kernel_distance.kernel_distance(x, y, subsets=7)
-    assert kernel_distance.METRIC.sizes(60, 40) == {"kid_subset_samples": 40}
+    assert kernel_distance.METRIC.sizes(60, 40) == (40, 40)
     # Each subset of x is all of it.
     assert mean == pytest.approx(kernel_distance.squared_mmd(x, y), rel=0.3)
     with pytest.raises(ValueError, match="2 or more"):
@@ -289,6 +314,34 @@ def test_a_few_good_samples_are_precise_and_cover_little():
 
 
 # ------------------------------------------------------------ all metrics of images
+
+
+def test_ten_orders_of_both_sides_give_identical_numbers():
+    rng = RNG(17)
+    x = np.maximum(gaussians(rng, 150, 12), 0).astype(np.float32)
+    y = np.maximum(gaussians(rng, 120, 12, shift=0.3), 0).astype(np.float32)
+
+    def numbers(x, y):
+        return (
+            frechet.frechet_distance(Moments.of(x), Moments.of(y)),
+            *inception_score.inception_score(x),
+            *kernel_distance.kernel_distance(x, y, subsets=5, size=50),
+            *neighbours.precision_recall(x, y),
+            *neighbours.density_coverage(x, y),
+            transport.wasserstein_1(x, y),
+            transport.sliced_wasserstein(x, y),
+            *dataclasses.astuple(critic.measure(_slope, x[:120], y)),
+        )
+
+    expected = numbers(x, y)
+    for seed in range(10):
+        part = RNG(seed).permutation(120)
+        order_x = np.concatenate([part, RNG(seed).permutation(np.arange(120, 150))])
+        assert numbers(x[order_x], y[RNG(-seed % 7).permutation(120)]) == expected
+
+
+def _slope(x):
+    return (x**2).sum(1)
 
 
 @pytest.fixture(scope="module")
@@ -382,8 +435,11 @@ def test_inception_score_is_torch_fidelity_s(fidelity):
     import torch
 
     logits = (3 * RNG(16).normal(size=(203, 30))).astype(np.float32)
+    # torch-fidelity's parts are consecutive: it gets the logits part by part.
+    part = inception_score.SplitScore(203, 10).part
+    by_part = logits[content_order(logits)][np.argsort(part, kind="stable")]
     expected = fidelity.isc.isc_features_to_metric(
-        torch.tensor(logits), splits=10, shuffle=False
+        torch.tensor(by_part), splits=10, shuffle=False
     )
     result = inception_score.inception_score(logits, 10)
     assert result == pytest.approx(tuple(expected.values()), rel=1e-10)

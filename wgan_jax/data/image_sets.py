@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from wgan_jax.config import Data
+from wgan_jax.data.content import content_order
 from wgan_jax.data.dataset import Dataset
 from wgan_jax.data.decoding import view
 from wgan_jax.data.image_files import image_files
@@ -34,7 +35,7 @@ def load_pair(images: str, reference: str) -> tuple[np.ndarray, Dataset]:
         )
     if labels is None:
         return compared, Dataset(train=real, heldout=real[:0])
-    order = np.random.default_rng(0).permutation(len(real))
+    order = content_order(real, labels=labels)
     heldout, rest = order[: len(order) // 10], order[len(order) // 10 :]
     return compared, Dataset(real[rest], real[heldout], labels[rest], labels[heldout])
 

@@ -99,7 +99,7 @@ class Reader:
 
 
 class LazyImages:
-    """Some images of a reader as a sequence that is read by slices, like an array."""
+    """Some images of a reader as a sequence that is indexed like an array."""
 
     def __init__(self, reader: Reader, numbers: np.ndarray):
         self.reader = reader
@@ -113,7 +113,7 @@ class LazyImages:
         """[n, height, width, channels]."""
         return (len(self), *self.reader.data.sample_shape)
 
-    def __getitem__(self, places: slice) -> np.ndarray:
+    def __getitem__(self, places: slice | np.ndarray) -> np.ndarray:
         return self.reader.read(self.numbers[places]).samples
 
     @property

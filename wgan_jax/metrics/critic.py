@@ -9,6 +9,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from wgan_jax.algorithm import losses
+from wgan_jax.data.content import content_order
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +40,8 @@ def measure(score: Callable, real, fake, seed: int = 0, size: int = 250):
     score: function from [n, ...] to [n] that treats samples independently; as a
     jax.tree_util.Partial over its weights it is compiled once. Norms are taken at the n
     points epsilon real + (1 - epsilon) fake, epsilon ~ U[0, 1], where the penalty of
-    Gulrajani et al. acts. size: samples in one pass. Raises ValueError for samples of
-    unequal number.
+    Gulrajani et al. acts. The pairs are random by the seed, whatever the order of the
+    samples. size: samples in one pass. Raises ValueError for samples of unequal number.
 
     By Kantorovich and Rubinstein (eq. 2 of Arjovsky et al.) estimate / L is at most W1
     for the critic's Lipschitz constant L. `calibrated` divides by the mean norm, which
@@ -54,6 +55,9 @@ def measure(score: Callable, real, fake, seed: int = 0, size: int = 250):
         raise ValueError(f"{len(real)} real and {len(fake)} fake samples must be pairs")
     if not isinstance(score, Partial):
         score = Partial(score)
+    real, fake = (
+        np.asarray(v)[content_order(v, seed + i)] for i, v in enumerate((real, fake))
+    )
     epsilon = np.random.default_rng(seed).uniform(size=len(real)).astype(real.dtype)
     parts = [
         _measure_batch(score, *(v[start : start + size] for v in (real, fake, epsilon)))

@@ -1,6 +1,5 @@
 """Features of images: extractors, and one pass over images in constant memory."""
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -11,18 +10,21 @@ import jax
 import numpy as np
 
 from wgan_jax.config import Config
+from wgan_jax.data.content import content_order, digests
 from wgan_jax.data.dataset import Dataset
 from wgan_jax.data.readers import LazyImages
-from wgan_jax.files import cache_directory, save_npz
+from wgan_jax.errors import UserError
+from wgan_jax.files import cached_npz
 from wgan_jax.metrics import classifier
 from wgan_jax.metrics.frechet import Moments
-from wgan_jax.metrics.inception_score import SplitScore
+from wgan_jax.metrics.inception_score import SPLITS, SplitScore
 from wgan_jax.metrics.metric import Metric, Number
 
 # Images in one call of a network, and images that share statistics under --batch-stats,
 # as the papers' code samples.
 BATCH = 100
-SPLITS = 10
+# Part of the cache key: increment it with any change of the order or of the splits.
+ORDER = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Features:
     first: Moments
     """Of the first images only; see `extract`."""
     score: tuple[float, float] | None
-    """See `inception_score`; None without logits or for fewer than 10 images."""
+    """See `SplitScore`; None without logits or for fewer than 10 images."""
     rows: np.ndarray | None = None
     """The features themselves, float32 [n, d]; see `extract`."""
 
@@ -91,7 +93,8 @@ def extract(
     keep_rows: also return the features themselves. first: also compute the moments of
     that many images from the first on. advance(n) is called after every n images.
     Batches smaller than the first are padded, so that the network is compiled once.
-    Raises ValueError for any other number of images.
+    Raises ValueError for any other number of images, and UserError where features or
+    logits are not finite.
     """
     head = tail = Moments.none(extractor.dimension)
     score = SplitScore(count, SPLITS) if count >= SPLITS else None
@@ -102,13 +105,19 @@ def extract(
         full[: len(images)] = images
         features, logits = extractor.apply(full)
         features = np.asarray(features)[: len(images)]
+        logits = None if logits is None else np.asarray(logits)[: len(images)]
+        if not all(np.isfinite(v).all() for v in (features, logits) if v is not None):
+            raise UserError(
+                f"features or logits of {extractor.name} are not all finite: its "
+                "weights do not suit these images"
+            )
         cut = min(max(first - seen, 0), len(features))
         head = head.update(features[:cut]) if cut else head
         tail = tail.update(features[cut:]) if cut < len(features) else tail
         if logits is None:
             score = None
         elif score:
-            score.update(np.asarray(logits)[: len(images)])
+            score.update(logits)
         if keep_rows:
             rows.append(features.astype(np.float32))
         seen += len(images)
@@ -134,51 +143,39 @@ def extract_array(
 ) -> Features:
     """`extract` of uint8 images [n, h, w, c], cached in the cache directory.
 
-    The cache key is a hash of the images and of the extractor's name and identity;
-    `LazyImages` are hashed by their own identity. facts: stored with the features, such
-    as the resize method of the images.
+    The images are taken in `content_order`, so that neither the features nor the cache
+    key depend on the order of the images. The key is a hash of the images and of the
+    extractor's name and identity; `LazyImages` are hashed by their own identity. facts:
+    stored with the features, such as the resize method of the images.
     """
-    batches = (images[i : i + BATCH] for i in range(0, len(images), BATCH))
-    compute = partial(
-        extract, extractor, batches, len(images), keep_rows=keep_rows, advance=advance
-    )
-    identity = images.identity if isinstance(images, LazyImages) else "array"
-    if not (extractor.identity and identity):
-        return compute()
-    about = f"{extractor.name} {extractor.identity} {SPLITS} {images.shape}".encode()
-    digest = hashlib.sha256(about)
-    if isinstance(images, LazyImages):
-        digest.update(identity.encode())
+
+    def compute():
+        order = content_order(images)
+        batches = (images[order[i : i + BATCH]] for i in range(0, len(order), BATCH))
+        features = extract(
+            extractor, batches, len(images), keep_rows=keep_rows, advance=advance
+        )
+        arrays = {} if features.rows is None else {"rows": features.rows}
+        about = {"extractor": extractor.name, "identity": extractor.identity}
+        return arrays | {
+            **dataclasses.asdict(features.moments),
+            "score": np.array(features.score or ()),
+            "facts": json.dumps(about | (facts or {})),
+        }
+
+    lazy = isinstance(images, LazyImages)
+    identity = images.identity.encode() if lazy else np.sort(digests(images)).tobytes()
+    if extractor.identity and identity:
+        about = f"{ORDER} {extractor.name} {extractor.identity} {images.shape}".encode()
+        name = f"features-{hashlib.sha256(about + identity).hexdigest()[:24]}.npz"
+        keys = ["count", "mean", "scatter", "score", *(["rows"] if keep_rows else [])]
+        arrays = cached_npz(name, keys, compute, report)
     else:
-        digest.update(np.ascontiguousarray(images).data)
-    path = cache_directory() / f"features-{digest.hexdigest()[:24]}.npz"
-    # A missing, damaged or foreign file is computed again.
-    with contextlib.suppress(Exception), path.open("rb") as file:
-        return _read(np.load(file, allow_pickle=False), keep_rows)
-    features = compute()
-    facts = {"extractor": extractor.name, "identity": extractor.identity} | (
-        facts or {}
-    )
-    try:
-        _write(path, features, facts)
-    except OSError as error:
-        report(f"features are not cached: {error}")
-    return features
-
-
-def _read(file, keep_rows):
-    moments = Moments(int(file["count"]), file["mean"], file["scatter"])
-    rows = file["rows"] if keep_rows else None
-    score = tuple(file["score"].tolist()) or None
-    return Features(moments, Moments.none(len(moments.mean)), score, rows)
-
-
-def _write(path, features, facts):
-    arrays = {} if features.rows is None else {"rows": features.rows}
-    arrays |= dataclasses.asdict(features.moments)
-    arrays |= {"score": np.array(features.score or ()), "facts": json.dumps(facts)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_npz(path, **arrays)
+        arrays = compute()
+    moments = Moments(int(arrays["count"]), arrays["mean"], arrays["scatter"])
+    score = tuple(arrays["score"].tolist()) or None
+    none = Moments.none(extractor.dimension)
+    return Features(moments, none, score, arrays["rows"] if keep_rows else None)
 
 
 # -------------------------------------------------------------------------- extractors

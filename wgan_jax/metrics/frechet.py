@@ -7,6 +7,7 @@ import dataclasses
 
 import numpy as np
 
+from wgan_jax.data.content import content_order
 from wgan_jax.metrics.metric import Metric, Number
 
 
@@ -25,8 +26,8 @@ class Moments:
 
     @classmethod
     def of(cls, features) -> "Moments":
-        """Moments of features [n, d], n of 1 or more."""
-        x = np.asarray(features, np.float64)
+        """Moments of features [n, d], n of 1 or more, the same in every order."""
+        x = np.asarray(features, np.float64)[content_order(features)]
         mean = x.mean(0)
         x = x - mean
         return cls(len(x), mean, x.T @ x)
@@ -88,4 +89,6 @@ METRIC = Metric(
     compute=lambda generated, real, seed: (
         frechet_distance(generated.moments, real.moments),
     ),
+    # With fewer, the covariance is singular and the distance mostly their number.
+    advised=lambda dimension: dimension + 1,
 )

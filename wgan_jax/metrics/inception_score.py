@@ -6,17 +6,25 @@ arithmetic is float64.
 
 import numpy as np
 
+from wgan_jax.data.content import content_order
 from wgan_jax.metrics.metric import Metric, Number
+
+SPLITS = 10
 
 
 class SplitScore:
     """Running Inception score of logits that arrive in batches."""
 
-    def __init__(self, count: int, splits: int = 10):
-        """count: logits in all. Raises ValueError for fewer logits than splits."""
+    def __init__(self, count: int, splits: int = SPLITS, seed: int = 0):
+        """count: logits in all, divided into random parts by the seed.
+
+        Raises ValueError for fewer logits than splits.
+        """
         if count < splits:
             raise ValueError(f"{count} logits cannot be split into {splits}")
-        self.ends = np.arange(1, splits + 1) * count // splits
+        ends = np.arange(1, splits + 1) * count // splits
+        order = np.random.default_rng(seed).permutation(count)
+        self.part = np.searchsorted(ends, order, "right")
         self.splits = splits
         self.seen = 0
         self.sums = None
@@ -30,7 +38,7 @@ class SplitScore:
         p = np.exp(log_p)
         if self.sums is None:
             self.sums = np.zeros((self.splits, x.shape[1]))
-        part = np.searchsorted(self.ends, self.seen + np.arange(len(x)), "right")
+        part = self.part[self.seen : self.seen + len(x)]
         np.add.at(self.sums, part, p)
         # exp of -inf is 0, and 0 log 0 counts as 0.
         negative = np.where(p > 0, p * np.where(p > 0, log_p, 0), 0).sum(1)
@@ -39,9 +47,11 @@ class SplitScore:
 
     def result(self) -> tuple[float, float]:
         """See `inception_score`."""
-        if self.seen != self.ends[-1]:
-            raise ValueError(f"{self.seen} logits were given, expected {self.ends[-1]}")
-        counts = np.diff(self.ends, prepend=0)
+        if self.seen != len(self.part):
+            raise ValueError(
+                f"{self.seen} logits were given, expected {len(self.part)}"
+            )
+        counts = np.bincount(self.part)
         mean = self.sums / counts[:, None]
         logs = np.log(np.where(mean > 0, mean, 1))
         divergences = self.entropies / counts - (mean * logs).sum(1)
@@ -49,15 +59,16 @@ class SplitScore:
         return float(scores.mean()), float(scores.std())
 
 
-def inception_score(logits, splits: int = 10) -> tuple[float, float]:
+def inception_score(logits, splits: int = SPLITS, seed: int = 0) -> tuple[float, float]:
     """(mean, standard deviation) of exp(E KL(p(y|x), p(y))) over `splits` parts.
 
-    Salimans et al. 2016 (section 4), whose code divides the variance by n, not n - 1.
-    The parts are consecutive. The score is between 1 and the number of classes.
-    logits: [n, k]. Raises ValueError for fewer logits than splits.
+    Salimans et al. 2016 (section 4), whose code divides the variance by n, not n - 1,
+    and takes consecutive parts of shuffled samples. Here the parts are random by the
+    seed and do not depend on the order of the logits, [n, k]. The score is between 1
+    and the number of classes. Raises ValueError for fewer logits than splits.
     """
-    score = SplitScore(len(logits), splits)
-    score.update(logits)
+    score = SplitScore(len(logits), splits, seed)
+    score.update(np.asarray(logits)[content_order(logits)])
     return score.result()
 
 
@@ -74,4 +85,7 @@ METRIC = Metric(
     ),
     compute=lambda generated, real, seed: generated.score,
     needs_logits=True,
+    sizes=lambda generated, real: (generated,),
+    # Ten for each split: a split's score is at most the number of its images.
+    least=10 * SPLITS,
 )

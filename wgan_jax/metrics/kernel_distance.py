@@ -5,6 +5,7 @@ Features are arrays [n, d] of any real type; arithmetic is float64.
 
 import numpy as np
 
+from wgan_jax.data.content import content_order
 from wgan_jax.metrics.metric import Metric, Number
 
 SIZE = 1000
@@ -35,10 +36,12 @@ def kernel_distance(
     """(mean, standard deviation) of `squared_mmd` over random subsets of both sides.
 
     Binkowski et al. 2018. x: [n, d]; y: [m, d]. A subset has `size` features of each
-    side without replacement, at most as many as the smaller side has. The variance is
+    side without replacement, at most as many as the smaller side has. The subsets are a
+    function of the seed and do not depend on the order of the features. The variance is
     divided by n, not n - 1; subsets overlap, so it gives no standard error. Raises
     ValueError where a side has fewer than 2 features.
     """
+    x, y = (np.asarray(v)[content_order(v)] for v in (x, y))
     size = min(size, len(x), len(y))
     if size < 2:
         raise ValueError(f"{len(x)} and {len(y)} features: both must be 2 or more")
@@ -56,5 +59,5 @@ METRIC = Metric(
         generated.rows, real.rows, seed=seed
     ),
     needs_rows=True,
-    sizes=lambda generated, real: {"kid_subset_samples": min(SIZE, generated, real)},
+    sizes=lambda generated, real: (min(SIZE, generated, real),) * 2,
 )

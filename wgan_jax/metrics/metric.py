@@ -30,5 +30,19 @@ class Metric:
     """compute reads `Features.rows`, the features of every image."""
     needs_logits: bool = False
     """compute reads `Features.score`, which is computed from logits."""
-    sizes: Callable[[int, int], dict[str, int]] = lambda generated, real: {}
-    """sizes(generated, real), of the image counts -> sizes of subsets, for JSON."""
+    sizes: Callable[[int, int], tuple[int, ...]] = lambda generated, real: (
+        generated,
+        real,
+    )
+    """sizes(generated, real), of the image counts -> images of each side that one value
+    is computed from."""
+    least: int = 2
+    """Fewest images of each side: with fewer the numbers are withheld."""
+    advised: Callable[[int], int] = lambda dimension: 0
+    """advised(dimension of the features) -> images of each side below which a warning
+    accompanies the numbers."""
+
+    def shortage(self, generated: int, real: int) -> str:
+        """Reason to withhold the numbers for these image counts; empty without one."""
+        fewest = min(self.sizes(generated, real))
+        return f"{fewest} images of {self.least}" if fewest < self.least else ""

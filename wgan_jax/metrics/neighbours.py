@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from wgan_jax.data.content import content_order
 from wgan_jax.metrics.metric import Metric, Number
 
 BLOCK = 1024
@@ -48,8 +49,9 @@ def density_coverage(real, fake, neighbours: int = 5) -> tuple[float, float]:
 
 
 def _centred(x, y):
+    # In one order for every order of the inputs, because sums round by their order.
+    x, y = (np.asarray(v, np.float64)[content_order(v)] for v in (x, y))
     # Around zero the expanded square of a distance loses the fewest digits.
-    x, y = (np.asarray(v, np.float64) for v in (x, y))
     middle = x.mean(0)
     return x - middle, y - middle
 
@@ -79,8 +81,8 @@ def _squared_distances(x, y):
 
 def _compute(generated, real, seed):
     size = min(generated.count, real.count, LIMIT)
-    which = np.random.default_rng(seed).choice(real.count, size, replace=False)
-    sides = real.rows[which], generated.rows[:size]
+    sides = (f.rows[content_order(f.rows, seed)[:size]] for f in (real, generated))
+    sides = tuple(sides)
     return *precision_recall(*sides), *density_coverage(*sides)
 
 
@@ -90,5 +92,7 @@ METRIC = Metric(
     ),
     compute=_compute,
     needs_rows=True,
-    sizes=lambda generated, real: {"prdc_samples": min(LIMIT, generated, real)},
+    sizes=lambda generated, real: (min(LIMIT, generated, real),) * 2,
+    # One more than the neighbours of `density_coverage`.
+    least=6,
 )

@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from wgan_jax.data.content import content_order
+
 
 @dataclasses.dataclass(frozen=True)
 class MeanStd:
@@ -137,7 +139,8 @@ def _points(x, y):
         raise ValueError(f"samples {x.shape} and {y.shape} must be [n, d] and [m, d]")
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise ValueError("samples must be finite")
-    return x, y
+    # In one order for every order of the inputs, because sums round by their order.
+    return x[content_order(x)], y[content_order(y)]
 
 
 def _sorted_distance(x, y):
