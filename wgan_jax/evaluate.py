@@ -29,7 +29,7 @@ class Arguments:
     classifier trained once on the data set's own labels."""
     checkpoint: str = ""
     """Step of the checkpoint; empty takes the newest, best the best one of training,
-    all (with fid in --metrics) every saved one."""
+    all every saved one."""
     raw: bool = False
     """Use the weights of the last step even where the run has averaged ones."""
     batch_stats: bool = False
@@ -50,7 +50,9 @@ class Arguments:
     """Images that --metrics compare with: the run's training images (train) or held-out
     images (heldout); with --images, another folder or .npz file."""
     json: str = ""
-    """NAME.json; empty writes evaluation.json to the run directory, if there is one."""
+    """NAME.json to add the results to; empty takes evaluation.json of the run
+    directory, if there is one. Results of other measures, checkpoints or settings stay
+    in the file."""
 
 
 def main(argv=None) -> int:
@@ -64,7 +66,7 @@ def main(argv=None) -> int:
     out = Path(arguments.json or Path(arguments.run) / "evaluation.json")
     write = bool(arguments.json or arguments.run)
     if write:
-        table.check_out(out)
+        table.read_results(out)
     protocol = EvaluationProtocol(
         num=arguments.num or (50_000 if metrics else 2000),
         repeats=arguments.repeats or (1 if metrics else 5),
@@ -85,8 +87,8 @@ def main(argv=None) -> int:
         evaluation = evaluate_distances(run, checkpoint, protocol)
     print(*evaluation.lines, sep="\n")
     if write:
-        table.write_evaluation(out, evaluation)
-        print(f"written to {out}")
+        table.write_results(out, evaluation)
+        print(f"added to {out}")
     return 0
 
 
@@ -127,10 +129,6 @@ def _check(arguments):
         ):
             if value:
                 raise UserError(f"--{name} applies to --metrics: add --metrics fid")
-    if arguments.checkpoint == "all" and "fid" not in metrics:
-        raise UserError(
-            "--checkpoint all compares Frechet distances: add --metrics fid"
-        )
 
 
 if __name__ == "__main__":

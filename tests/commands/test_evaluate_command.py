@@ -59,9 +59,13 @@ def toy_run(tmp_path_factory):
 
 
 def measured(run, *more, out=None):
+    """{measure: result} of one evaluation."""
+    out = out or run / "evaluation.json"
+    out.unlink(missing_ok=True)
     code, error = in_process(evaluate, run, *QUICK, *more)
     assert code == 0, error
-    return json.loads((out or run / "evaluation.json").read_text())
+    results = json.loads(out.read_text())["results"]
+    return {result["measure"]: result for result in results}
 
 
 def restored(monkeypatch, change):
@@ -77,20 +81,22 @@ def no_wgan(config, spec, state):
 
 
 def test_a_mixture_has_distances_modes_and_the_critic_s_estimate(toy_run, capsys):
-    evaluation = measured(toy_run)
-    assert set(evaluation["measures"]) == DISTANCES | MODES | CRITIC
-    assert evaluation["evaluation"] == {
+    measures = measured(toy_run)
+    assert set(measures) == DISTANCES | MODES | CRITIC
+    facts = {
         "run": str(toy_run),
         "source": "8gaussians",
         "step": 10,
         "weights": "averaged",
-        "samples": 60,
+        "num": 60,
         "repeats": 2,
         "seed": 0,
         "training_seed": 0,
     }
     table = capsys.readouterr().out
-    for key, measure in evaluation["measures"].items():
+    for key, measure in measures.items():
+        assert facts.items() <= measure.items()
+        assert measure["samples"] == [60] if key in MODES else [60, 60]
         mean = f"{measure['value']['mean']:.3g} +- "
         rows = [r for r in table.split("\n") if r.startswith(LABELS[key])]
         assert len(rows) == 1, key
@@ -103,11 +109,11 @@ def test_a_distribution_without_modes_has_no_mode_measures(toy_run, monkeypatch)
         return dataclasses.replace(config, data=source), spec, state
 
     restored(monkeypatch, swiss)
-    assert set(measured(toy_run)["measures"]) == DISTANCES | CRITIC
+    assert set(measured(toy_run)) == DISTANCES | CRITIC
 
 
 def test_the_numbers_are_those_of_the_seeded_samples(toy_run):
-    measures = measured(toy_run, "--seed", "5", "--raw")["measures"]
+    measures = measured(toy_run, "--seed", "5", "--raw")
     config, spec, state = restore.restore_run(toy_run)
     sampler = sampling.make_sampler(config, spec)
     values, floors, estimates = [], [], []
@@ -150,7 +156,7 @@ def test_a_generator_of_the_truth_is_at_the_floor(toy_run, monkeypatch):
         return draw
 
     monkeypatch.setattr(sampling, "make_sampler", perfect)
-    measures = measured(toy_run, "--num", "300", "--repeats", "4")["measures"]
+    measures = measured(toy_run, "--num", "300", "--repeats", "4")
     for key in DISTANCES:
         value, floor = measures[key]["value"], measures[key]["reference"]
         error = 4 * math.hypot(value["std"], floor["std"]) / math.sqrt(4)
@@ -162,23 +168,22 @@ def test_a_generator_of_the_truth_is_at_the_floor(toy_run, monkeypatch):
 
 
 def test_pixel_distances_come_with_a_warning(image_run, capsys):
-    evaluation = measured(image_run)
-    assert set(evaluation["measures"]) == {
+    measures = measured(image_run)
+    assert set(measures) == {
         "sliced_wasserstein",
         "heldout_estimate",
         *CRITIC,
     }
     # At most as many as held-out images.
-    assert evaluation["evaluation"]["samples"] == 32
+    sliced = measures["sliced_wasserstein"]
+    assert sliced["samples"] == [32, 32]
     warning = "pixel distances do not measure sample quality"
-    assert evaluation["evaluation"]["note"] == warning
+    assert sliced["note"] == warning
     assert warning in capsys.readouterr().out
-    sliced = evaluation["measures"]["sliced_wasserstein"]
     # Five steps do not train a generator.
     assert sliced["ratio"] > 1
     heldout, critic = (
-        evaluation["measures"][key]["value"]
-        for key in ("heldout_estimate", "critic_estimate")
+        measures[key]["value"] for key in ("heldout_estimate", "critic_estimate")
     )
     assert heldout["std"] > 0
     # They differ only in the statistics of the generator's BatchNorm.
@@ -191,7 +196,7 @@ def test_pixels_are_measured_in_units_of_their_range(image_run, monkeypatch):
 
     monkeypatch.setattr(sampling, "make_sampler", black)
     restored(monkeypatch, no_wgan)
-    measures = measured(image_run)["measures"]
+    measures = measured(image_run)
     assert set(measures) == {"sliced_wasserstein"}
     measure = measures["sliced_wasserstein"]
     config = restore.restore_run(image_run)[0]
@@ -208,7 +213,7 @@ def test_pixels_are_measured_in_units_of_their_range(image_run, monkeypatch):
 def test_the_seed_determines_the_numbers(toy_run, tmp_path):
     a, b, c = tmp_path / "a.json", tmp_path / "deep" / "b.json", tmp_path / "c.json"
     evaluations = [
-        measured(toy_run, "--seed", seed, "--json", out, out=out)["measures"]
+        measured(toy_run, "--seed", seed, "--json", out, out=out)
         for seed, out in ((1, a), (1, b), (2, c))
     ]
     assert evaluations[0] == evaluations[1]
@@ -220,16 +225,15 @@ def test_checkpoint_and_weights_are_selected_by_options(toy_run):
         measured(toy_run, *more)
         for more in ([], ["--raw"], ["--raw", "--checkpoint", "5"])
     )
-    facts = [evaluation["evaluation"] for evaluation in (new, raw, old)]
-    assert [f["step"] for f in facts] == [10, 10, 5]
-    assert [f["weights"] for f in facts] == ["averaged", "raw", "raw"]
-    values = [f["measures"]["wasserstein"]["value"]["mean"] for f in (new, raw, old)]
-    assert len(set(values)) == 3
+    found = [measures["wasserstein"] for measures in (new, raw, old)]
+    assert [f["step"] for f in found] == [10, 10, 5]
+    assert [f["weights"] for f in found] == ["averaged", "raw", "raw"]
+    assert len({f["value"]["mean"] for f in found}) == 3
 
 
 def test_objectives_without_a_w1_critic_have_no_critic_measures(toy_run, monkeypatch):
     restored(monkeypatch, no_wgan)
-    assert set(measured(toy_run)["measures"]) == DISTANCES | MODES
+    assert set(measured(toy_run)) == DISTANCES | MODES
 
 
 def test_a_constant_critic_is_null_in_the_file(toy_run, monkeypatch):
@@ -239,23 +243,54 @@ def test_a_constant_critic_is_null_in_the_file(toy_run, monkeypatch):
         return config, spec, dataclasses.replace(state, critic=net)
 
     restored(monkeypatch, flat)
-    measure = measured(toy_run)["measures"]["critic_calibrated"]
-    assert measure["value"] == {"mean": None, "std": None}
+    measure = measured(toy_run)["critic_calibrated"]
+    reason = "the value is not finite"
+    assert (measure["value"], measure["withheld"]) == (None, reason)
 
 
-def test_an_evaluation_overwrites_only_an_earlier_evaluation(toy_run, tmp_path):
-    measured(toy_run)
-    assert measured(toy_run, "--seed", "3")["evaluation"]["seed"] == 3
-    for number, text in enumerate(('{"my": "notes"}', "[1, 2]", "7", "no json")):
+def test_a_second_evaluation_adds_to_the_first(toy_run):
+    out = toy_run / "evaluation.json"
+    first = measured(toy_run)
+
+    def after(*more):
+        code, error = in_process(evaluate, toy_run, *QUICK, *more)
+        assert code == 0, error
+        return json.loads(out.read_text())["results"]
+
+    # The same measurement replaces, any other one is added.
+    count = len(first)
+    assert after() == list(first.values())
+    for more in (["--seed", "3"], ["--raw"], ["--checkpoint", "5"], ["--repeats", "3"]):
+        results = after(*more)
+        count += len(first)
+        assert len(results) == count
+        assert results[: len(first)] == list(first.values())
+
+
+def test_a_file_that_is_not_an_evaluation_is_kept(toy_run, tmp_path):
+    old = '{"evaluation": {}, "measures": {}}'
+    bad = '{"format": 2, "results": [1]}'
+    texts = ('{"my": "notes"}', "[1, 2]", "7", "no json", "", "\xff", "[" * 100_000)
+    for number, text in enumerate((*texts, old, bad)):
         mine = tmp_path / f"{number}.json"
-        mine.write_text(text)
+        mine.write_text(text, "latin-1")
         code, error = in_process(evaluate, toy_run, *QUICK, "--json", mine)
-        assert (code, mine.read_text()) == (2, text)
-        assert f"--json {mine} exists and is not an evaluation" in error
+        assert (code, mine.read_text("latin-1"), error.count("\n")) == (2, text, 1)
+        assert f"{mine} exists and " in error
+        assert "give another file with --json" in error
     folder = tmp_path / "folder.json"
     folder.mkdir()
     code, error = in_process(evaluate, toy_run, *QUICK, "--json", folder)
-    assert (code, "is not an evaluation" in error) == (2, True)
+    assert (code, "cannot be read" in error) == (2, True)
+
+
+def test_samples_that_are_not_finite_are_refused(toy_run, monkeypatch):
+    def overflow(config, spec):
+        return lambda params, stats, z, labels=None: np.full((len(z), 2), np.inf)
+
+    monkeypatch.setattr(sampling, "make_sampler", overflow)
+    code, error = in_process(evaluate, toy_run, *QUICK)
+    assert (code, "samples of step 10 are not all finite" in error) == (2, True)
 
 
 @pytest.mark.parametrize(

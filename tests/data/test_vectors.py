@@ -93,7 +93,8 @@ def test_vectors_train_sample_and_are_measured_by_the_commands(file, tmp_path):
     assert in_process(sample, out, "--out", tmp_path / "points.png")[0] == 0
     code, error = in_process(evaluate, out, "--repeats", "2")
     assert code == 0, error
-    measures = json.loads((out / "evaluation.json").read_text())["measures"]
+    results = json.loads((out / "evaluation.json").read_text())["results"]
+    measures = {result["measure"]: result for result in results}
     result = measures["wasserstein"]
     # Untrained points lie near zero and the vectors near (5, 5, 5).
     assert result["value"]["mean"] > 5 > result["reference"]["mean"] > 0

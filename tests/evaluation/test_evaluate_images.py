@@ -1,5 +1,6 @@
 """Metrics of images, during training and after it, through the commands."""
 
+import dataclasses
 import functools
 import json
 import math
@@ -101,11 +102,20 @@ def extractor(run, dataset):
     return make_extractor(config, dataset, "classifier", "")
 
 
-def measured(run, *more, out=None, classified=True):
+def measured(run, *more, classified=True):
+    """{measure: result} of one evaluation; of the last step, where it has several."""
     more = [*(CLASSIFIER if classified else ()), *more]
-    code, error = in_process(evaluate, run, *more, *(["--json", out] if out else []))
+    out = run / "evaluation.json"
+    out.unlink(missing_ok=True)
+    code, error = in_process(evaluate, run, *more)
     assert code == 0, error
-    return json.loads((out or run / "evaluation.json").read_text())
+    return results_of(out)
+
+
+def results_of(out):
+    content = json.loads(out.read_text())
+    assert content["format"] == 2
+    return {result["measure"]: result for result in content["results"]}
 
 
 def moments_of(extractor, images):
@@ -243,7 +253,7 @@ def test_only_inception_s_features_have_the_published_names(images):
             assert not set(labels.values()) & set(published)
     without = Extractor("mine", 48, lambda batch: (flat(batch)[0], None))
     result = extract(without, batches(images), 230)
-    with pytest.raises(UserError, match="mine has none for these 230"):
+    with pytest.raises(UserError, match="mine does not have: remove is from"):
         image_scores.compare(result, result, without, {"is": METRICS["is"]})
 
 
@@ -261,15 +271,19 @@ def test_rank_correlation_is_spearman_s():
 
 
 def test_a_run_is_evaluated_next_to_its_floor(run, dataset, extractor, capsys):
-    evaluation = measured(
+    measures = measured(
         run, "--metrics", "fid", "is", "kid", "prdc", "--num", "32", "--repeats", "2"
     )
-    facts, measures = evaluation["evaluation"], evaluation["measures"]
-    assert (facts["samples"], facts["reference_samples"]) == (32, 1765)
-    assert (facts["reference"], facts["floor"]) == ("train", "heldout")
+    facts = measures["classifier_frechet"]
+    assert (facts["samples"], facts["real"]) == ([32, 1765], "train")
+    assert facts["reference_is"] == "32 real, heldout"
     assert (facts["features"], facts["weights"]) == ("classifier", "averaged")
-    assert (facts["resize"], facts["kid_subset_samples"]) == ("bicubic", 32)
+    assert facts["resize"] == "bicubic"
+    assert measures["classifier_kid"]["samples"] == [32, 32]
     table = capsys.readouterr().out
+    rows = {line.split("  ")[0]: line for line in table.split("\n")}
+    assert "  32 / 1765  " in rows["classifier Frechet distance"]
+    assert "  32 / 32  " in rows["classifier recall"]
     assert "32 samples against 1765 real images (train), 2 times" in table
     assert "classifier Frechet distance" in table
     assert "FID" not in table
@@ -290,7 +304,15 @@ def test_a_run_is_evaluated_next_to_its_floor(run, dataset, extractor, capsys):
     assert measure["ratio"] == pytest.approx(np.mean(values) / floor, rel=1e-3)
     # Held-out images cover the training images.
     assert measures["classifier_coverage"]["reference"]["mean"] == 1
-    assert measures["classifier_score"]["value"]["mean"] >= 1
+    # Fewer than ten images for each split.
+    score = measures["classifier_score"]
+    reason = "100 images or more are needed, and there are 32"
+    assert (score["value"], score["withheld"]) == (None, reason)
+    assert f"- classifier score: {reason}" in table
+    assert rows["classifier score"].split() == ["classifier", "score", "32", "-"]
+    warning = "classifier Frechet distance of 32 images depends mostly on their number"
+    assert warning in measures["classifier_frechet"]["warning"]
+    assert f"warning: {warning}" in table
     assert measures["heldout_estimate"]["value"]["std"] > 0
 
 
@@ -305,9 +327,9 @@ def test_inception_s_numbers_have_the_published_names(run, monkeypatch, capsys):
     )
     monkeypatch.setattr(metrics, "inception", inception, raising=False)
     options = ("--metrics", "fid", "is", "kid", "--num", "32")
-    evaluation = measured(run, *options, classified=False)
-    assert evaluation["evaluation"]["features"] == "inception"
-    assert set(evaluation["measures"]) == {
+    measures = measured(run, *options, classified=False)
+    assert measures["fid"]["features"] == "inception"
+    assert set(measures) == {
         "fid",
         "is",
         "is_split_std",
@@ -320,11 +342,11 @@ def test_inception_s_numbers_have_the_published_names(run, monkeypatch, capsys):
 
 
 def test_frechet_distances_of_unequal_counts_have_no_ratio(run):
-    evaluation = measured(run, "--metrics", "fid", "--num", "70")
-    assert evaluation["evaluation"]["floor_samples"] == 32
-    whole = evaluation["measures"]["classifier_frechet"]
-    part = evaluation["measures"]["classifier_frechet_at_floor"]
-    assert (whole["reference"], whole["ratio"]) == (None, None)
+    measures = measured(run, "--metrics", "fid", "--num", "70")
+    whole = measures["classifier_frechet"]
+    part = measures["classifier_frechet_at_floor"]
+    assert not {"reference", "ratio"} & set(whole)
+    assert (whole["samples"], part["samples"]) == ([70, 1765], [32, 1765])
     assert part["ratio"] == pytest.approx(
         part["value"]["mean"] / part["reference"]["mean"]
     )
@@ -333,16 +355,15 @@ def test_frechet_distances_of_unequal_counts_have_no_ratio(run):
 
 
 def test_the_reference_can_be_the_held_out_images(run, dataset, extractor):
-    evaluation = measured(
+    measures = measured(
         run, "--metrics", "fid", "--num", "64", "--reference", "heldout", "--raw"
     )
-    facts = evaluation["evaluation"]
-    assert (facts["reference_samples"], facts["floor_samples"]) == (32, 64)
-    assert (facts["floor"], facts["weights"]) == ("train", "raw")
-    order = np.random.default_rng(0).permutation(len(dataset.train))
+    measure = measures["classifier_frechet"]
+    assert (measure["samples"], measure["reference_is"]) == ([64, 32], "64 real, train")
+    assert measure["weights"] == "raw"
+    order = content_order(dataset.train)
     sides = dataset.train[order[:64]], dataset.heldout
     floor = frechet.frechet_distance(*(moments_of(extractor, s) for s in sides))
-    measure = evaluation["measures"]["classifier_frechet"]
     assert measure["reference"]["mean"] == pytest.approx(floor, rel=1e-3)
 
 
@@ -359,59 +380,124 @@ def test_batch_statistics_are_those_of_each_batch_of_100(run):
     float_images = spec.generator.apply(*weights, z, True)[0]
     last = pictures.to_uint8(float_images, config.data.scale)[:30]
     assert np.abs(last.astype(int) - by_batch[1]).max() <= 1
-    evaluation = measured(run, "--metrics", "fid", "--num", "32", "--batch-stats")
-    assert evaluation["evaluation"]["statistics"] == "of each batch of 100"
+    measures = measured(run, "--metrics", "fid", "--num", "32", "--batch-stats")
+    statistics = measures["classifier_frechet"]["statistics"]
+    assert statistics == "of each batch of 100"
 
 
-def test_every_checkpoint_is_evaluated_and_ranked(run, tmp_path, capsys):
-    out = tmp_path / "all.json"
-    evaluation = measured(
-        run, "--metrics", "fid", "--num", "32", "--checkpoint", "all", out=out
-    )
-    measures = evaluation["measures"]
-    assert list(measures) == ["5", "10", "15"]
+def test_every_checkpoint_is_evaluated_and_ranked(run, capsys):
+    ranked = measured(run, "--metrics", "fid", "--num", "32", "--checkpoint", "all")
+    results = json.loads((run / "evaluation.json").read_text())["results"]
+    values = {
+        (r["step"], r["measure"]): r["value"]["mean"]
+        for r in results
+        if r["step"] != "all"
+    }
     columns = [
-        [measures[step][key]["value"]["mean"] for step in measures]
+        [values[step, key] for step in (5, 10, 15)]
         for key in ("heldout_estimate", "classifier_frechet")
     ]
-    assert evaluation["rank_correlation"] == pytest.approx(rank_correlation(*columns))
+    correlation = ranked["rank_correlation"]
+    expected = pytest.approx(rank_correlation(*columns))
+    assert (correlation["step"], correlation["value"]["mean"]) == ("all", expected)
     table = capsys.readouterr().out
     assert "rank correlation (Spearman) of the held-out estimate" in table
     alone = measured(run, "--metrics", "fid", "--num", "32", "--checkpoint", "10")
-    expected = measures["10"]["classifier_frechet"]
-    assert alone["measures"]["classifier_frechet"] == expected
+    key = "classifier_frechet"
+    (same,) = (r for r in results if (r["step"], r["measure"]) == (10, key))
+    assert alone[key] == same
 
 
-def test_two_sets_of_images_need_no_run(tmp_path, dataset, capsys):
-    labels, some = dataset.train_labels[:300], dataset.train[:300]
-    reference, folder = tmp_path / "real.npz", tmp_path / "folder"
-    np.savez(reference, images=some, labels=labels)
-    folder.mkdir()
+def test_every_checkpoint_is_evaluated_without_fid(run):
+    for named, key in ((["--metrics", "prdc"], "classifier_recall"), ([], "sliced")):
+        more = ["--num", "16", "--checkpoint", "all", *named]
+        measured(run, *more, classified=bool(named))
+        results = json.loads((run / "evaluation.json").read_text())["results"]
+        steps = [r["step"] for r in results if r["measure"].startswith(key)]
+        assert steps == [5, 10, 15]
+
+
+def test_a_checkpoint_that_diverged_does_not_end_the_evaluation_of_all(
+    run, monkeypatch, capsys
+):
+    original = restore.restore_run
+
+    def diverge(run, step=""):
+        config, spec, state = original(run, step)
+        if step == 10:
+            params = jax.tree.map(lambda p: p * np.nan, state.generator.params)
+            net = dataclasses.replace(state.generator, params=params)
+            state = dataclasses.replace(state, generator=net)
+        return config, spec, state
+
+    monkeypatch.setattr(restore, "restore_run", diverge)
+    measured(run, "--num", "16", "--checkpoint", "all", classified=False)
+    results = json.loads((run / "evaluation.json").read_text())["results"]
+    assert {r["step"] for r in results} == {5, 15}
+    assert "warning: step 10 is left out: " in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory, dataset):
+    """A labelled reference of 300 images, and a folder of 32 others."""
+    folder = tmp_path_factory.mktemp("sets")
+    images, labels = dataset.train[:300], dataset.train_labels[:300]
+    np.savez(folder / "real.npz", images=images, labels=labels)
+    (folder / "images").mkdir()
     for i, image in enumerate(dataset.heldout):
-        Image.fromarray(image[..., 0]).save(folder / f"{i}.png")
-    out = tmp_path / "sets.json"
-    evaluations = {}
-    for images in (reference, folder):
-        code, error = in_process(
-            *(evaluate, "--images", images, "--reference", reference, *CLASSIFIER),
-            "--metrics",
-            "fid",
-            "prdc",
-            "--json",
-            out,
-        )
-        assert code == 0, error
-        evaluations[images] = json.loads(out.read_text())
-    same, other = (evaluations[path] for path in (reference, folder))
-    assert same["measures"]["classifier_frechet"]["value"]["mean"] < 1e-6
+        Image.fromarray(image[..., 0]).save(folder / "images" / f"{i}.png")
+    return folder
+
+
+def compared(images, reference, *more):
+    """{measure: result} of two sets, without the paths."""
+    out = reference.parent / "sets.json"
+    out.unlink(missing_ok=True)
+    code, error = in_process(
+        *(evaluate, "--images", images, "--reference", reference, *CLASSIFIER),
+        *("--json", out, "--metrics", *more),
+    )
+    assert code == 0, error
+    results = results_of(out)
+    return {
+        key: {name: v for name, v in result.items() if name not in ("images", "real")}
+        for key, result in results.items()
+    }
+
+
+def test_two_sets_of_images_need_no_run(sets, capsys):
+    reference, folder = sets / "real.npz", sets / "images"
+    same = compared(reference, reference, "fid", "prdc")
+    other = compared(folder, reference, "fid", "prdc")
+    assert same["classifier_frechet"]["value"]["mean"] < 1e-6
     for name in ("precision", "recall", "coverage"):
-        assert same["measures"][f"classifier_{name}"]["value"]["mean"] == 1
-    assert other["evaluation"]["samples"] == 32
-    assert other["evaluation"]["reference_samples"] == 300
-    assert other["measures"]["classifier_frechet"]["value"]["mean"] > 1
+        assert same[f"classifier_{name}"]["value"]["mean"] == 1
+    assert other["classifier_frechet"]["samples"] == [32, 300]
+    assert other["classifier_frechet"]["value"]["mean"] > 1
     assert (
         f"32 images of {folder} against 300 of {reference}" in capsys.readouterr().out
     )
+
+
+def test_ten_orders_of_the_same_images_give_identical_numbers(sets, tmp_path, dataset):
+    images, labels = dataset.train[:300], dataset.train_labels[:300]
+    fake, fake_labels = dataset.train[300:550], dataset.train_labels[300:550]
+    by_class = [np.argsort(v, kind="stable") for v in (fake_labels, labels)]
+    orders = [
+        [np.random.default_rng(seed).permutation(n) for n in (250, 300)]
+        for seed in range(9)
+    ]
+    found = []
+    for order, real_order in [by_class, *orders]:
+        np.savez(tmp_path / "fake.npz", images=fake[order])
+        np.savez(
+            tmp_path / "real.npz", images=images[real_order], labels=labels[real_order]
+        )
+        paths = tmp_path / "fake.npz", tmp_path / "real.npz"
+        found.append(compared(*paths, "fid", "is", "kid", "prdc"))
+    assert len(found[0]) == 9
+    for other in found[1:]:
+        assert other == found[0]
 
 
 @pytest.mark.parametrize(
@@ -423,7 +509,6 @@ def test_two_sets_of_images_need_no_run(tmp_path, dataset, capsys):
             "--reference all must be train or",
         ),
         (["--batch-stats"], "--batch-stats applies to --metrics: add --metrics fid"),
-        (["--checkpoint", "all"], "--checkpoint all compares Frechet distances"),
         (["--images", "x"], "give either a run directory or --images PATH"),
         (["--metrics", "fids"], "--metrics=fids is not known: did you mean fid?"),
         (["--metrics", "json:dumps"], "is of type function: it must be a wgan_jax."),
@@ -507,10 +592,11 @@ def test_the_best_state_is_saved_and_restored(run, tmp_path):
         sample, run, "--checkpoint", "best", "--num", "4", "--out", out
     )
     assert (code, error) == (0, "")
-    evaluation = measured(
-        run, "--metrics", "fid", "--num", "32", "--checkpoint", "best"
-    )
-    assert evaluation["evaluation"]["step"] == step
+    for more in (["--metrics", "fid", "prdc", "--num", "32"], ["--num", "16"]):
+        measures = measured(
+            run, *more, "--checkpoint", "best", classified="--metrics" in more
+        )
+        assert {measure["step"] for measure in measures.values()} == {step}
 
 
 def test_a_worse_state_later_does_not_replace_the_best(run, tmp_path):

@@ -54,7 +54,8 @@ def test_a_metric_of_the_user_is_computed_by_reference_or_by_name(
             out,
         )
         assert code == 0, error
-        measures = json.loads(out.read_text())["measures"]
+        results = json.loads(out.read_text())["results"]
+        measures = {result["measure"]: result for result in results}
         assert set(measures) == {"classifier_mean_distance", "classifier_frechet"}
         measure = measures["classifier_mean_distance"]
         values[images, metric] = measure["value"]["mean"]

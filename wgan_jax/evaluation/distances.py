@@ -2,8 +2,8 @@
 
 import collections
 import dataclasses
-import math
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import jax
@@ -13,6 +13,8 @@ from rich.progress import Progress
 
 from wgan_jax.algorithm import steps
 from wgan_jax.algorithm.objectives import make_losses
+from wgan_jax.algorithm.state import Spec, TrainState
+from wgan_jax.config import Config
 from wgan_jax.data.batches import to_float
 from wgan_jax.data.dataset import load
 from wgan_jax.data.toys import toy_sample
@@ -22,7 +24,7 @@ from wgan_jax.evaluation import table
 from wgan_jax.evaluation.table import Evaluation, Measure
 from wgan_jax.metrics import critic, mixtures, transport
 from wgan_jax.metrics.metric import Metric
-from wgan_jax.metrics.transport import MeanStd, mean_std
+from wgan_jax.metrics.transport import mean_std
 from wgan_jax.runs import restore, sampling
 
 # Keys of measures, and functions (points, mixture) -> number.
@@ -80,10 +82,11 @@ class EvaluationProtocol:
 def evaluate_distances(run, checkpoint, protocol: EvaluationProtocol) -> Evaluation:
     """The distances of a run's samples from the truth or from held-out samples.
 
-    Raises UserError where there is no such run or checkpoint, or nothing held out.
+    checkpoint: see `restored_states`. Raises UserError where there is no such run or
+    checkpoint, nothing held out, or where samples are not finite.
     """
-    config, spec, state = restore.restore_run(run, checkpoint)
-    restore.check_finite(run, state)
+    states = restored_states(run, checkpoint)
+    config, spec, state = next(states)
     dataset = None
     if not config.data.is_toy:
         dataset = load(config)
@@ -96,15 +99,15 @@ def evaluate_distances(run, checkpoint, protocol: EvaluationProtocol) -> Evaluat
         protocol = dataclasses.replace(protocol, num=num)
     arithmetic = f"exact W1 takes 30 x {protocol.num:,}^2 bytes"
     require_memory(f"--num {protocol.num}", 30 * protocol.num**2, arithmetic)
-    measures = _measure(config, spec, state, protocol, dataset)
-    facts = run_facts(run, config, state, protocol) | {
-        "samples": protocol.num,
-        "repeats": protocol.repeats,
+    measures = {
+        int(state.step): _measure(config, spec, state, protocol, dataset)
+        for _, _, state in itertools.chain([(config, spec, state)], states)
     }
+    facts = run_facts(run, config, state, protocol)
     lines = [
-        f"{run}, step {facts['step']}, {facts['weights']} weights",
+        f"{run}, {facts['weights']} weights, seed {protocol.seed}",
         f"{protocol.repeats} x {protocol.num} samples, mean +- standard deviation",
-        *table.format_table(measures, LABELS),
+        *table.format_steps(measures, LABELS),
     ]
     if not config.data.is_points:
         facts["note"] = PIXELS
@@ -112,26 +115,51 @@ def evaluate_distances(run, checkpoint, protocol: EvaluationProtocol) -> Evaluat
     return Evaluation(facts, measures, lines)
 
 
+def restored_states(run, checkpoint) -> Iterator[tuple[Config, Spec, TrainState]]:
+    """Configuration, specification and state of a run at a checkpoint.
+
+    checkpoint: see `restore.restore_run`; "all" gives every one in turn, oldest first,
+    without those that are damaged or no longer on disk. Raises UserError where weights
+    are not finite, or nothing is left.
+    """
+    every = checkpoint == "all"
+    found = False
+    for step in restore.checkpoint_steps(run) if every else [checkpoint]:
+        try:
+            restored = restore.restore_run(run, step)
+            restore.check_finite(run, restored[2])
+        except UserError as error:
+            if not every:
+                raise
+            print(f"warning: step {step} is left out: {error}")
+            continue
+        found = True
+        yield restored
+    if not found:
+        raise UserError(f"{run} has no checkpoint that can be evaluated")
+
+
 def run_facts(run, config, state, protocol: EvaluationProtocol) -> dict:
-    """The run, its step and weights, and the seeds, for JSON."""
+    """The run, its weights, the settings and the seeds, for JSON."""
     averaged = state.ema is not None and not protocol.raw
     return {
         "run": str(run),
         "source": config.data.name or config.data.source,
-        "step": int(state.step),
         "weights": "averaged" if averaged else "raw",
+        "num": protocol.num,
+        "repeats": protocol.repeats,
         "seed": protocol.seed,
         "training_seed": config.run.seed,
     }
 
 
-def heldout_estimates(spec, state, real, seeds, raw: bool = False) -> MeanStd:
+def heldout_estimates(spec, state, real, seeds, raw: bool = False) -> list[float]:
     """`steps.heldout_estimate` of a state on real float [n, ...], over noise seeds."""
     params, stats = sampling.weights(state, raw)
     generator = dataclasses.replace(state.generator, params=params, stats=stats)
     state = dataclasses.replace(state, generator=generator)
     estimate = jax.jit(partial(steps.heldout_estimate, spec=spec))
-    return mean_std([float(estimate(state, real, jax.random.key(s))) for s in seeds])
+    return [float(estimate(state, real, jax.random.key(s))) for s in seeds]
 
 
 def _measure(config, spec, state, protocol, dataset):
@@ -156,6 +184,11 @@ def _measure(config, spec, state, protocol, dataset):
             z = sampling.noise(seed_fake, num, spec.z_dim)
             labels = sampling.labels(spec, seed_fake, num)
             fake = sampler(*weights, z, labels)
+            if not np.isfinite(fake).all():
+                raise UserError(
+                    f"samples of step {int(state.step)} are not all finite: take an "
+                    "earlier checkpoint with --checkpoint"
+                )
             real, reference = _real_pair(config, dataset, num, seed_fake, seed_real)
             for key, distance in functions.items():
                 values[key].append(distance(fake, real))
@@ -174,23 +207,25 @@ def _measure(config, spec, state, protocol, dataset):
     reference_is = "training set" if dataset else "truth"
     measures = {}
     for key in (*functions, *modes):
-        value, reference = mean_std(values[key]), mean_std(references[key])
-        ratio = None
-        if key in functions:
-            ratio = value.mean / reference.mean if reference.mean else math.inf
-        measures[key] = Measure(value, reference, reference_is, ratio)
+        measures[key] = Measure.of(
+            values[key],
+            (num, num) if key in functions else (num,),
+            mean_std(references[key]),
+            ratio=key in functions,
+            reference_is=reference_is,
+        )
     if dataset and critic_score:
         noise_seeds = [seed_fake for seed_fake, _ in seeds]
-        measures["heldout_estimate"] = Measure(
-            heldout_estimates(spec, state, heldout, noise_seeds, protocol.raw)
-        )
+        estimates = heldout_estimates(spec, state, heldout, noise_seeds, protocol.raw)
+        measures["heldout_estimate"] = Measure.of(estimates, (num, num))
     for key in CRITIC if critic_score else ():
-        measures[key] = Measure(mean_std(values[key]))
         # The scale of the other fields is that of the critic.
         if key in ("critic_calibrated", "critic_lower_bound_on_points") and not dataset:
-            value, exact = measures[key].value, measures["wasserstein"].value
-            ratio = value.mean / exact.mean
-            measures[key] = Measure(value, exact, "exact W1", ratio)
+            exact = {"reference": mean_std(values["wasserstein"]), "ratio": True}
+            exact["reference_is"] = "exact W1"
+        else:
+            exact = {}
+        measures[key] = Measure.of(values[key], (num, num), **exact)
     return measures
 
 

@@ -1,7 +1,9 @@
 """Metrics of a run's images or of two image sets, on the features of a network."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import jax
@@ -14,27 +16,31 @@ from wgan_jax.algorithm.state import Spec
 from wgan_jax.config import Config
 from wgan_jax.data import image_sets
 from wgan_jax.data.batches import to_float
+from wgan_jax.data.content import content_order
 from wgan_jax.data.dataset import load, load_in_memory
 from wgan_jax.errors import UserError
 from wgan_jax.evaluation import table
 from wgan_jax.evaluation.distances import (
     EvaluationProtocol,
     heldout_estimates,
+    restored_states,
     run_facts,
 )
 from wgan_jax.evaluation.table import Evaluation, Measure
 from wgan_jax.metrics import frechet, transport
 from wgan_jax.metrics.features import (
     BATCH,
+    Extractor,
     classifier_extractor,
     extract,
     extract_array,
     inception_extractor,
     make_extractor,
 )
-from wgan_jax.metrics.image_scores import LEAST, compare, rank_correlation, sizes
+from wgan_jax.metrics.image_scores import LEAST, compare, rank_correlation
+from wgan_jax.metrics.metric import Metric
 from wgan_jax.metrics.transport import mean_std
-from wgan_jax.runs import restore, sampling
+from wgan_jax.runs import sampling
 
 ProgressFactory = Callable[[str, int], Callable[[int], None]]
 """progress(description, total) -> advance(n): a new progress bar."""
@@ -91,113 +97,146 @@ class ImageEvaluation:
         self.protocol = protocol
         self.progress = progress
         self.heldout = dataset.heldout
-        self.keep_rows = any(m.needs_rows for m in protocol.metrics.values())
         self.generated_batches = make_generated_batches(
             config, spec, protocol.batch_stats
         )
         self.frechet = extractor.metric_key(frechet.DISTANCE)
         self.floor_is = "train" if protocol.reference == "heldout" else "heldout"
         self.real = self._real_features(getattr(dataset, protocol.reference))
-        rest = getattr(dataset, self.floor_is)
-        self.floor_count = min(len(rest), protocol.num)
+        images = getattr(dataset, self.floor_is)
+        self.floor_count = min(len(images), protocol.num)
         self.floor = {}
         if self.floor_count >= LEAST:
-            order = np.random.default_rng(protocol.seed).permutation(len(rest))
-            images = rest[order[: self.floor_count]]
-            self.floor = self._compare(self._real_features(images))
+            order = content_order(images, protocol.seed)
+            features = self._real_features(images[order[: self.floor_count]])
+            self.floor = self._compare(features)
+        # A Frechet distance falls with the number of images: compare equal counts only.
+        self.at_floor = 0
+        if self.frechet in self.floor and self.floor_count < protocol.num:
+            self.at_floor = self.floor_count
 
     def measure(self, state) -> dict[str, Measure]:
         """The measures of a state of the run, over noise seeds."""
-        protocol = self.protocol
+        protocol, at_floor = self.protocol, f"{self.frechet}_at_floor"
         weights = sampling.weights(state, protocol.raw)
         seeds = transport.pair_seeds(protocol.seed, protocol.repeats)[:, 0].tolist()
-        smaller = self.floor_count < protocol.num and self.frechet in self.floor
         repeats = []
         for i, seed in enumerate(seeds):
             generated = extract(
                 self.extractor,
                 self.generated_batches(weights, seed, protocol.num),
                 protocol.num,
-                keep_rows=self.keep_rows,
-                first=self.floor_count if smaller else 0,
+                keep_rows=needs_rows(protocol.metrics),
+                first=self.at_floor,
                 advance=self.progress(f"samples {i + 1} of {len(seeds)}", protocol.num),
             )
             values = self._compare(generated)
-            if smaller:
-                values[f"{self.frechet}_at_floor"] = frechet.frechet_distance(
-                    generated.first, self.real.moments
-                )
+            if self.at_floor:
+                distance = frechet.frechet_distance(generated.first, self.real.moments)
+                values[at_floor] = distance
             repeats.append(values)
-        measures = {}
-        for key in repeats[0]:
-            value = mean_std([values[key] for values in repeats])
-            measures[key] = self._with_floor(key, value, smaller)
+        counts = protocol.num, self.real.count
+        measures = image_measures(self.extractor, protocol.metrics, repeats, *counts)
+        if self.at_floor:
+            values = [values[at_floor] for values in repeats]
+            measures[at_floor] = Measure.of(values, (self.at_floor, self.real.count))
+        for key, measure in measures.items():
+            if measure.value and not (self.at_floor and key == self.frechet):
+                measures[key] = self._with_floor(key, measure)
         if len(self.heldout):
             key = jax.random.key(protocol.seed)
             real = np.asarray(to_float(self.heldout, self.config.data, key))
-            value = heldout_estimates(self.spec, state, real, seeds, protocol.raw)
-            measures["heldout_estimate"] = Measure(value)
+            values = heldout_estimates(self.spec, state, real, seeds, protocol.raw)
+            samples = (len(real), len(real))
+            measures["heldout_estimate"] = Measure.of(values, samples)
         return measures
 
     def labels(self) -> dict[str, str]:
         """{key: label} of the measures."""
         label = self.extractor.metric_label(frechet.DISTANCE)
         return self.extractor.metric_labels(self.protocol.metrics) | {
-            f"{self.frechet}_at_floor": f"{label}, {self.floor_count} samples",
+            f"{self.frechet}_at_floor": f"{label}, as many as the floor",
             "heldout_estimate": "held-out estimate",
         }
 
     def facts(self) -> dict:
-        """Counts of both sides and the settings that affect the numbers, for JSON."""
+        """The settings that affect the numbers, for JSON."""
         protocol, data_config = self.protocol, self.config.data
+        statistics = f"of each batch of {BATCH}" if protocol.batch_stats else "running"
         return {
             "features": self.extractor.name,
             "features_identity": self.extractor.identity,
-            "samples": protocol.num,
-            "reference": protocol.reference,
-            "reference_samples": self.real.count,
-            "floor": self.floor_is if self.floor else None,
-            "floor_samples": self.floor_count if self.floor else 0,
-            "repeats": protocol.repeats,
-            "seed": protocol.seed,
-            "statistics": f"of each batch of {BATCH}"
-            if protocol.batch_stats
-            else "running",
+            "real": protocol.reference,
+            "statistics": statistics,
             "image_size": data_config.image_size,
             "channels": data_config.channels,
             "resize": data_config.resize,
-        } | sizes(protocol.metrics, protocol.num, self.real.count)
+        }
 
     def _real_features(self, images):
         return extract_array(
             self.extractor,
             images,
-            keep_rows=self.keep_rows,
+            keep_rows=needs_rows(self.protocol.metrics),
             facts={"resize": self.config.data.resize},
             advance=self.progress("real images", len(images)),
         )
 
     def _compare(self, features):
         advance = self.progress("distances", 1)
-        values = compare(
-            features,
-            self.real,
-            self.extractor,
-            self.protocol.metrics,
-            self.protocol.seed,
-        )
+        metrics, seed = self.protocol.metrics, self.protocol.seed
+        values = compare(features, self.real, self.extractor, metrics, seed)
         advance(1)
         return values
 
-    def _with_floor(self, key, value, smaller):
-        # A Frechet distance falls with the number of images: compare equal counts only.
-        source = self.frechet if key == f"{self.frechet}_at_floor" else key
-        if source not in self.floor or (smaller and key == self.frechet):
-            return Measure(value)
-        floor = self.floor[source]
-        ratio = value.mean / floor if source == self.frechet and floor else None
-        reference_is = f"{self.floor_count} real, {self.floor_is}"
-        return Measure(value, mean_std([floor]), reference_is, ratio)
+    def _with_floor(self, key, measure):
+        distance = key in (self.frechet, f"{self.frechet}_at_floor")
+        floor = self.floor.get(self.frechet if distance else key)
+        if floor is None:
+            return measure
+        ratio = measure.value.mean / floor if distance and floor else None
+        return dataclasses.replace(
+            measure,
+            reference=mean_std([floor]),
+            reference_is=f"{self.floor_count} real, {self.floor_is}",
+            ratio=ratio,
+        )
+
+
+def needs_rows(metrics: Mapping[str, Metric]) -> bool:
+    """True where a metric reads the features of every image."""
+    return any(metric.needs_rows for metric in metrics.values())
+
+
+def image_measures(
+    extractor: Extractor,
+    metrics: Mapping[str, Metric],
+    repeats: list[dict[str, float]],
+    generated: int,
+    real: int,
+) -> dict[str, Measure]:
+    """The measures of the numbers that `compare` gave, once or several times.
+
+    generated, real: counts of images. Measures of too few images are withheld or have a
+    warning.
+    """
+    measures = {}
+    for metric in metrics.values():
+        samples, advised = metric.sizes(generated, real), metric.advised
+        few = min(samples) < advised(extractor.dimension)
+        for number in metric.numbers:
+            key, label = extractor.metric_key(number), extractor.metric_label(number)
+            measures[key] = Measure.of(
+                [values[key] for values in repeats if key in values],
+                samples,
+                withheld=metric.shortage(generated, real),
+                warning=f"{label} of {min(samples)} images depends mostly on their "
+                f"number: take {advised(extractor.dimension)} or more, for "
+                f"{extractor.dimension} features"
+                if few
+                else "",
+            )
+    return measures
 
 
 def evaluate_images(
@@ -205,19 +244,16 @@ def evaluate_images(
 ) -> Evaluation:
     """The metrics of a run's images. features: inception or classifier.
 
-    checkpoint: see `restore.restore_run`; "all" gives the measures of every checkpoint
-    by step. Raises UserError where there is no such run, checkpoint or extractor, or
-    too few images to compare with.
+    checkpoint: see `restored_states`. Raises UserError where there is no such run,
+    checkpoint or extractor, or too few images to compare with.
     """
-    every = checkpoint == "all"
-    checkpoints = restore.checkpoint_steps(run) if every else [checkpoint]
-    config, spec, state = restore.restore_run(run, checkpoints[-1])
+    states = restored_states(run, checkpoint)
+    config, spec, state = next(states)
     if config.data.is_points:
         raise UserError(
             f"--metrics {next(iter(protocol.metrics))} needs images and {run} is a run "
             "on points: remove --metrics"
         )
-    restore.check_finite(run, state)
     # The classifier is trained on images in memory.
     in_memory = features == "classifier"
     dataset = load_in_memory(config.data) if in_memory else load(config)
@@ -227,40 +263,39 @@ def evaluate_images(
             f"{len(dataset.heldout)}: take --reference train"
         )
     extractor = make_extractor(config, dataset, features, f"--features {features}")
-    measures = {}
     with _progress_bars() as progress:
         evaluation = ImageEvaluation(
             config, spec, dataset, extractor, protocol, progress
         )
-        for step in checkpoints:
-            if every:
-                state = restore.restore_run(run, step)[2]
-                restore.check_finite(run, state)
-            measures[int(state.step)] = evaluation.measure(state)
+        measures = {
+            int(state.step): evaluation.measure(state)
+            for _, _, state in itertools.chain([(config, spec, state)], states)
+        }
     facts = run_facts(run, config, state, protocol) | evaluation.facts()
-    lines = [
-        f"{run}, {facts['weights']} weights, statistics {facts['statistics']}",
-        f"{facts['samples']} samples against {facts['reference_samples']} real images "
-        f"({facts['reference']}), {facts['repeats']} times",
-    ]
     labels = evaluation.labels()
-    if not every:
-        measures = measures[facts["step"]]
-        lines += [f"step {facts['step']}", *table.format_table(measures, labels)]
-        return Evaluation(facts, measures, lines)
-    lines += table.format_checkpoints(measures, labels)
-    columns = [
-        [by_key[key].value.mean for by_key in measures.values() if key in by_key]
-        for key in ("heldout_estimate", evaluation.frechet)
+    lines = [
+        f"{run}, {facts['weights']} weights, statistics {facts['statistics']}, "
+        f"seed {protocol.seed}",
+        f"{protocol.num} samples against {evaluation.real.count} real images "
+        f"({protocol.reference}), {protocol.repeats} times",
+        *table.format_steps(measures, labels),
     ]
-    if len(columns[0]) < 3:
+    pairs = [
+        (by_key["heldout_estimate"].value, by_key[evaluation.frechet].value)
+        for by_key in measures.values()
+        if {"heldout_estimate", evaluation.frechet} <= set(by_key)
+    ]
+    means = [(a.mean, b.mean) for a, b in pairs if a and b]
+    if len(means) < 3:
         return Evaluation(facts, measures, lines)
-    correlation = rank_correlation(*columns)
+    correlation = rank_correlation(*zip(*means, strict=True))
     lines.append(
         "rank correlation (Spearman) of the held-out estimate with "
         f"{labels[evaluation.frechet]}: {correlation:.3g}"
     )
-    return Evaluation(facts, measures, lines, {"rank_correlation": correlation})
+    measure = Measure.of([correlation], (len(means),))
+    ranked = {"all": {"rank_correlation": measure}}
+    return Evaluation(facts, measures | ranked, lines)
 
 
 def evaluate_sets(images, reference, features: str, metrics, seed: int) -> Evaluation:
@@ -275,13 +310,12 @@ def evaluate_sets(images, reference, features: str, metrics, seed: int) -> Evalu
     else:
         extractor = inception_extractor()
     real = np.concatenate([np.asarray(dataset.train), dataset.heldout])
-    keep_rows = any(metric.needs_rows for metric in metrics.values())
     with _progress_bars() as progress:
         generated_features, real_features = (
             extract_array(
                 extractor,
                 array,
-                keep_rows=keep_rows,
+                keep_rows=needs_rows(metrics),
                 advance=progress(f"{name} images", len(array)),
             )
             for name, array in (("compared", generated), ("reference", real))
@@ -291,20 +325,20 @@ def evaluate_sets(images, reference, features: str, metrics, seed: int) -> Evalu
         advance(1)
     facts = {
         "images": images,
-        "reference": reference,
+        "real": reference,
         "features": extractor.name,
         "features_identity": extractor.identity,
-        "samples": len(generated),
-        "reference_samples": len(real),
         "shape": list(generated.shape[1:]),
         "seed": seed,
-    } | sizes(metrics, len(generated), len(real))
-    measures = {key: Measure(mean_std([value])) for key, value in values.items()}
+    }
+    counts = len(generated), len(real)
+    measures = image_measures(extractor, metrics, [values], *counts)
     lines = [
-        f"{len(generated)} images of {images} against {len(real)} of {reference}",
+        f"{counts[0]} images of {images} against {counts[1]} of {reference}, "
+        f"seed {seed}",
         *table.format_table(measures, extractor.metric_labels(metrics)),
     ]
-    return Evaluation(facts, measures, lines)
+    return Evaluation(facts, {None: measures}, lines)
 
 
 @contextlib.contextmanager

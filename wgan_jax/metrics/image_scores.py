@@ -43,31 +43,24 @@ def compare(
     metrics: Mapping[str, Metric],
     seed: int = 0,
 ) -> dict[str, float]:
-    """The numbers of all metrics of generated against real images, by JSON key.
+    """The numbers of the metrics of generated against real images, by JSON key.
 
-    seed: of the random subsets. Raises UserError where a metric needs logits and the
-    features have no score.
+    Metrics that need more images are left out. seed: of the random subsets. Raises
+    UserError where a metric needs logits and the extractor has none.
     """
     numbers = {}
     for name, metric in metrics.items():
+        if metric.shortage(generated.count, real.count):
+            continue
         if metric.needs_logits and generated.score is None:
             raise UserError(
-                f"--metrics {name} needs logits of {LEAST} images or more, and "
-                f"{extractor.name} has none for these {generated.count}: remove {name} "
-                "from --metrics"
+                f"--metrics {name} needs logits, which {extractor.name} does not have: "
+                f"remove {name} from --metrics"
             )
         values = metric.compute(generated, real, seed)
         keys = map(extractor.metric_key, metric.numbers)
         numbers |= dict(zip(keys, values, strict=True))
     return numbers
-
-
-def sizes(metrics: Mapping[str, Metric], generated: int, real: int) -> dict[str, int]:
-    """Sizes of the subsets that the metrics compare, for JSON, by the image counts."""
-    subsets = {}
-    for metric in metrics.values():
-        subsets |= metric.sizes(generated, real)
-    return subsets
 
 
 def rank_correlation(x, y) -> float:

@@ -27,7 +27,7 @@ class SplitScore:
         self.part = np.searchsorted(ends, order, "right")
         self.splits = splits
         self.seen = 0
-        self.sums = None
+        self.sums = np.zeros((splits, 0))
         self.entropies = np.zeros(splits)
 
     def update(self, logits) -> None:
@@ -36,7 +36,7 @@ class SplitScore:
         x = x - x.max(1, keepdims=True)
         log_p = x - np.log(np.exp(x).sum(1, keepdims=True))
         p = np.exp(log_p)
-        if self.sums is None:
+        if not self.sums.size:
             self.sums = np.zeros((self.splits, x.shape[1]))
         part = self.part[self.seen : self.seen + len(x)]
         np.add.at(self.sums, part, p)

@@ -45,4 +45,6 @@ class Metric:
     def shortage(self, generated: int, real: int) -> str:
         """Reason to withhold the numbers for these image counts; empty without one."""
         fewest = min(self.sizes(generated, real))
-        return f"{fewest} images of {self.least}" if fewest < self.least else ""
+        if fewest >= self.least:
+            return ""
+        return f"{self.least} images or more are needed, and there are {fewest}"
