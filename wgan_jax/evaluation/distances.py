@@ -97,8 +97,9 @@ def evaluate_distances(run, checkpoint, protocol: EvaluationProtocol) -> Evaluat
             )
         num = min(protocol.num, len(dataset.heldout), len(dataset.train))
         protocol = dataclasses.replace(protocol, num=num)
-    arithmetic = f"exact W1 takes 30 x {protocol.num:,}^2 bytes"
-    require_memory(f"--num {protocol.num}", 30 * protocol.num**2, arithmetic)
+    if config.data.is_points:
+        arithmetic = f"exact W1 takes 30 x {protocol.num:,}^2 bytes"
+        require_memory(f"--num {protocol.num}", 30 * protocol.num**2, arithmetic)
     measures = {
         int(state.step): _measure(config, spec, state, protocol, dataset)
         for _, _, state in itertools.chain([(config, spec, state)], states)
