@@ -51,8 +51,9 @@ class Options:
     of Arjovsky's DCGAN."""
     raw: bool = False
     """Write the generator of the last step instead of the averaged one."""
-    checkpoint: int = -1
-    """Step of the checkpoint to write; -1 is the newest."""
+    checkpoint: str = ""
+    """Step of the checkpoint to write; empty is the newest, best the best one of
+    training (with run.evaluate_every)."""
     overwrite: bool = False
     """Replace netG.pth and netD.pth in --to-torch."""
 

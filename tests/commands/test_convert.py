@@ -1,7 +1,9 @@
 """Weights converted from PyTorch and to PyTorch give the same images and scores."""
 
 import dataclasses
+import io
 import pickle
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -426,6 +428,7 @@ def test_the_run_holds_step_weights_and_a_critic_that_scores_the_same(
     assert int(state.step) == 30
     assert {p.name for p in run.iterdir()} == {
         "config.json",
+        "data.json",
         "versions.json",
         "checkpoints",
         "samples",
@@ -451,7 +454,8 @@ def test_a_run_is_written_as_the_same_tensors_averaged_unless_raw(
 ):
     other = tmp_path / "run"
     other.mkdir()
-    (other / "config.json").write_text((run / "config.json").read_text())
+    for name in ("config.json", "data.json"):
+        shutil.copy(run / name, other)
     state = restored[2]
     average = jax.tree.map(lambda a: 2 * a, state.ema)
     with convert.Checkpoints(other / "checkpoints", 2) as checkpoints:
@@ -571,8 +575,55 @@ def test_code_in_a_file_is_never_executed(torch, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"not a file of torch's", b"PK\x03\x04 cut"])
 def test_a_broken_file_gets_one_sentence(content, tmp_path):
     (tmp_path / "x.pth").write_bytes(content)
+    assert_damaged(tmp_path / "x.pth", tmp_path / "run")
+
+
+def assert_damaged(file, out):
+    error = refusal(file, *TINY, "--out", out)
+    assert f"{file} is damaged or was not written by torch.save (" in error
+    assert error.endswith("save it with torch.save(net.state_dict(), FILE)\n")
+    assert error.count("\n") == 1
+    # PyTorch's messages recommend it.
+    assert "weights_only" not in error
+    assert not out.exists()
+
+
+@pytest.mark.torch
+def test_every_damage_of_a_file_gets_one_sentence(nets, torch, tmp_path):
+    whole = bytearray(nets[2].read_bytes())
+    file = tmp_path / "x.pth"
+    for length in (len(whole) // 2, len(whole) - 1):
+        file.write_bytes(whole[:length])
+        assert_damaged(file, tmp_path / "run")
+    flat = next(iter(nets[0].state_dict().values())).numpy().tobytes()
+    # In the first tensor: PyTorch would load another number.
+    whole[whole.index(flat[:16])] ^= 64
+    file.write_bytes(whole)
+    assert_damaged(file, tmp_path / "run")
+    old = io.BytesIO()
+    torch.save(nets[0].state_dict(), old, _use_new_zipfile_serialization=False)
+    file.write_bytes(old.getvalue()[:-7])
+    assert_damaged(file, tmp_path / "run")
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (lambda t: t * float("nan"), "that are not finite: give weights from before"),
+        (lambda t: t.double() * 1e300, "that are not finite: give weights from before"),
+        (lambda t: t.char(), "of torch.int8"),
+        (lambda t: t * 1j, "of torch.complex64"),
+        (lambda t: t.to_sparse(), "torch.sparse_coo"),
+    ],
+)
+def test_tensors_that_are_no_weights_are_refused(change, part, nets, torch, tmp_path):
+    tensors = nets[0].state_dict()
+    name = next(iter(tensors))
+    torch.save(tensors | {name: change(tensors[name])}, tmp_path / "x.pth")
     error = refusal(tmp_path / "x.pth", *TINY, "--out", tmp_path / "run")
-    assert "x.pth cannot be read (" in error
+    assert name in error
+    assert part in error
     assert error.count("\n") == 1
 
 
@@ -637,7 +688,7 @@ def test_other_mistakes_get_one_sentence(nets, run, torch, tmp_path):
         ([generator, *out], "--config is missing"),
         ([generator, *TINY], "--out is missing"),
         ([*TINY, *out], "the files are missing"),
-        ([generator, *TINY, *out, "--step", "-1"], "--step -1 must be from 0"),
+        ([generator, *TINY, *out, "--step", "-1"], "--step -1 must be 0 or more"),
         ([generator, *TINY, *out, "--raw"], "--raw applies to --to-torch only"),
         ([generator, *TINY, *out, "--model.widths", "3"], "is not an option"),
         ([generator, *TINY, "--out", run], "add --fresh to move that run"),

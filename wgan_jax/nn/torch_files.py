@@ -3,6 +3,9 @@
 import dataclasses
 import itertools
 import re
+import warnings
+import zipfile
+import zlib
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -44,8 +47,8 @@ def import_torch():
 def read(path) -> dict[str, dict[str, np.ndarray]]:
     """The state dicts {label: {name: float32 array}} of a file.
 
-    Code in the file is not executed. Raises UserError where the file does not exist or
-    holds no state dict.
+    Code in the file is not executed. Raises UserError where the file does not exist, is
+    damaged or holds no state dict of finite numbers.
     """
     torch, path = import_torch(), Path(path)
     if path.is_dir():
@@ -55,23 +58,37 @@ def read(path) -> dict[str, dict[str, np.ndarray]]:
         )
     if not path.is_file():
         raise UserError(f"{path} is not a file: name a state dict saved by PyTorch")
+    path.open("rb").close()
+    # PyTorch reads a tensor without its checksum.
+    damaged = zipfile.is_zipfile(path) and _first_damaged(path)
     try:
-        content = torch.load(path, weights_only=True, map_location="cpu")
+        # Its messages and warnings recommend to execute the code in a file.
+        with warnings.catch_warnings(action="ignore"):
+            content = None if damaged else torch.load(path, "cpu", weights_only=True)
     except Exception as error:
         code = re.search(r"GLOBAL (\S+)", str(error))
         if code:
             raise UserError(
                 f"{path} contains code ({code[1]}), which is never executed: {REMEDY}"
-            ) from error
-        reason = str(error).rpartition("WeightsUnpickler error: ")[2] or repr(error)
-        reason = reason.split("\n")[0].strip(" .")[:200]
-        raise UserError(f"{path} cannot be read ({reason}): {REMEDY}") from error
+            ) from None
+        damaged = type(error).__name__
+    if damaged:
+        raise UserError(
+            f"{path} is damaged or was not written by torch.save ({damaged}): {REMEDY}"
+        )
     state_dicts = _state_dicts(content, str(path), torch)
     if not state_dicts:
         kind = f"a {type(content).__name__}"
         if isinstance(content, dict):
             kind = f"the keys {', '.join(map(str, content))[:200] or '(none)'}"
         raise UserError(f"{path} contains {kind}, not a state dict: {REMEDY}")
+    for label, tensors in state_dicts.items():
+        for name, tensor in tensors.items():
+            if not np.isfinite(tensor).all():
+                raise UserError(
+                    f"{label} has numbers in {name} that are not finite: give weights "
+                    "from before the training diverged"
+                )
     return state_dicts
 
 
@@ -104,14 +121,29 @@ def assign(state_dicts: dict[str, dict], config: Config) -> dict[str, tuple]:
     return assigned
 
 
+def _first_damaged(path):
+    """Name of the first damaged part of a zip file, or None."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return file.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        return type(error).__name__
+
+
 def _state_dicts(content, label, torch):
     if not isinstance(content, dict):
         return {}
-    tensors = {
-        str(name): value.detach().to(torch.float32).numpy()
-        for name, value in content.items()
-        if isinstance(value, torch.Tensor)
-    }
+    tensors = {}
+    for name, value in content.items():
+        if not isinstance(value, torch.Tensor):
+            continue
+        counter = str(name).endswith("num_batches_tracked")
+        if not (value.is_floating_point() or counter) or value.layout != torch.strided:
+            raise UserError(
+                f"{label} has {name} of {value.dtype}, {value.layout}: weights must be "
+                "dense floating-point numbers"
+            )
+        tensors[str(name)] = value.detach().to(torch.float32).numpy()
     if tensors:
         return {label: tensors}
     state_dicts = {}
