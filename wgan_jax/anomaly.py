@@ -29,7 +29,7 @@ class Arguments:
     """A folder, an .npz file or NAME:SPLIT of a TFDS data set; empty takes the run's
     test split, or else its held-out images and those of the classes it left out."""
     normal_class: tuple[int, ...] = ()
-    """Labels of normal images; empty takes the run's data.classes."""
+    """Labels of normal images, as in the data; empty takes the run's data.classes."""
     labels: str = ""
     """File with the anomalous images: NAME.csv with the columns name,anomalous for a
     folder, NAME.npy or .npz for arrays; 0 is normal, 1 anomalous."""
@@ -40,8 +40,9 @@ class Arguments:
     """Images to score, drawn at random; 0 scores all."""
     seed: int = 0
     """Seed of the draw, of the starting points and of the encoder."""
-    checkpoint: int = -1
-    """Step of the checkpoint; -1 takes the newest."""
+    checkpoint: str = ""
+    """Step of the checkpoint; empty takes the newest, best the best one of training
+    (with run.evaluate_every)."""
     raw: bool = False
     """Use the weights of the last step even where the run has averaged ones."""
     out: str = ""
@@ -78,19 +79,23 @@ def main(argv=None) -> int:
         Arguments, sys.argv[1:] if argv is None else argv, "python -m wgan_jax.anomaly"
     )
     _check(arguments)
-    config, spec, state = restore.restore_run(arguments.run, arguments.checkpoint)
+    return _score(arguments.run, arguments)
+
+
+@restore.at_run_precision
+def _score(run, arguments):
+    config, spec, state = restore.restore_run(run, arguments.checkpoint)
     if config.data.is_points:
         raise UserError(
-            f"{arguments.run} is a run on points (data.source={config.data.source}) "
-            "and anomaly detection needs images: give a run on images"
+            f"{run} is a run on points (data.source={config.data.source}) and anomaly "
+            "detection needs images: give a run on images"
         )
     if spec.classes:
         raise UserError(
-            f"{arguments.run} is conditioned on labels (model.classes={spec.classes}) "
-            "and the label of an anomaly is unknown: give a run with model.classes=0"
+            f"{run} is conditioned on labels (model.classes={spec.classes}) and the "
+            "label of an anomaly is unknown: give a run with model.classes=0"
         )
-    restore.check_finite(arguments.run, state)
-    out = Path(arguments.out or Path(arguments.run) / "anomaly" / arguments.method)
+    out = Path(arguments.out or Path(run) / "anomaly" / arguments.method)
     report.check_out(out)
     if arguments.out:
         check_new(out / "anomaly.json", "--out", arguments.overwrite)

@@ -15,8 +15,10 @@ from wgan_jax.data.toys import toy_sample
 from wgan_jax.distributed.sharding import require_memory
 from wgan_jax.errors import UserError
 from wgan_jax.files import check_new, save_npz
-from wgan_jax.runs.restore import restore_run
-from wgan_jax.runs.sampling import make_sampler, noise, picture, weights
+from wgan_jax.runs.directory import read_data_record
+from wgan_jax.runs.restore import at_run_precision, restore_run
+from wgan_jax.runs.sampling import caption, make_sampler, noise, picture, weights
+from wgan_jax.runs.sampling import labels as draw_labels
 
 COLUMNS = 8
 """Samples in a row of an interpolation."""
@@ -36,8 +38,9 @@ class Options:
     """NAME.png for a grid, NAME.npz for an array, or a folder for one PNG per sample;
     empty writes samples.png into the run directory."""
     label: int = -1
-    """Class of all samples, for a run with model.classes; -1 takes the classes in
-    turn."""
+    """Label of all samples, as in the data, for a run with model.classes. -1 draws an
+    array and a folder in the shares of the data (model.label_sampling); a grid shows
+    the classes in turn."""
     interpolate: bool = False
     """Write rows of eight samples whose noise moves from one point to another."""
     checkpoint: str = ""
@@ -58,44 +61,64 @@ def main(argv=None) -> int:
     cli.require(options, "num", 1)
     cli.require(options, "seed", 0, cli.SEEDS)
     cli.refuse_together(options, "raw", "average")
-    config, spec, state = restore_run(options.run, options.checkpoint)
+    return _sample(options.run, options)
+
+
+@at_run_precision
+def _sample(run, options):
+    config, spec, state = restore_run(run, options.checkpoint)
     if options.average and state.ema is None:
         raise UserError(
-            f"--average: {options.run} has no averaged weights (optimizer.ema_decay=0)"
+            f"--average: {run} has no averaged weights (optimizer.ema_decay=0)"
         )
-    if options.label != -1 and not 0 <= options.label < spec.classes:
-        classes = f"from 0 to {spec.classes - 1}" if spec.classes else "none"
+    # The label of each class in the data; converted weights have no data.
+    names = np.arange(spec.classes)
+    if spec.classes:
+        names = np.array(read_data_record(run).labels or names)
+    if options.label != -1 and options.label not in names:
+        known = "has none" if not len(names) else f"has {_listed(names)}"
         raise UserError(
-            f"--label {options.label} is not a class of {options.run}, whose classes "
-            f"are {classes}: omit --label, or give one of them"
+            f"--label {options.label} is not a label of {run}, which {known}: omit "
+            "--label, or give one of them"
         )
     size = 4 * (spec.z_dim + math.prod(config.data.sample_shape))
     arithmetic = f"{options.num:,} samples with their noise x {size:,} bytes"
     require_memory(f"--num {options.num}", options.num * size, arithmetic)
-    out = Path(options.out or Path(options.run) / "samples.png")
+    out = Path(options.out or Path(run) / "samples.png")
     _check_out(out, config)
     if options.out:
         check_new(out, "--out", options.overwrite)
-    z, labels = _make_inputs(options, spec)
+    z, labels = _make_inputs(options, spec, names, in_turn=out.suffix == ".png")
     samples = make_sampler(config, spec)(*weights(state, options.raw), z, labels)
     columns = COLUMNS if options.interpolate else 0
-    _write(out, samples, labels if spec.classes else None, config, columns)
-    print(f"{len(samples)} samples of step {int(state.step)}: {out}")
+    text = caption(int(state.step), state, options.raw)
+    _write(out, samples, names[labels] if len(names) else None, config, columns, text)
+    print(f"{len(samples)} samples of {text}: {out}")
     return 0
 
 
-def _make_inputs(options, spec):
-    """Noise [n, z_dim] and labels [n] of the samples."""
+def _listed(names):
+    first, last = names[0], names[-1]
+    if len(names) > 2 and last - first == len(names) - 1:
+        return f"{first} to {last}"
+    more = ", ..." * (len(names) > 20)
+    return ", ".join(map(str, names[:20])) + more
+
+
+def _make_inputs(options, spec, names, in_turn):
+    """Noise [n, z_dim] and classes [n] of the samples."""
     z, row = noise(options.seed, options.num, spec.z_dim), 1
     if options.interpolate:
         row = COLUMNS
         rows = -(-options.num // row)
         ends = noise(options.seed, 2 * rows, spec.z_dim)
         z = pictures.interpolation(ends[:rows], ends[rows:], row)
-    if options.label >= 0:
-        return z, np.full(len(z), options.label)
-    # A row of an interpolation has one class.
-    return z, np.arange(len(z)) // row % max(spec.classes, 1)
+    if options.label != -1:
+        return z, np.full(len(z), np.flatnonzero(names == options.label)[0])
+    if in_turn or options.interpolate:
+        # A row of an interpolation has one class.
+        return z, np.arange(len(z)) // row % max(len(names), 1)
+    return z, draw_labels(spec, options.seed, len(z))
 
 
 def _check_out(out, config):
@@ -105,7 +128,7 @@ def _check_out(out, config):
         raise UserError(f"--out {out}: points need a name that ends in .png or .npz")
 
 
-def _write(out, samples, labels, config, columns):
+def _write(out, samples, labels, config, columns, text):
     points = config.data.is_points
     (out if out.suffix == "" else out.parent).mkdir(parents=True, exist_ok=True)
     if out.suffix == ".npz":
@@ -119,7 +142,8 @@ def _write(out, samples, labels, config, columns):
             real = np.asarray(toy_sample(config.data.source, jax.random.key(0), 1000))
         elif points:
             real = load_in_memory(config.data).heldout[:1000]
-        pictures.save_png(out, picture(samples, real, columns))
+        shown = pictures.caption(picture(samples, real, columns), text)
+        pictures.save_png(out, shown)
     else:
         for old in out.glob("*.png"):
             # Samples of two commands in one folder would be measured as one set.

@@ -312,17 +312,6 @@ def test_a_mistake_gets_one_sentence_and_exit_2(image_run, arguments, part):
     assert error.count("\n") == 1
 
 
-def test_a_diverged_run_is_refused(image_run, monkeypatch):
-    def diverge(config, spec, state):
-        params = jax.tree.map(lambda p: p * np.nan, state.generator.params)
-        net = dataclasses.replace(state.generator, params=params)
-        return config, spec, dataclasses.replace(state, generator=net)
-
-    restored(monkeypatch, diverge)
-    code, error = in_process(evaluate, image_run, *QUICK)
-    assert (code, "has diverged: its weights of step 5" in error) == (2, True)
-
-
 def test_a_run_without_held_out_images_is_refused(image_run, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(image_run, run)

@@ -1,11 +1,19 @@
 """`python -m wgan_jax.sample` as users run it."""
 
+import dataclasses
+import shutil
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import TINY, in_process, python_m, records
 from PIL import Image
 
 from wgan_jax import anomaly, evaluate, sample, train
+from wgan_jax.data.record import DataRecord
+from wgan_jax.runs import restore
+from wgan_jax.runs.checkpoint import Checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +55,13 @@ def pixels(path):
         return np.asarray(picture)
 
 
+def without_caption(picture, rows, columns):
+    """The grid of 16x16 images above a caption, which may be wider."""
+    height, width = 18 * rows + 2, 18 * columns + 2
+    left = (picture.shape[1] - width) // 2
+    return picture[:height, left : left + width]
+
+
 def test_npz_contains_the_requested_number_of_uint8_images(run, tmp_path):
     draw(run, tmp_path / "a.npz", "--num", "300")
     images = arrays(tmp_path / "a.npz")
@@ -68,8 +83,7 @@ def test_a_grid_and_a_folder_contain_the_images_of_the_array(run, tmp_path):
     for out in ("a.npz", "grid.png", "many"):
         draw(run, tmp_path / out, "--num", "12")
     images = arrays(tmp_path / "a.npz")
-    grid = pixels(tmp_path / "grid.png")
-    assert grid.shape == (3 * 18 + 2, 4 * 18 + 2)
+    grid = without_caption(pixels(tmp_path / "grid.png"), 3, 4)
     assert np.array_equal(grid[2:18, 20:36], images[1, ..., 0])
     files = sorted((tmp_path / "many").iterdir())
     assert [f.name for f in files] == [f"{i:02}.png" for i in range(12)]
@@ -103,7 +117,12 @@ def test_an_older_checkpoint_gives_other_samples(run, tmp_path):
 def test_the_default_output_is_a_grid_in_the_run(run):
     code, error = in_process(sample, run, "--num", "4")
     assert code == 0, error
-    assert pixels(run / "samples.png").shape == (38, 38)
+    picture = pixels(run / "samples.png")
+    grid = without_caption(picture, 2, 2)
+    assert grid[2:18, 2:18].std() > 0
+    # The caption.
+    assert picture.shape[0] > 38
+    assert picture[38:].min() < 50
 
 
 def test_points_are_drawn_over_real_ones_or_written_as_an_array(toy_run, tmp_path):
@@ -180,34 +199,110 @@ def test_a_run_with_classes_logs_the_metrics_of_its_classifier(class_run):
 
 
 @pytest.mark.slow
-def test_samples_take_the_classes_in_turn(class_run, tmp_path):
-    draw(class_run, tmp_path / "a.npz", "--num", "12")
-    assert arrays(tmp_path / "a.npz", "labels").tolist() == [*range(10), 0, 1]
+def test_samples_have_the_classes_of_their_labels(class_run, tmp_path):
+    draw(class_run, tmp_path / "a.npz", "--num", "100")
+    draw(class_run, tmp_path / "all.npz", "--num", "100", "--label", "1")
+    images, labels = (arrays(tmp_path / "a.npz", name) for name in ("images", "labels"))
+    # The digits are nearly balanced.
+    assert np.abs(np.bincount(labels) - 10).max() <= 1
+    same = arrays(tmp_path / "all.npz")
+    ones = labels == 1
+    np.testing.assert_array_equal(images[ones], same[ones])
+    assert (images[~ones] != same[~ones]).any((1, 2, 3)).all()
 
 
-@pytest.mark.slow
-def test_a_label_sets_the_class_of_every_sample(class_run, tmp_path):
-    draw(class_run, tmp_path / "turn.npz", "--num", "12")
-    draw(class_run, tmp_path / "all.npz", "--num", "12", "--label", "1")
-    assert arrays(tmp_path / "all.npz", "labels").tolist() == [1] * 12
-    turn, same = arrays(tmp_path / "turn.npz"), arrays(tmp_path / "all.npz")
-    np.testing.assert_array_equal(turn[[1, 11]], same[[1, 11]])
-    assert (turn[2] != same[2]).any()
+@pytest.fixture
+def shaded(run, monkeypatch):
+    """A run whose generator draws class c in grey level 100 c; labels 1, 3 and 7."""
+    config, spec, state = sample.restore_run(run)
+
+    def apply(params, stats, z, train, labels):
+        grey = 100 / 127.5 * labels - 1
+        return jnp.broadcast_to(grey[:, None, None, None], (len(z), 16, 16, 1)), stats
+
+    generator = dataclasses.replace(spec.generator, apply=apply)
+    shares = (0.25, 0.5, 0.25)
+    spec = dataclasses.replace(
+        spec, generator=generator, classes=3, label_shares=shares
+    )
+    monkeypatch.setattr(sample, "restore_run", lambda *_: (config, spec, state))
+    record = DataRecord(labels=(1, 3, 7), label_shares=shares)
+    monkeypatch.setattr(sample, "read_data_record", lambda _: record)
+    return run
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("label", ["10", "-2"])
-def test_an_unknown_label_is_refused(class_run, label):
-    code, error = in_process(sample, class_run, "--label", label)
-    assert code == 2
-    assert f"--label {label} is not a class of" in error
-    assert "are from 0 to 9" in error
+def test_an_array_has_the_shares_and_the_labels_of_the_data(shaded, tmp_path):
+    draw(shaded, tmp_path / "a.npz", "--num", "40")
+    images, labels = (arrays(tmp_path / "a.npz", name) for name in ("images", "labels"))
+    assert [(labels == label).sum() for label in (1, 3, 7)] == [10, 20, 10]
+    np.testing.assert_array_equal(
+        images[:, 0, 0, 0], (labels > 1) * 100 * (labels // 3)
+    )
+    draw(shaded, tmp_path / "many", "--num", "8")
+    levels = sorted(pixels(f)[0, 0] for f in (tmp_path / "many").iterdir())
+    assert levels == [0, 0, 100, 100, 100, 100, 200, 200]
+
+
+def test_a_grid_and_an_interpolation_show_the_classes_in_turn(shaded, tmp_path):
+    draw(shaded, tmp_path / "a.png", "--num", "4")
+    grid = without_caption(pixels(tmp_path / "a.png"), 2, 2)
+    assert grid[3::18, 3::18].ravel().tolist()[:4] == [0, 100, 200, 0]
+    draw(shaded, tmp_path / "a.npz", "--num", "16", "--interpolate")
+    assert arrays(tmp_path / "a.npz", "labels").tolist() == [1] * 8 + [3] * 8
+
+
+def test_a_label_is_one_of_the_data(shaded, tmp_path):
+    draw(shaded, tmp_path / "a.npz", "--num", "5", "--label", "7")
+    assert arrays(tmp_path / "a.npz", "labels").tolist() == [7] * 5
+    assert (arrays(tmp_path / "a.npz") == 200).all()
+    for label in ("0", "2", "-2"):
+        code, error = in_process(sample, shaded, "--label", label)
+        assert code == 2
+        assert error == (
+            f"error: --label {label} is not a label of {shaded}, which has 1, 3, 7: "
+            "omit --label, or give one of them\n"
+        )
 
 
 def test_a_label_for_a_run_without_classes_is_refused(run):
     code, error = in_process(sample, run, "--label", "1")
     assert code == 2
-    assert "are none: omit --label" in error
+    assert "which has none: omit --label" in error
+
+
+def test_samples_are_computed_in_the_precision_of_their_run(run, tmp_path, monkeypatch):
+    config, *rest = sample.restore_run(run)
+    seen = []
+
+    def restored(*_):
+        seen.append(jax.config.jax_default_matmul_precision)
+        return config, *rest
+
+    monkeypatch.setattr(sample, "restore_run", restored)
+    before = jax.config.jax_default_matmul_precision
+    half = dataclasses.replace(config.run, precision="bfloat16")
+    half = dataclasses.replace(config, run=half)
+    monkeypatch.setattr(restore, "read_config", lambda _: half)
+    draw(run, tmp_path / "a.npz", "--num", "4")
+    assert seen == ["bfloat16"]
+    assert jax.config.jax_default_matmul_precision == before
+
+
+def test_weights_that_are_not_finite_are_refused(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    *_, state = sample.restore_run(copy)
+    nans = jax.tree.map(lambda a: a * np.nan, state.critic.params)
+    critic = dataclasses.replace(state.critic, params=nans)
+    with Checkpoints(copy / "checkpoints", 9) as checkpoints:
+        step = jnp.int32(30)
+        checkpoints.save(dataclasses.replace(state, step=step, critic=critic))
+        checkpoints.wait()
+    code, error = in_process(sample, copy)
+    assert (code, error) == (
+        2,
+        f"error: {copy} has diverged: its weights of step 30 are not all finite; take "
+        "an earlier checkpoint with --checkpoint\n",
+    )
 
 
 def test_what_out_names_is_replaced_with_overwrite_only(run, tmp_path):

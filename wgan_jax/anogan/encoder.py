@@ -14,6 +14,7 @@ from wgan_jax.anogan.scoring import Nets, encoder_step
 from wgan_jax.config import Config
 from wgan_jax.data.batches import make_get_batch
 from wgan_jax.data.dataset import load_in_memory
+from wgan_jax.errors import UserError
 from wgan_jax.files import save_npz
 from wgan_jax.nn.models import build_encoder
 
@@ -69,6 +70,11 @@ def _train(config, nets, options, encode, params, key):
         for first in range(0, total, CHUNK):
             steps = min(CHUNK, total - first)
             params, state, loss = chunk(params, state, nets, train, first, steps)
+            if not np.isfinite(loss):
+                raise UserError(
+                    f"the encoder diverged before update {first + steps}: give an "
+                    f"--encoder-lr below {options['encoder_lr']:g}"
+                )
             progress.update(task, advance=steps, loss=f"{float(loss):.4g}")
     return params
 
@@ -96,10 +102,20 @@ def _read(path, facts, like):
             fits = json.loads(str(file["facts"])) == facts
             structure = jax.tree.structure(like)
             leaves = [file[str(i)] for i in range(structure.num_leaves)] if fits else ()
+        saved = structure.unflatten(leaves) if fits else None
+        if fits and not jax.tree.all(jax.tree.map(_is_like, saved, like)):
+            raise ValueError("its arrays are not finite or of other shapes")
     except Exception as error:
-        print(f"{path} cannot be read ({error}): the encoder is trained again")
+        reason = " ".join(str(error).split()) or type(error).__name__
+        print(
+            f"warning: {path} cannot be read ({reason}): the encoder is trained again"
+        )
         return None
     if not fits:
         print(f"{path} is of another run or other options: it is trained again")
-        return None
-    return structure.unflatten(leaves)
+    return saved
+
+
+def _is_like(saved, like):
+    same = (saved.shape, saved.dtype) == (like.shape, like.dtype)
+    return same and np.isfinite(saved).all()

@@ -24,6 +24,7 @@ from sklearn import metrics
 from wgan_jax.anogan.images import Images
 from wgan_jax.config import Data
 from wgan_jax.data.batches import to_float
+from wgan_jax.errors import UserError
 from wgan_jax.runs import sampling
 
 
@@ -222,6 +223,12 @@ def score_images(
     seconds = time.perf_counter() - started
     timed = count - size or size
     scores, parts, z = jax.tree.map(lambda *a: np.concatenate(a), *rows)
+    if not np.isfinite(scores).all():
+        broken = (~np.isfinite(scores)).sum()
+        raise UserError(
+            f"{broken} of {count} images have scores that are not finite: give a "
+            "smaller learning rate"
+        )
     return Result(scores, parts, z, seconds / timed)
 
 

@@ -79,6 +79,7 @@ class EvaluationProtocol:
     """train or heldout: the images that the samples are compared with."""
 
 
+@restore.at_run_precision
 def evaluate_distances(run, checkpoint, protocol: EvaluationProtocol) -> Evaluation:
     """The distances of a run's samples from the truth or from held-out samples.
 
@@ -128,7 +129,6 @@ def restored_states(run, checkpoint) -> Iterator[tuple[Config, Spec, TrainState]
     for step in restore.checkpoint_steps(run) if every else [checkpoint]:
         try:
             restored = restore.restore_run(run, step)
-            restore.check_finite(run, restored[2])
         except UserError as error:
             if not every:
                 raise

@@ -239,6 +239,7 @@ def image_measures(
     return measures
 
 
+@restore.at_run_precision
 def evaluate_images(
     run, checkpoint, features: str, protocol: EvaluationProtocol
 ) -> Evaluation:

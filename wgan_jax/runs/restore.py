@@ -1,6 +1,7 @@
 """Restoring a trained run from its directory."""
 
-from functools import partial
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -22,7 +23,8 @@ def restore_run(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainSta
     """Configuration, specification and state of a run at a checkpoint.
 
     checkpoint: a step, "best" (by the metric of run.evaluate_every), or "" or -1 for
-    the newest. Raises UserError if the run or the checkpoint does not exist.
+    the newest. Raises UserError if the run or the checkpoint does not exist, and where
+    weights are not finite.
     """
     config = read_config(run)
     check_weights(config)
@@ -35,37 +37,29 @@ def restore_run(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainSta
             "--run.evaluate-every N"
         )
     spec = make_spec(config, label_shares=read_data_record(run).label_shares)
-    state = jax.jit(partial(init_state, spec=spec))(jax.random.key(0))
+    state = jax.jit(functools.partial(init_state, spec=spec))(jax.random.key(0))
     with _open(run, config, BEST_CHECKPOINTS if best else "checkpoints") as checkpoints:
         saved = checkpoints.steps()
         if not saved:
             raise UserError(f"{run} has no checkpoint yet")
-        if step == -1:
-            newest = checkpoints.restore_newest(state, print, move=False)
-            return config, spec, newest or state
-        _check_saved(run, step, saved)
-        try:
-            return config, spec, checkpoints.restore(state, step)
-        except DamagedCheckpoint as error:
-            # A run in training deletes old checkpoints.
-            _check_saved(run, step, checkpoints.reload())
-            reason = f"--checkpoint {step} of {run} is damaged: {error}"
-            raise UserError(reason) from error
-
-
-def _check_saved(run, step, saved):
-    if step not in saved:
-        known = ", ".join(map(str, saved))
-        raise UserError(f"--checkpoint {step} is not saved: {run} has {known}")
-
-
-def check_finite(run, state: TrainState) -> None:
-    """Raises UserError where a number of a run's state is not finite."""
+        state = _restore(checkpoints, run, state, step, saved)
     if not is_finite(state):
         raise UserError(
             f"{run} has diverged: its weights of step {int(state.step)} are not all "
             "finite; take an earlier checkpoint with --checkpoint"
         )
+    return config, spec, state
+
+
+def at_run_precision(function: Callable) -> Callable:
+    """function(run, ...) with products of matrices in run.precision of that run."""
+
+    @functools.wraps(function)
+    def call(run, *args, **kwargs):
+        with jax.default_matmul_precision(read_config(run).run.precision):
+            return function(run, *args, **kwargs)
+
+    return call
 
 
 def checkpoint_steps(run) -> list[int]:
@@ -75,6 +69,25 @@ def checkpoint_steps(run) -> list[int]:
     if not saved:
         raise UserError(f"{run} has no checkpoint yet")
     return saved
+
+
+def _restore(checkpoints, run, state, step, saved):
+    if step == -1:
+        return checkpoints.restore_newest(state, print, move=False) or state
+    _check_saved(run, step, saved)
+    try:
+        return checkpoints.restore(state, step)
+    except DamagedCheckpoint as error:
+        # A run in training deletes old checkpoints.
+        _check_saved(run, step, checkpoints.reload())
+        reason = f"--checkpoint {step} of {run} is damaged: {error}"
+        raise UserError(reason) from error
+
+
+def _check_saved(run, step, saved):
+    if step not in saved:
+        known = ", ".join(map(str, saved))
+        raise UserError(f"--checkpoint {step} is not saved: {run} has {known}")
 
 
 def _open(run, config, name):
