@@ -40,7 +40,7 @@ from wgan_jax.metrics.features import (
 from wgan_jax.metrics.image_scores import LEAST, compare, rank_correlation
 from wgan_jax.metrics.metric import Metric
 from wgan_jax.metrics.transport import mean_std
-from wgan_jax.runs import sampling
+from wgan_jax.runs import restore, sampling
 
 ProgressFactory = Callable[[str, int], Callable[[int], None]]
 """progress(description, total) -> advance(n): a new progress bar."""
