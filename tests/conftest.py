@@ -6,6 +6,7 @@ import os
 import sys
 import types
 
+import hypothesis
 import jax
 import pytest
 from jaxtyping import install_import_hook
@@ -37,6 +38,21 @@ jax.config.update("jax_legacy_prng_key", "error")
 # Commands that run in this process would fill the cache of whoever runs the tests.
 jax.config.update("jax_enable_compilation_cache", False)
 
+
+# The same examples in each run, without a file of earlier ones. Programs are compiled
+# in an example, so that its time says little.
+hypothesis.settings.register_profile(
+    "tests",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.function_scoped_fixture,
+    ],
+)
+hypothesis.settings.load_profile("tests")
 
 # Files of few but long tests: begun last, they would keep one process busy alone.
 LONG = ("readme", "train_command", "parity", "sample_command", "tfds", "torch_loops")

@@ -19,6 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jax import lax
 from PIL import Image
 
@@ -395,6 +397,57 @@ def test_damaged_files_are_refused(form, tmp_path):
         assert "cannot be read" in complaint(inception_weights.read, path)
     path = form(path, pickle.dumps([1, 2]))
     assert "it holds a list" in complaint(inception_weights.read, path)
+
+
+def is_read(path):
+    """Whether weights are read, and not refused by one sentence."""
+    try:
+        weights = inception_weights.read(path)
+    except UserError:
+        complaint(inception_weights.read, path)
+        return False
+    kinds = {np.dtype(dtype) for dtype in inception_weights.DTYPES.values()}
+    assert all(array.dtype in kinds for array in weights.values())
+    return True
+
+
+@given(st.binary(max_size=200))
+def test_arbitrary_bytes_are_refused(tmp_path, content):
+    for form in (zipped, legacy):
+        assert not is_read(form(tmp_path / "w.pth", b"\x80" + content, FOUR))
+    (tmp_path / "w.pth").write_bytes(content)
+    assert not is_read(tmp_path / "w.pth")
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_a_changed_file_is_read_or_refused_and_runs_nothing(tmp_path, data):
+    form = data.draw(st.sampled_from([zipped, legacy]))
+    content = bytearray(dictionary(tensor(1, (3, 1), (1, 1))))
+    where = st.integers(0, len(content) - 1)
+    for place, byte in data.draw(st.lists(st.tuples(where, st.integers(0, 255)))):
+        content[place] = byte
+    is_read(form(tmp_path / "w.pth", bytes(content), FOUR))
+    path = form(tmp_path / "w.pth", dictionary(tensor(1, (3, 1), (1, 1))), FOUR)
+    whole = bytearray(path.read_bytes())
+    whole[data.draw(st.integers(0, len(whole) - 1))] ^= 1 << data.draw(
+        st.integers(0, 7)
+    )
+    path.write_bytes(whole)
+    is_read(path)
+
+
+@given(
+    st.sampled_from(["os", "posix", "builtins", "subprocess", "torch", "torch._utils"]),
+    st.sampled_from(["system", "eval", "exec", "open", "Popen", "_rebuild_tensor"]),
+)
+def test_no_function_is_loaded_but_those_of_tensors(tmp_path, module, name):
+    harm = tmp_path / "harm"
+    code = f"c{module}\n{name}\n(Vtouch {harm}\ntR".encode()
+    for form in (zipped, legacy):
+        path = form(tmp_path / "w.pth", dictionary(code), FOUR)
+        assert "never run" in complaint(inception_weights.read, path)
+        assert not harm.exists()
 
 
 @pytest.mark.torch
