@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
@@ -293,7 +294,8 @@ def make_runs(folder: Path) -> None:
         out.mkdir(parents=True)
         directory.initialise(out, config)
         with Checkpoints(out / "checkpoints", 2) as checkpoints:
-            state = init_state(jax.random.key(0), make_spec(config))
+            spec = make_spec(config)
+            state = jax.jit(partial(init_state, spec=spec))(jax.random.key(0))
             checkpoints.save(state)
             checkpoints.wait()
 

@@ -91,12 +91,17 @@ def python_m(module, *arguments, **more):
 
 def in_process(module, *arguments, cwd=ROOT):
     """Runs a command in this process: (exit status, stderr)."""
+    return run_main(module.main, last_of_each(arguments), cwd)
+
+
+def run_main(main, words, cwd):
+    """Runs main(words) as a command in the folder `cwd`: (exit status, stderr)."""
     handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
     errors, before, hook = io.StringIO(), Path.cwd(), sys.unraisablehook
     os.chdir(cwd)
     try:
         with contextlib.redirect_stderr(errors):
-            cli.run(lambda: module.main(last_of_each(arguments)))
+            cli.run(lambda: main(words))
     except SystemExit as stop:
         return stop.code, errors.getvalue()
     finally:

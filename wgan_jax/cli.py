@@ -27,6 +27,7 @@ from wgan_jax.distributed import launcher, processes
 from wgan_jax.errors import UserError
 from wgan_jax.files import enable_compilation_cache, explain
 from wgan_jax.references import describe
+from wgan_jax.validation import check_types
 
 Options = TypeVar("Options")
 
@@ -147,6 +148,7 @@ def parse_config(
         elif word.startswith("--config="):
             path = word.removeprefix("--config=")
     sections = load(path) if path else Config()
+    check_types(sections)
     # An empty name: the options of both have no prefix.
     both = dataclasses.make_dataclass(
         "CommandLine",
@@ -203,6 +205,8 @@ def _option(word):
 
 
 def _check_given_once(argv, types):
+    if "--" in argv:
+        raise UserError("-- is not an option: see --help")
     options = [option for option in map(_option, argv) if option in types]
     for option in options:
         if options.count(option) > 1:

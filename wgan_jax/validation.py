@@ -44,9 +44,14 @@ def validate(config: Config) -> None:
 
 def check_fields(config: Config) -> None:
     """Check types and ranges; UserError names the first wrong field."""
+    check_types(config)
+    _check_ranges(config)
+
+
+def check_types(config: Config) -> None:
+    """Check types; UserError names the first wrong field."""
     for section in dataclasses.fields(config):
         _check_types(section.name, getattr(config, section.name))
-    _check_ranges(config)
 
 
 def _check_types(section, values):

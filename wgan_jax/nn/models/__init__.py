@@ -57,9 +57,16 @@ def architectures(model: Model) -> tuple[Any, Any]:
     """The architectures of generator and critic. Raises UserError for unknown ones."""
     field = "kind" if model.critic_kind == "same" else "critic_kind"
     return (
-        lookup(ARCHITECTURES, model.kind, "model.kind"),
-        lookup(ARCHITECTURES, model.critic_is, f"model.{field}"),
+        _architecture(model.kind, "model.kind", "generator"),
+        _architecture(model.critic_is, f"model.{field}", "critic"),
     )
+
+
+def _architecture(value, field, function):
+    architecture = lookup(ARCHITECTURES, value, field)
+    if not callable(getattr(architecture, function, None)):
+        raise UserError(f"{field}={value} has no function {function}")
+    return architecture
 
 
 def _build_critic(model, sample_shape, output_shape=()):
