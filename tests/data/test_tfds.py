@@ -268,6 +268,27 @@ def finish_with(monkeypatch, returncode=0, stderr="", effect=lambda: None):
     return commands
 
 
+def test_a_data_set_without_images_is_refused_before_its_preparation(
+    tmp_path, tensorflow, monkeypatch
+):
+    expected = "data.name=iris has no images: its features are features, label"
+    tensorflow(False)
+    assert complaint(tfds_of(tmp_path, name="iris")) == expected
+    tensorflow(True)
+    finish_with(monkeypatch, tfds.REFUSED, f"noise\n{expected}\n")
+    assert complaint(tfds_of(tmp_path, name="iris")) == expected
+
+
+def test_the_preparing_process_refuses_before_a_download(tmp_path, monkeypatch, capsys):
+    from tensorflow_datasets.core import DatasetBuilder
+
+    monkeypatch.delattr(DatasetBuilder, "download_and_prepare")
+    assert tfds.main("iris", str(tmp_path), "") == tfds.REFUSED
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == "data.name=iris has no images: its features are features, label"
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("stderr", "reason"),
     [("noise\nValueError: no network\n", "ValueError: no network"), ("", "no message")],

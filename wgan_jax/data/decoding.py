@@ -230,12 +230,11 @@ def _deep_colour(file, image, mode, order, notes):
 def _reread(file, layout):
     """Values of a file as if their layout were another one of the same size."""
     with Image.open(_source(file)) as image:
-        image.tile = [
-            tile._replace(
-                args=layout if isinstance(tile.args, str) else (layout, *tile.args[1:])
-            )
-            for tile in image.tile
-        ]
+        tiles = []
+        for tile in image.tile:
+            rest = tile.args[1:] if isinstance(tile.args, tuple) else ()
+            tiles.append(tile._replace(args=(layout, *rest)))
+        image.tile = tiles
         return np.asarray(image)
 
 
