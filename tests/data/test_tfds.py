@@ -279,6 +279,21 @@ def test_a_data_set_without_images_is_refused_before_its_preparation(
     assert complaint(tfds_of(tmp_path, name="iris")) == expected
 
 
+def test_a_description_that_needs_tensorflow_says_what_to_install(
+    tmp_path, monkeypatch
+):
+    import tensorflow_datasets
+
+    def builder(*_, **__):
+        raise ImportError("No module named 'tensorflow'")
+
+    monkeypatch.setattr(tensorflow_datasets, "builder", builder)
+    assert complaint(tfds_of(tmp_path, name="coco")) == (
+        "data.name=coco needs TensorFlow even for its description: "
+        "pip install 'wgan-jax[prepare]'"
+    )
+
+
 def test_the_preparing_process_refuses_before_a_download(tmp_path, monkeypatch, capsys):
     from tensorflow_datasets.core import DatasetBuilder
 

@@ -42,6 +42,11 @@ def open_builder(data: Data):
         raise UserError(
             f"data.name={data.name} is not a TFDS data set: {hint}"
         ) from error
+    except ImportError as error:
+        raise UserError(
+            f"data.name={data.name} needs TensorFlow even for its description: "
+            "pip install 'wgan-jax[prepare]'"
+        ) from error
     except (ValueError, AssertionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
