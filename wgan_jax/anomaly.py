@@ -106,6 +106,12 @@ def _score(run, arguments):
         rng = np.random.default_rng(arguments.seed)
         order = rng.permutation(len(shown.samples))[: arguments.num]
         shown = shown.rows(np.sort(order))
+    if arguments.method == "anogan":
+        images = arguments.restarts * min(arguments.batch, len(shown.samples))
+        size = 4 * math.prod(config.data.sample_shape)
+        arithmetic = f"{images:,} images of a batch x {size:,} bytes"
+        restarts = f"--restarts {arguments.restarts}"
+        require_memory(restarts, images * size, arithmetic)
     out.mkdir(parents=True, exist_ok=True)
     # A folder that is not writable fails now rather than after hours of searches.
     with tempfile.TemporaryFile(dir=out):
@@ -114,11 +120,6 @@ def _score(run, arguments):
     seed, weight = arguments.seed, arguments.feature_weight
     options = {name: getattr(arguments, name) for name in OF_METHOD[arguments.method]}
     if arguments.method == "anogan":
-        images = arguments.restarts * min(arguments.batch, len(shown.samples))
-        size = 4 * math.prod(config.data.sample_shape)
-        arithmetic = f"{images:,} images of a batch x {size:,} bytes"
-        restarts = f"--restarts {arguments.restarts}"
-        require_memory(restarts, images * size, arithmetic)
         infer_latents = scoring.make_search(
             nets,
             spec.z_dim,
@@ -146,14 +147,12 @@ def _check(arguments):
     cli.require(arguments, "seed", 0, cli.SEEDS)
     for name in ("batch", "steps", "restarts", "encoder_steps"):
         cli.require(arguments, name, 1)
-    # In float32, where 1e-50 is 0 and 1e50 infinite.
-    rate = (lambda v: 0 < np.float32(v) < math.inf, "a finite number greater than 0")
+    # In float32, where 1e-50 is 0 and 1e50 is infinite.
+    least, most = (float(v) for v in (np.finfo("f4").tiny, np.finfo("f4").max))
+    rate = (lambda v: least <= v <= most, "a finite number greater than 0")
     checks = {
         "feature_weight": (lambda v: 0 <= v <= 1, "from 0 to 1"),
-        "kappa": (
-            lambda v: 0 <= np.float32(v) < math.inf,
-            "a finite number of 0 or more",
-        ),
+        "kappa": (lambda v: 0 <= v <= most, "a finite number of 0 or more"),
     }
     checks |= dict.fromkeys(("lr", "encoder_lr"), rate)
     for name, (test, requirement) in checks.items():

@@ -61,6 +61,9 @@ def run(command) -> None:
     ):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, handler)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name of any bytes can be printed, as on stderr.
+        sys.stdout.reconfigure(errors="backslashreplace")
     enable_compilation_cache()
     try:
         try:
@@ -121,7 +124,10 @@ def _unraisable(event):
 
 
 def _complain(sentence):
-    print(f"error: {sentence}", file=sys.stderr)
+    # One line, whatever bytes a path or the message of a library has.
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(sentence))
+    shown = line if len(line) <= 2000 else f"{line[:1997]}..."
+    print(f"error: {shown}", file=sys.stderr)
     return 2
 
 

@@ -288,6 +288,7 @@ def load(path) -> Config:
     path = Path(path)
     if not path.is_file():
         near = sorted(p.name for p in path.parent.glob("*.py"))
+        near[10:] = ["..."] * (len(near) > 10)
         known = f"; {path.parent} has {', '.join(near)}" if near else ""
         raise UserError(f"--config {path} is not a file{known}")
     if path.suffix != ".py":

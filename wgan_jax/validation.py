@@ -114,7 +114,7 @@ def _check_ranges(config):
 
     positive = (lambda v: v > 0, "greater than 0")
     not_negative = (lambda v: v >= 0, "0 or more")
-    # In float32, where 0.99999999 is 1.
+    # In float32, where 0.99999999 is 1; the types are checked, so no cast overflows.
     fraction = (lambda v: 0 <= np.float32(v) < 1, "at least 0 and less than 1")
     require("data", "batch_size image_size dimensions", *positive)
     require("data", "heldout", *not_negative)
@@ -263,6 +263,14 @@ def _check_images(config):
         raise UserError(
             f"model.output={model.output} does not match data.scale={data.scale}: "
             f"take model.output={matching}"
+        )
+    if model.kernel > data.image_size and {"dcgan", "resnet"} & {
+        model.kind,
+        model.critic_is,
+    }:
+        raise UserError(
+            f"model.kernel={model.kernel} is wider than an image: take at most "
+            f"data.image_size={data.image_size}"
         )
     for kind, name in (
         (model.kind, "generator_widths"),
