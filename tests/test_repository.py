@@ -132,6 +132,13 @@ def test_the_tests_that_the_theory_names_exist():
     assert all(f"def {name}(" in text for name in names)
 
 
+def test_the_tests_that_the_guarantees_name_exist():
+    names = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "reliability.md").read_text())
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert names
+    assert [name for name in names if f"def {name}(" not in tests] == []
+
+
 def test_prose_has_at_most_100_columns():
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
