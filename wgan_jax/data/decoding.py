@@ -101,7 +101,7 @@ def _view(file, image, background, notes):
     if _tag(image, PLANES) == 2 and _tag(image, BITS) == 16:
         # Pillow reads every second byte of the first plane as the next one.
         raise UserError("16-bit TIFF files with separate planes are not supported")
-    pages = getattr(image, "n_frames", 1)
+    pages = _pages(image)
     image.load()
     if deep:
         colour, alpha = _deep_colour(file, image, deep[1], deep[2], notes)
@@ -110,6 +110,11 @@ def _view(file, image, background, notes):
     else:
         colour, alpha = _split(image, layout)
     colour = _to_srgb(colour, image.info.get("icc_profile"), notes)
+    if image.mode in ("P", "PA"):
+        # A palette of grey levels is the only way to grey in some formats.
+        red, green, blue = colour.split()
+        if red.tobytes() == green.tobytes() == blue.tobytes():
+            colour = red
     if alpha is not None:
         grey = background if colour.mode == "L" else (background,) * 3
         canvas = Image.new(colour.mode, colour.size, grey)
@@ -122,6 +127,15 @@ def _view(file, image, background, notes):
     with contextlib.suppress(Exception):
         turn = TURNS.get(image.getexif().get(EXIF_ORIENTATION))
     return colour if turn is None else colour.transpose(turn)
+
+
+def _pages(image):
+    try:
+        return getattr(image, "n_frames", 1)
+    except Exception:
+        # Damaged pages after the first one are not used.
+        image.seek(0)
+        return 1
 
 
 def _source(file):
@@ -162,10 +176,6 @@ def _split(image, layout):
     if mode in ("P", "PA", "RGBA", "RGBa"):
         rgba = image.convert("RGBA")
         colour = rgba.convert("RGB")
-        if mode in ("P", "PA"):
-            red, green, blue = (band.tobytes() for band in colour.split())
-            if red == green == blue:
-                colour = colour.getchannel(0)
         opaque = mode == "P" and "transparency" not in image.info
         return colour, None if opaque else rgba.getchannel("A")
     if mode in ("RGBX", "YCbCr", "HSV"):

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from wgan_jax.errors import UserError, printable
@@ -64,32 +65,43 @@ class Skipped:
 
 
 def image_files(folder: Path, option: str = "data.dir=") -> tuple[list[Path], Skipped]:
-    """(sorted image files at any depth, files skipped) of a folder.
+    """(sorted image files at any depth, files skipped) of a folder: see `find_files`.
 
-    Links to folders are followed, and a folder that several paths reach is read once.
-    Names that begin with a dot and those of SYSTEM are hidden. option: prefix of the
-    folder in messages, as the user typed it. Raises UserError without any image, and
-    for a folder that cannot be read.
+    Raises UserError without any image.
     """
     if not folder.is_dir():
         raise UserError(f"{option}{folder} is not a folder")
-    files, skipped = [], Skipped()
-    try:
-        _walk(folder, "", set(), files, skipped)
-    except OSError as error:
-        raise UserError(
-            f"{option}{folder} cannot be read ({error}): correct its permissions"
-        ) from error
+    files, skipped = find_files(folder, lambda p: p.suffix.lower() in SUFFIXES, option)
     if not files:
         found = "".join(f"; {line}" for line in skipped.line())
         raise UserError(
             f"{option}{folder} has no image files: it must hold files ending in "
             f"{' '.join(SUFFIXES)}, at any depth{found}"
         )
+    return files, skipped
+
+
+def find_files(
+    folder: Path, wanted: Callable[[Path], bool], option: str = "data.dir="
+) -> tuple[list[Path], Skipped]:
+    """(sorted files at any depth that are wanted, files skipped) of a folder.
+
+    Links to folders are followed, and a folder that several paths reach is read once.
+    Names that begin with a dot and those of SYSTEM are hidden. option: prefix of the
+    folder in messages, as the user typed it. Raises UserError for a folder that cannot
+    be read.
+    """
+    files, skipped = [], Skipped()
+    try:
+        _walk(folder, "", wanted, set(), files, skipped)
+    except OSError as error:
+        raise UserError(
+            f"{option}{folder} cannot be read ({error}): correct its permissions"
+        ) from error
     return sorted(files), skipped
 
 
-def _walk(folder, prefix, seen, files, skipped):
+def _walk(folder, prefix, wanted, seen, files, skipped):
     stat = folder.stat()
     if (stat.st_dev, stat.st_ino) in seen:
         skipped.add("in a folder that is read already", prefix, len(os.listdir(folder)))
@@ -103,10 +115,10 @@ def _walk(folder, prefix, seen, files, skipped):
         if entry.name.startswith(".") or entry.name.lower() in SYSTEM:
             skipped.add("hidden", name, _count_files(entry))
         elif entry.is_dir():
-            _walk(path, f"{name}/", seen, files, skipped)
+            _walk(path, f"{name}/", wanted, seen, files, skipped)
         elif not entry.is_file():
             skipped.add("not a file or a broken link", name)
-        elif path.suffix.lower() in SUFFIXES:
+        elif wanted(path):
             files.append(path)
         else:
             skipped.add("not an image", name)

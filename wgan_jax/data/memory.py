@@ -57,7 +57,9 @@ def load_samples(reader: Reader) -> Samples:
     return samples
 
 
-def print_remarks(remarks: list[str], notes: Counter, count: int, brightest) -> None:
+def print_remarks(
+    remarks: Sequence[str], notes: Counter, count: int, brightest
+) -> None:
     """Prints lines on skipped files, and on what decoding did to `count` images.
 
     brightest: the highest grey level of these images.

@@ -6,6 +6,7 @@ Free of JAX, because the worker processes of a stream import this module.
 import dataclasses
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -68,6 +69,8 @@ class Reader:
     """Field of `Data` that must not be empty for this source."""
     points: bool = False
     """Whether samples are float32 [data.dimensions] instead of uint8 images."""
+    remarks: Sequence[str] = ()
+    """Lines for the user on samples that are not read, such as skipped files."""
 
     def __init__(self, data: Data):
         """Raises UserError where the source has no samples."""
@@ -87,11 +90,6 @@ class Reader:
     def identity(self) -> str:
         """Text that changes whenever a sample does; empty disables all caching."""
         return ""
-
-    @property
-    def remarks(self) -> list[str]:
-        """Lines for the user on samples that are not read, such as skipped files."""
-        return []
 
     def test_reader(self) -> "Reader | None":
         """Reader of data.test_split; None where samples are held out of this one."""

@@ -15,7 +15,7 @@ from PIL import Image
 
 from wgan_jax.config import Data
 from wgan_jax.data.decoding import decode, stack
-from wgan_jax.data.image_files import stamps
+from wgan_jax.data.image_files import find_files, stamps
 from wgan_jax.data.readers import Reader, Samples, UnreadableSample
 from wgan_jax.errors import UserError
 
@@ -118,7 +118,7 @@ def record_files(path: Path) -> list[Path]:
     if not path.is_dir():
         raise UserError(f"data.dir={path} is neither an array_record file nor a folder")
     # Sharded files are named x.array_record-00000-of-00008.
-    files = sorted(p for p in path.rglob("*.array_record*") if p.is_file())
+    files, _ = find_files(path, lambda p: ".array_record" in p.name)
     if not files:
         raise UserError(f"data.dir={path} has no files called *.array_record")
     return files

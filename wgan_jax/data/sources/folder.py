@@ -19,7 +19,7 @@ class ImageFolder(Reader):
     def __init__(self, data: Data):
         super().__init__(data)
         self.paths, skipped = image_files(Path(data.dir))
-        self._remarks = skipped.line()
+        self.remarks = skipped.line()
 
     def __len__(self):
         return len(self.paths)
@@ -28,11 +28,6 @@ class ImageFolder(Reader):
     def identity(self) -> str:
         """Hash of the names, sizes and times of the files."""
         return stamps(Path(self.data.dir), self.paths)
-
-    @property
-    def remarks(self) -> list[str]:
-        """The line on skipped files."""
-        return self._remarks
 
     def read(self, numbers: np.ndarray) -> Samples:
         """Images of these numbers."""
