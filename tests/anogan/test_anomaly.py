@@ -9,6 +9,9 @@ from jax.tree_util import Partial
 
 from wgan_jax import pictures
 from wgan_jax.anogan import scoring
+from wgan_jax.anogan.images import Images
+from wgan_jax.config import Data
+from wgan_jax.errors import UserError
 
 
 @Partial
@@ -38,6 +41,24 @@ def searched(nets, x, key, images=None, restarts=1, weight=0.1, steps=60, lr=0.1
     z = scoring.search(*nets, x, starts, steps, lr, weight)
     parts = scoring.distances(*nets, x, z, 1)
     return np.asarray(z), np.asarray(scoring.anogan_score(parts, weight))
+
+
+def test_scores_that_are_not_finite_are_refused():
+    images = Images(np.zeros((3, 4, 1, 1), np.uint8), np.arange(3))
+
+    def score(latents):
+        nets = scoring.Nets(pad, double)
+        weighted = Partial(scoring.anogan_score, weight=0.1)
+        options = (weighted, 1, images, Data(image_size=4), 2)
+        return scoring.score_images(nets, lambda x, i: latents[i], *options)
+
+    latents = jnp.zeros((3, 2))
+    assert score(latents).scores.shape == (3,)
+    with pytest.raises(UserError) as error:
+        score(latents.at[1].set(jnp.nan))
+    assert str(error.value) == (
+        "1 of 3 images have scores that are not finite: give a smaller learning rate"
+    )
 
 
 # --------------------------------------------------------------------------- distances

@@ -175,6 +175,34 @@ def test_encoder_is_trained_once_for_the_same_options(run, tmp_path, capsys):
     assert [row["score"] for row in restored] == [row["score"] for row in rows]
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda a: {},
+        lambda a: {"0": a["0"] * np.nan},
+        lambda a: {"0": a["0"][..., :1]},
+        lambda a: {"facts": np.array("{")},
+    ],
+)
+def test_a_damaged_encoder_is_reported(damage, tmp_path, capsys):
+    params = {"w": np.ones((2, 3), np.float32)}
+    arrays = {"facts": np.array('{"seed": 1}'), "0": params["w"]}
+    path = tmp_path / "encoder.npz"
+    np.savez(path, **arrays)
+    saved = encoder._read(path, {"seed": 1}, params)
+    np.testing.assert_array_equal(saved["w"], params["w"])
+    assert encoder._read(path, {"seed": 2}, params) is None
+    assert "is of another run or other options" in capsys.readouterr().out
+    np.savez(path, **(arrays | damage(arrays)))
+    if not damage(arrays):
+        path.write_bytes(path.read_bytes()[:-40])
+    assert encoder._read(path, {"seed": 1}, params) is None
+    said = capsys.readouterr().out
+    assert said.startswith(f"warning: {path} cannot be read (")
+    assert said.endswith("): the encoder is trained again\n")
+    assert said.count("\n") == 1
+
+
 def test_images_of_a_folder_have_names_and_a_file_of_labels(run, folder, tmp_path):
     names = [f"a_noise/{i}.png" for i in (10, 11, 6, 7, 8, 9)]
     names += [f"b_own/{i}.png" for i in range(6)]

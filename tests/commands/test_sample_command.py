@@ -12,7 +12,6 @@ from PIL import Image
 
 from wgan_jax import anomaly, evaluate, sample, train
 from wgan_jax.data.record import DataRecord
-from wgan_jax.runs import restore
 from wgan_jax.runs.checkpoint import Checkpoints
 
 
@@ -268,24 +267,6 @@ def test_a_label_for_a_run_without_classes_is_refused(run):
     code, error = in_process(sample, run, "--label", "1")
     assert code == 2
     assert "which has none: omit --label" in error
-
-
-def test_samples_are_computed_in_the_precision_of_their_run(run, tmp_path, monkeypatch):
-    config, *rest = sample.restore_run(run)
-    seen = []
-
-    def restored(*_):
-        seen.append(jax.config.jax_default_matmul_precision)
-        return config, *rest
-
-    monkeypatch.setattr(sample, "restore_run", restored)
-    before = jax.config.jax_default_matmul_precision
-    half = dataclasses.replace(config.run, precision="bfloat16")
-    half = dataclasses.replace(config, run=half)
-    monkeypatch.setattr(restore, "read_config", lambda _: half)
-    draw(run, tmp_path / "a.npz", "--num", "4")
-    assert seen == ["bfloat16"]
-    assert jax.config.jax_default_matmul_precision == before
 
 
 def test_weights_that_are_not_finite_are_refused(run, tmp_path):
