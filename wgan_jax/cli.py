@@ -24,7 +24,7 @@ from tyro.conf import Positional as Positional
 
 from wgan_jax.config import Config, load
 from wgan_jax.distributed import launcher, processes
-from wgan_jax.errors import UserError
+from wgan_jax.errors import UserError, printable
 from wgan_jax.files import enable_compilation_cache, explain
 from wgan_jax.references import describe
 from wgan_jax.validation import check_types
@@ -125,7 +125,7 @@ def _unraisable(event):
 
 def _complain(sentence):
     # One line, whatever bytes a path or the message of a library has.
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(sentence))
+    line = printable(str(sentence))
     shown = line if len(line) <= 2000 else f"{line[:1997]}..."
     print(f"error: {shown}", file=sys.stderr)
     return 2

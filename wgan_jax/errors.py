@@ -5,8 +5,8 @@ class UserError(Exception):
     """A mistake the user can fix: one sentence, shown without a traceback, exit 2."""
 
 
-def printable(name: str) -> str:
-    """A file name in one line that every terminal can show: other bytes are escaped."""
+def printable(text: str) -> str:
+    """Text in one line that every terminal can show: other characters are escaped."""
     return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in name
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
     )

@@ -231,6 +231,18 @@ def test_plain_pixels_equal_those_of_pillow(encoded, plain, channels):
             )
 
 
+def test_skipped_files_and_held_out_images_are_reported(tmp_path, capsys):
+    (tmp_path / ".hidden.png").touch()
+    for i in range(10):
+        Image.fromarray(IMAGES[i]).save(tmp_path / f"{i}.png")
+    data_config = make_data(tmp_path, image_size=9, heldout=4)
+    assert open_stream(dataclasses.replace(data_config, source="folder")).stream
+    assert capsys.readouterr().out.splitlines() == [
+        "skipped 1 file: 1 hidden (.hidden.png)",
+        "4 of 4 images are smaller than the image size and are enlarged",
+    ]
+
+
 # ----------------------------------------------------------------------------- blocks
 
 
