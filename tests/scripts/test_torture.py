@@ -65,5 +65,5 @@ def test_the_table_names_each_failure():
 def test_one_round_of_each_part(part, tmp_path, monkeypatch):
     monkeypatch.setattr(kills, "KILLS", 2)
     monkeypatch.setattr(flips, "FLIPS", 10)
-    monkeypatch.setattr(hostile, "EVERY", 10)
+    monkeypatch.setattr(hostile, "EVERY", 20)
     assert torture.main([part, "--out", str(tmp_path / "out")]) == 0
