@@ -1,5 +1,7 @@
 import dataclasses
+import errno
 import json
+import os
 import shutil
 from functools import partial
 
@@ -457,3 +459,64 @@ def test_training_does_not_resume_from_weights_that_are_not_finite(open_run, tmp
         shutil.rmtree(folder / str(step))
     restored = open_run().resume(state_of(), pytest.fail)
     assert_same(restored, numbers(state_of(step=2, seed=2)))
+
+
+# --------------------------------------------------------- reading a run in training
+
+
+def test_a_reader_takes_what_is_newest_when_training_has_deleted_the_rest(
+    saved, tmp_path
+):
+    saved(1, 2)
+    with Checkpoints(tmp_path / "checkpoints", 2) as reader:
+        assert reader.steps() == [1, 2]
+        saved(7, 10)
+        for step in (1, 2):
+            shutil.rmtree(tmp_path / "checkpoints" / str(step))
+        state = reader.restore_newest(state_of(), pytest.fail, move=False)
+        assert_same(state, numbers(state_of(step=10, seed=10)))
+        assert reader.reload() == [7, 10]
+
+
+def test_reading_changes_no_file_of_a_run(saved, tmp_path):
+    saved(1, 2, 3)
+    directory = tmp_path / "checkpoints"
+    # A checkpoint that training is writing.
+    (directory / "7.orbax-checkpoint-tmp-0" / "state").mkdir(parents=True)
+
+    def files():
+        return {p: p.stat().st_mtime_ns for p in [directory, *directory.rglob("*")]}
+
+    before = files()
+    with Checkpoints(directory, 1) as reader:
+        assert reader.steps() == [1, 2, 3]
+        assert reader.restore_newest(state_of(), pytest.fail, move=False) is not None
+        assert reader.reload() == [1, 2, 3]
+    assert files() == before
+
+
+def test_checkpoints_that_are_not_used_create_nothing(tmp_path):
+    with Checkpoints(tmp_path / "checkpoints", 1) as checkpoints:
+        assert checkpoints.restore_newest(state_of(), pytest.fail, move=True) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "No space left on device; free some space there"),
+        (errno.EROFS, "Read-only file system; make the file system writable"),
+        (errno.EACCES, "Permission denied; change its permissions"),
+        (errno.EMFILE, "Too many open files; allow more open files (ulimit -n)"),
+    ],
+)
+@pytest.mark.parametrize("as_text", [True, False])
+def test_a_failed_write_names_the_true_remedy(tmp_path, number, remedy, as_text):
+    checkpoints = Checkpoints(tmp_path, 1)
+    error = OSError(number, os.strerror(number))
+    if as_text:
+        error = ValueError(f'Error writing "/x": {os.strerror(number)} [source a.cc]')
+    with pytest.raises(UserError) as found, checkpoints._writing():
+        raise error
+    assert remedy in str(found.value)
+    assert "The same command resumes from the last checkpoint" in str(found.value)

@@ -1,10 +1,11 @@
 import json
 import sys
+import types
 
 import numpy as np
 import pytest
 
-from wgan_jax.runs.log import ProgressLine, RunLog, duration
+from wgan_jax.runs.log import ProgressLine, RunLog, duration, read_records
 
 
 def records(directory):
@@ -106,3 +107,45 @@ def test_progress_is_written_over_on_a_terminal(capsys, monkeypatch):
     line.show("two")
     erase = "\r\x1b[2K"
     assert capsys.readouterr().out == f"{erase}one{erase}two"
+
+
+@pytest.mark.parametrize(
+    ("text", "steps", "dropped"),
+    [
+        (b'{"step": 10, "a": 1}\n{"step": 20, "a"', [10], "1 of 2"),
+        (
+            b'{"step": 10, "a": 1}\n\x93\xff\x00\n{"step": 20, "a": 2}\n',
+            [10, 20],
+            "1 of 3",
+        ),
+        (b'[10]\n7\nnull\n"step"\n{"step": 10, "a": 1}\n', [10], "4 of 5"),
+        (b'{"step": 10, "a": NaN}\n{"step": 20, "a": 1}\n', [20], "1 of 2"),
+        (b'{"step": 10, "a": "high"}\n{"step": true}\n', [], "2 of 2"),
+        # As two writers leave it.
+        (
+            b'{"step": 20}\n{"step": 10}\n{"step": 20}\n{"step": 30}\n',
+            [20, 30],
+            "2 of 4",
+        ),
+        (b'{"step": 10, "a": 1}\n', [10], None),
+    ],
+)
+def test_damaged_lines_are_dropped_and_reported(tmp_path, capsys, text, steps, dropped):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(text)
+    assert [r["step"] for r in read_records(path)] == steps
+    expected = f"warning: {path}: dropped {dropped} lines" if dropped else ""
+    assert capsys.readouterr().out.startswith(expected)
+    RunLog(tmp_path, 25, tensorboard=False).file.close()
+    assert [r["step"] for r in records(tmp_path)] == [s for s in steps if s <= 25]
+
+
+def test_tensorboard_keeps_the_record_of_the_step_of_resumption(tmp_path, monkeypatch):
+    writers = []
+    board = types.SimpleNamespace(
+        SummaryWriter=lambda *_, **options: writers.append(options)
+    )
+    monkeypatch.setitem(sys.modules, "tensorboardX", board)
+    RunLog(tmp_path, 20, tensorboard=True).file.close()
+    # TensorBoard discards the records from this step.
+    assert writers == [{"purge_step": 21}]
