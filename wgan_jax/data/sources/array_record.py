@@ -2,6 +2,7 @@
 
 import bisect
 import concurrent.futures
+import contextlib
 import io
 import itertools
 import math
@@ -151,11 +152,12 @@ def write_records(
 ) -> None:
     """Writes `count` encoded images to the new folder `out`, SHARD to a file.
 
-    An error leaves nothing of the folder.
+    An error leaves nothing of the folder or of the parents that it creates.
     """
     writer_class = library().ArrayRecordWriter
     partial = out.with_name(out.name + ".tmp")
     shutil.rmtree(partial, ignore_errors=True)
+    created = [path for path in out.parents if not path.exists()]
     partial.mkdir(parents=True)
     shards, records = math.ceil(count / SHARD), iter(records)
     try:
@@ -170,4 +172,7 @@ def write_records(
         partial.replace(out)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
+        for folder in created:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
         raise
