@@ -20,7 +20,7 @@ TIMES = {"seconds", "cycles_per_second", "data_wait_fraction"}
 
 SMALL = """--config configs/digits.py --model.kind mlp --model.features 8
 --data.image-size 8 --data.batch-size 8 --data.heldout 32 --model.z-dim 4
---objective.n-critic 2 --objective.warmup --run.steps 60 --run.chunk 2
+--objective.n-critic 2 --objective.warmup --run.chunk 2
 --run.log-every 2 --run.sample-every 20 --run.checkpoint-every 4 --run.grid-size 4
 --run.no-tensorboard --optimizer.decay constant""".split()  # noqa: SIM905
 
@@ -54,15 +54,18 @@ def progress(line: str) -> None:
 
 
 def small_run(kind: str, folder: Path) -> list[str]:
-    """Words of a command: memory, stream or sweep, without --out.
+    """Words of a command, without --out.
 
-    folder: for the images of a stream.
+    kind: memory, stream, sweep, or member, the first run of the sweep. folder: for the
+    images of a stream.
     """
     if kind == "memory":
-        return ["train", *SMALL, "--data.flip"]
+        return ["train", *SMALL, "--run.steps", "60", "--data.flip"]
+    short = [*SMALL, "--run.steps", "40"]
+    if kind == "member":
+        return ["train", *short]
     if kind == "sweep":
-        together = ["--seeds", "2", "--mode", "in-turn", "--run.steps", "40"]
-        return ["sweep", *SMALL, *together]
+        return ["sweep", *short, "--seeds", "2", "--mode", "in-turn"]
     images = folder / "images"
     if not images.exists():
         images.mkdir(parents=True)
@@ -70,7 +73,8 @@ def small_run(kind: str, folder: Path) -> list[str]:
         for number, image in enumerate(pixels):
             Image.fromarray(image).save(images / f"{number}.png")
     streamed = ["--data.source", "folder", "--data.dir", str(images)]
-    return ["train", *SMALL, *streamed, "--data.stream", "always", "--data.workers=1"]
+    streamed += ["--data.stream", "always", "--data.workers", "1"]
+    return ["train", *short, *streamed]
 
 
 def start(words, limit: int | None = None) -> subprocess.Popen:

@@ -30,7 +30,12 @@ def run(folder: Path, seed: int, rounds: int):
         "--fresh in a directory in use": (train, "run", [*train, "--fresh"], "."),
         "a second sweep": (sweep, "sweep", sweep, "."),
         "a sweep with --fresh": (sweep, "sweep", [*sweep, "--fresh"], "."),
-        "train in a member of a sweep": (sweep, "sweep", _member(train), member),
+        "train in a member of a sweep": (
+            sweep,
+            "sweep",
+            small_run("member", folder),
+            member,
+        ),
     }
     for name, (first, whole, second, place) in conflicts.items():
         random_, tally = random.Random(f"{seed} {name}"), Tally(f"writers, {name}")
@@ -46,11 +51,6 @@ def run(folder: Path, seed: int, rounds: int):
     for number in range(rounds):
         read(train, folder / "run", folder / f"read-{number}", readers)
     yield readers
-
-
-def _member(train):
-    # The configuration of a member: the last of two equal options counts.
-    return [*train, "--run.steps", "40", "--data.no-flip"]
 
 
 def conflict(first, whole: Path, second, out: Path, place, delay) -> str | None:
@@ -89,8 +89,9 @@ def race(words, whole: Path, out: Path) -> str | None:
 
 def read(words, whole: Path, out: Path, tally: Tally) -> None:
     """Reads a run again and again while it is trained and its checkpoints rotate."""
-    often = ["--run.max-to-keep", "1", "--run.checkpoint-every", "2"]
-    process = start([*words, *often, "--out", out])
+    often = list(words)
+    often[words.index("--run.checkpoint-every") + 1] = "2"
+    process = start([*often, "--run.max-to-keep", "1", "--out", out])
     steps = set()
     while process.poll() is None:
         if not list(out.glob("checkpoints/[0-9]*[0-9]")):
@@ -107,4 +108,6 @@ def read(words, whole: Path, out: Path, tally: Tally) -> None:
             tally.record(None)
     _, error = process.communicate()
     if process.returncode:
-        tally.failures.append(f"the run that is read failed: {error[-300:]}")
+        tally.record(f"the run that is read failed: {error[-300:]}")
+    else:
+        tally.record(difference_of_runs(whole, out))
