@@ -21,7 +21,7 @@ from wgan_jax.runs.restore import restore_run
 
 def run(folder: Path, seed: int, rounds: int):
     """Yields a tally for each kind of conflict."""
-    train, sweep = small_run("memory", folder), small_run("sweep", folder)
+    train, sweep, alone = (small_run(k, folder) for k in ("memory", "sweep", "member"))
     undisturbed(train, folder / "run")
     undisturbed(sweep, folder / "sweep")
     member = members(folder / "sweep")[0]
