@@ -33,7 +33,7 @@ def run(folder: Path, seed: int, rounds: int):
         "train in a member of a sweep": (
             sweep,
             "sweep",
-            small_run("member", folder),
+            alone,
             member,
         ),
     }
