@@ -36,7 +36,7 @@ def test_a_dead_critic_is_reported_at_once_at_the_end_and_on_resume(tmp_path, ca
     assert found(out) == {kind: sentence}
 
 
-def test_an_absurd_estimate_warns_even_if_the_run_diverges_later(tmp_path, capsys):
+def test_an_absurd_estimate_warns_before_the_run_diverges(tmp_path, capsys):
     steep = ["--optimizer.kind", "rmsprop", "--optimizer.critic-lr", "1000"]
     code, error = in_process(train, *RUN, *steep, "--out", tmp_path / "run")
     # The estimate is about 1e16; rounding decides whether it overflows in 30 steps.
