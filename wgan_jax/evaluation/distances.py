@@ -24,7 +24,6 @@ from wgan_jax.evaluation import table
 from wgan_jax.evaluation.table import Evaluation, Measure
 from wgan_jax.metrics import critic, mixtures, transport
 from wgan_jax.metrics.metric import Metric
-from wgan_jax.metrics.transport import mean_std
 from wgan_jax.runs import restore, sampling
 
 # Keys of measures, and functions (points, mixture) -> number.
@@ -208,25 +207,19 @@ def _measure(config, spec, state, protocol, dataset):
     reference_is = "training set" if dataset else "truth"
     measures = {}
     for key in (*functions, *modes):
-        measures[key] = Measure.of(
-            values[key],
-            (num, num) if key in functions else (num,),
-            mean_std(references[key]),
-            ratio=key in functions,
-            reference_is=reference_is,
-        )
+        ratio = key in functions
+        measure = Measure.of(values[key], (num, num) if ratio else (num,))
+        measures[key] = measure.against(references[key], reference_is, ratio)
     if dataset and critic_score:
         noise_seeds = [seed_fake for seed_fake, _ in seeds]
         estimates = heldout_estimates(spec, state, heldout, noise_seeds, protocol.raw)
         measures["heldout_estimate"] = Measure.of(estimates, (num, num))
     for key in CRITIC if critic_score else ():
+        measures[key] = Measure.of(values[key], (num, num))
         # The scale of the other fields is that of the critic.
         if key in ("critic_calibrated", "critic_lower_bound_on_points") and not dataset:
-            exact = {"reference": mean_std(values["wasserstein"]), "ratio": True}
-            exact["reference_is"] = "exact W1"
-        else:
-            exact = {}
-        measures[key] = Measure.of(values[key], (num, num), **exact)
+            exact = values["wasserstein"]
+            measures[key] = measures[key].against(exact, "exact W1", True)
     return measures
 
 

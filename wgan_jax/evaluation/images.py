@@ -1,7 +1,6 @@
 """Metrics of a run's images or of two image sets, on the features of a network."""
 
 import contextlib
-import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -39,7 +38,6 @@ from wgan_jax.metrics.features import (
 )
 from wgan_jax.metrics.image_scores import LEAST, compare, rank_correlation
 from wgan_jax.metrics.metric import Metric
-from wgan_jax.metrics.transport import mean_std
 from wgan_jax.runs import restore, sampling
 
 ProgressFactory = Callable[[str, int], Callable[[int], None]]
@@ -100,10 +98,9 @@ class ImageEvaluation:
         self.generated_batches = make_generated_batches(
             config, spec, protocol.batch_stats
         )
-        self.frechet = extractor.metric_key(frechet.DISTANCE)
-        self.floor_is = "train" if protocol.reference == "heldout" else "heldout"
         self.real = self._real_features(getattr(dataset, protocol.reference))
-        images = getattr(dataset, self.floor_is)
+        self.floor_set = "train" if protocol.reference == "heldout" else "heldout"
+        images = getattr(dataset, self.floor_set)
         self.floor_count = min(len(images), protocol.num)
         self.floor = {}
         if self.floor_count >= LEAST:
@@ -111,13 +108,14 @@ class ImageEvaluation:
             features = self._real_features(images[order[: self.floor_count]])
             self.floor = self._compare(features)
         # A Frechet distance falls with the number of images: compare equal counts only.
-        self.at_floor = 0
+        self.frechet = extractor.metric_key(frechet.DISTANCE)
+        self.at_floor = f"{self.frechet}_at_floor"
         if self.frechet in self.floor and self.floor_count < protocol.num:
-            self.at_floor = self.floor_count
+            self.floor[self.at_floor] = self.floor.pop(self.frechet)
 
     def measure(self, state) -> dict[str, Measure]:
         """The measures of a state of the run, over noise seeds."""
-        protocol, at_floor = self.protocol, f"{self.frechet}_at_floor"
+        protocol, count = self.protocol, self.real.count
         weights = sampling.weights(state, protocol.raw)
         seeds = transport.pair_seeds(protocol.seed, protocol.repeats)[:, 0].tolist()
         repeats = []
@@ -127,47 +125,45 @@ class ImageEvaluation:
                 self.generated_batches(weights, seed, protocol.num),
                 protocol.num,
                 keep_rows=needs_rows(protocol.metrics),
-                first=self.at_floor,
+                first=self.floor_count if self.at_floor in self.floor else 0,
                 advance=self.progress(f"samples {i + 1} of {len(seeds)}", protocol.num),
             )
-            values = self._compare(generated)
-            if self.at_floor:
+            repeats.append(self._compare(generated))
+            if self.at_floor in self.floor:
                 distance = frechet.frechet_distance(generated.first, self.real.moments)
-                values[at_floor] = distance
-            repeats.append(values)
-        counts = protocol.num, self.real.count
-        measures = image_measures(self.extractor, protocol.metrics, repeats, *counts)
-        if self.at_floor:
-            values = [values[at_floor] for values in repeats]
-            measures[at_floor] = Measure.of(values, (self.at_floor, self.real.count))
-        for key, measure in measures.items():
-            if measure.value and not (self.at_floor and key == self.frechet):
-                measures[key] = self._with_floor(key, measure)
+                repeats[-1][self.at_floor] = distance
+        metrics = protocol.metrics
+        measures = image_measures(self.extractor, metrics, repeats, protocol.num, count)
+        if self.at_floor in self.floor:
+            values = [values[self.at_floor] for values in repeats]
+            measures[self.at_floor] = Measure.of(values, (self.floor_count, count))
+        floor_is = f"{self.floor_count} real, {self.floor_set}"
+        for key in measures.keys() & self.floor.keys():
+            ratio = key in (self.frechet, self.at_floor)
+            measures[key] = measures[key].against(self.floor[key], floor_is, ratio)
         if len(self.heldout):
             key = jax.random.key(protocol.seed)
             real = np.asarray(to_float(self.heldout, self.config.data, key))
             values = heldout_estimates(self.spec, state, real, seeds, protocol.raw)
-            samples = (len(real), len(real))
-            measures["heldout_estimate"] = Measure.of(values, samples)
+            measures["heldout_estimate"] = Measure.of(values, (len(real), len(real)))
         return measures
 
     def labels(self) -> dict[str, str]:
         """{key: label} of the measures."""
         label = self.extractor.metric_label(frechet.DISTANCE)
         return self.extractor.metric_labels(self.protocol.metrics) | {
-            f"{self.frechet}_at_floor": f"{label}, as many as the floor",
+            self.at_floor: f"{label}, as many as the floor",
             "heldout_estimate": "held-out estimate",
         }
 
     def facts(self) -> dict:
         """The settings that affect the numbers, for JSON."""
-        protocol, data_config = self.protocol, self.config.data
-        statistics = f"of each batch of {BATCH}" if protocol.batch_stats else "running"
+        batch, data_config = self.protocol.batch_stats, self.config.data
         return {
             "features": self.extractor.name,
             "features_identity": self.extractor.identity,
-            "real": protocol.reference,
-            "statistics": statistics,
+            "real": self.protocol.reference,
+            "statistics": f"of each batch of {BATCH}" if batch else "running",
             "image_size": data_config.image_size,
             "channels": data_config.channels,
             "resize": data_config.resize,
@@ -183,24 +179,8 @@ class ImageEvaluation:
         )
 
     def _compare(self, features):
-        advance = self.progress("distances", 1)
         metrics, seed = self.protocol.metrics, self.protocol.seed
-        values = compare(features, self.real, self.extractor, metrics, seed)
-        advance(1)
-        return values
-
-    def _with_floor(self, key, measure):
-        distance = key in (self.frechet, f"{self.frechet}_at_floor")
-        floor = self.floor.get(self.frechet if distance else key)
-        if floor is None:
-            return measure
-        ratio = measure.value.mean / floor if distance and floor else None
-        return dataclasses.replace(
-            measure,
-            reference=mean_std([floor]),
-            reference_is=f"{self.floor_count} real, {self.floor_is}",
-            ratio=ratio,
-        )
+        return compare(features, self.real, self.extractor, metrics, seed)
 
 
 def needs_rows(metrics: Mapping[str, Metric]) -> bool:
@@ -222,19 +202,21 @@ def image_measures(
     """
     measures = {}
     for metric in metrics.values():
-        samples, advised = metric.sizes(generated, real), metric.advised
-        few = min(samples) < advised(extractor.dimension)
+        samples = metric.sizes(generated, real)
+        advised = metric.advised(extractor.dimension)
         for number in metric.numbers:
-            key, label = extractor.metric_key(number), extractor.metric_label(number)
+            key, warning = extractor.metric_key(number), ""
+            if min(samples) < advised:
+                warning = (
+                    f"{extractor.metric_label(number)} of {min(samples)} images and "
+                    f"{extractor.dimension} features depends mostly on the number of "
+                    f"images: take {advised} or more"
+                )
             measures[key] = Measure.of(
                 [values[key] for values in repeats if key in values],
                 samples,
                 withheld=metric.shortage(generated, real),
-                warning=f"{label} of {min(samples)} images depends mostly on their "
-                f"number: take {advised(extractor.dimension)} or more, for "
-                f"{extractor.dimension} features"
-                if few
-                else "",
+                warning=warning,
             )
     return measures
 
@@ -321,9 +303,7 @@ def evaluate_sets(images, reference, features: str, metrics, seed: int) -> Evalu
             )
             for name, array in (("compared", generated), ("reference", real))
         )
-        advance = progress("distances", 1)
-        values = compare(generated_features, real_features, extractor, metrics, seed)
-        advance(1)
+    values = compare(generated_features, real_features, extractor, metrics, seed)
     facts = {
         "images": images,
         "real": reference,

@@ -36,20 +36,27 @@ class Measure:
     warning: str = ""
 
     @classmethod
-    def of(cls, values, samples, reference=None, ratio=False, withheld="", **more):
-        """The measure of repeated values, withheld where one is not finite.
-
-        ratio: compute it, where the reference is not zero.
-        """
+    def of(cls, values, samples, withheld: str = "", warning: str = "") -> "Measure":
+        """The measure of repeated values, withheld where one is not finite."""
         if not withheld and not np.isfinite(values).all():
             withheld = "the value is not finite"
         if withheld:
             return cls(None, samples, withheld=withheld)
-        value = mean_std(values)
-        quotient = None
-        if ratio and reference and reference.mean:
-            quotient = value.mean / reference.mean
-        return cls(value, samples, reference, ratio=quotient, **more)
+        return cls(mean_std(values), samples, warning=warning)
+
+    def against(self, values, reference_is: str, ratio: bool = False) -> "Measure":
+        """The measure with the reference of a value or of repeated ones.
+
+        ratio: compute it, where the reference is not zero. A measure that is withheld
+        has no reference, nor has one whose reference is not finite.
+        """
+        if self.value is None or not np.isfinite(values).all():
+            return self
+        mean = mean_std(np.atleast_1d(values))
+        quotient = self.value.mean / mean.mean if ratio and mean.mean else None
+        return dataclasses.replace(
+            self, reference=mean, reference_is=reference_is, ratio=quotient
+        )
 
 
 @dataclasses.dataclass(frozen=True)
