@@ -310,7 +310,7 @@ def test_a_run_is_evaluated_next_to_its_floor(run, dataset, extractor, capsys):
     assert (score["value"], score["withheld"]) == (None, reason)
     assert f"- classifier score: {reason}" in table
     assert rows["classifier score"].split() == ["classifier", "score", "32", "-"]
-    warning = "classifier Frechet distance of 32 images depends mostly on their number"
+    warning = "classifier Frechet distance of 32 images and 64 features depends mostly"
     assert warning in measures["classifier_frechet"]["warning"]
     assert f"warning: {warning}" in table
     assert measures["heldout_estimate"]["value"]["std"] > 0
