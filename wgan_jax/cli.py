@@ -52,8 +52,9 @@ def run(command) -> None:
     For a process that does nothing else: it changes signal handlers, logging and JAX's
     compilation cache.
     """
-    # TFDS and Orbax log every error with a traceback before they raise it.
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    # TFDS, Orbax and Pillow log errors before they raise them.
+    for name in ("absl", "PIL"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     sys.unraisablehook = _unraisable
     for number, handler in (
         (signal.SIGINT, signal.default_int_handler),

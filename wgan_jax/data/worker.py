@@ -18,7 +18,8 @@ import warnings
 if __name__ == "__mp_main__":
     # Grain imports JAX if it can and works without it.
     sys.modules["jax"] = None  # type: ignore[assignment]
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    for name in ("absl", "PIL"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     # Pillow warns of files that it reads all the same.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     # Ctrl-C reaches all processes of a terminal; the training process handles it.
