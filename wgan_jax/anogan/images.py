@@ -9,7 +9,7 @@ import numpy as np
 from wgan_jax.config import Data
 from wgan_jax.data.dataset import load_in_memory
 from wgan_jax.data.decoding import pixel_fields
-from wgan_jax.data.memory import load_parts, load_samples
+from wgan_jax.data.memory import load_cached, load_samples
 from wgan_jax.data.readers import Samples
 from wgan_jax.data.sources import open_reader
 from wgan_jax.data.sources.folder import ImageFolder
@@ -77,15 +77,17 @@ def load_images(
 
 def _load_untrained(data_config):
     """Images that the run was not trained on."""
-    whole, test = load_parts(data_config)
+    reader = open_reader(data_config)
+    test = reader.test_reader()
     if test is not None:
-        return test
+        return load_samples(test)
     dataset = load_in_memory(data_config)
     heldout = Samples(dataset.heldout, dataset.heldout_labels)
     if not data_config.classes:
         return heldout
     # Held-out images of the run's classes, and all images of the other classes. Both
     # have labels, because data.classes needs them.
+    whole, _ = load_cached(reader)
     other = whole.rows(~np.isin(np.asarray(whole.labels), data_config.classes))
     return Samples(
         np.concatenate([heldout.samples, other.samples]),

@@ -55,6 +55,7 @@ def _load(path, option):
         images = check_images(images, f"the array of {option}")
         if labels is not None:
             check_labels(labels, images, f"labels of {option}")
+        print_remarks((), Counter(), len(images), images.max(initial=0))
         return images, labels
     raise UserError(f"{option} is neither a folder of images nor an .npz file")
 

@@ -34,7 +34,7 @@ def load_parts(data: Data) -> tuple[Samples, Samples | None]:
     """Every sample of the training part, and of the test part where there is one."""
     reader = open_reader(data)
     test = reader.test_reader()
-    return load_samples(reader), load_samples(test) if test else None
+    return load_samples(reader), None if test is None else load_samples(test)
 
 
 def load_samples(reader: Reader) -> Samples:
@@ -43,7 +43,7 @@ def load_samples(reader: Reader) -> Samples:
     Prints a line for each kind of sample that is skipped or changed. Raises UserError
     where some cannot be read, unless data.skip_corrupt is set.
     """
-    samples, unreadable = _load_cached(reader)
+    samples, unreadable = load_cached(reader)
     brightest = 255 if reader.data.is_points else samples.samples.max(initial=0)
     print_remarks(reader.remarks, samples.notes, len(samples.samples), brightest)
     if unreadable:
@@ -74,8 +74,8 @@ def print_remarks(
         print(*lines, sep="\n")
 
 
-def _load_cached(reader):
-    """(samples, summaries of the unreadable ones), from the cache where it has them."""
+def load_cached(reader: Reader) -> tuple[Samples, list[str]]:
+    """(readable samples, summaries of the others), from the cache where it has them."""
     data, identity = reader.data, reader.identity
     facts = f"{data.source} {identity}\n{data.sample_shape} {pixel_facts(data)}"
     name = hashlib.sha256(facts.encode(errors="surrogateescape")).hexdigest()[:24]
