@@ -23,6 +23,8 @@ def get_config():
             image_size=64,
             # 1 for grey, 3 for colour.
             channels=3,
+            # Grey level under transparent pixels: 255 is white.
+            background=255,
             batch_size=64,
             # Images held out to see whether the critic overfits: a tenth at most.
             heldout=200,

@@ -423,6 +423,7 @@ def number_rules():
         ("data.batch_size run.max_to_keep", (2**31, 10**30), f"less than {2**31}"),
         ("data.classes", ((2**31,),), f"less than {2**31}"),
         ("data.workers", (-2, 257), "from -1 to 256"),
+        ("data.background", (-1, 256), "from 0 to 255"),
         ("optimizer.critic_lr", (1e39,), f"at most 3.4e+38, {LARGEST}"),
         (
             "optimizer.critic_lr objective.clip model.norm_epsilon",
