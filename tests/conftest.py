@@ -55,7 +55,15 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("tests")
 
 # Files of few but long tests: begun last, they would keep one process busy alone.
-LONG = ("readme", "train_command", "parity", "sample_command", "tfds", "torch_loops")
+LONG = (
+    "torture",
+    "readme",
+    "train_command",
+    "parity",
+    "sample_command",
+    "tfds",
+    "torch_loops",
+)
 
 
 # Marker of a test: the module that it needs, which an extra of pyproject.toml installs.
