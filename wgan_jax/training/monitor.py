@@ -89,7 +89,7 @@ class Monitor:
 
     def real(self):
         """Picture of real samples, also written to samples/real.png."""
-        grid = picture(self._real, self.heldout)
+        grid = pictures.caption(picture(self._real, self._real), "real samples")
         pictures.save_png(self.pictures / "real.png", grid)
         return grid
 
@@ -113,7 +113,7 @@ class Monitor:
         fresh = self._noise(jax.random.fold_in(self.key_fresh, step))
         for name, z in (("fresh", fresh), ("fixed", self.fixed)):
             samples = self.programs.sampler(*weights(state), z)
-            grid = picture(samples, self.heldout)
+            grid = picture(samples, self._real)
             grid = pictures.caption(grid, caption(step, state))
             path = self.pictures / f"{name}-{step:07}.png"
             pictures.save_png(path, grid)
