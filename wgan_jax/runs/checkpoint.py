@@ -5,6 +5,7 @@ is detected, and a mismatch with the network is reported by name.
 """
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import zlib
@@ -226,11 +227,34 @@ def is_finite(state: TrainState) -> bool:
     )
 
 
+@functools.cache
 def _orbax():
     # Imported late: it takes a third of a second, and few commands need it.
     import orbax.checkpoint
+    import tensorstore
 
+    spec = tensorstore.KvStore.Spec
+    spec.to_json = _remember_last(spec.to_json)
     return orbax.checkpoint
+
+
+def _remember_last(to_json):
+    """TensorStore's `to_json` with the last result remembered.
+
+    Each call leaks the strings of its result, and Orbax calls it for every array of a
+    checkpoint with the same specification: 30 KB per checkpoint of a small run.
+    """
+    last: tuple = (None, None)
+
+    def remembering(spec, **options):
+        nonlocal last
+        key, value = last
+        if (spec, options) != key:
+            value = to_json(spec, **options)
+            last = (spec, options), value
+        return copy.deepcopy(value)
+
+    return remembering
 
 
 def _flatten(state):
