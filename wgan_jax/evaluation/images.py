@@ -36,7 +36,7 @@ from wgan_jax.metrics.features import (
     inception_extractor,
     make_extractor,
 )
-from wgan_jax.metrics.image_scores import LEAST, compare, rank_correlation
+from wgan_jax.metrics.image_scores import LEAST, compare, few_images, rank_correlation
 from wgan_jax.metrics.metric import Metric
 from wgan_jax.runs import restore, sampling
 
@@ -203,20 +203,13 @@ def image_measures(
     measures = {}
     for metric in metrics.values():
         samples = metric.sizes(generated, real)
-        advised = metric.advised(extractor.dimension)
         for number in metric.numbers:
-            key, warning = extractor.metric_key(number), ""
-            if min(samples) < advised:
-                warning = (
-                    f"{extractor.metric_label(number)} of {min(samples)} images and "
-                    f"{extractor.dimension} features depends mostly on the number of "
-                    f"images: take {advised} or more"
-                )
+            key = extractor.metric_key(number)
             measures[key] = Measure.of(
                 [values[key] for values in repeats if key in values],
                 samples,
                 withheld=metric.shortage(generated, real),
-                warning=warning,
+                warning=few_images(extractor, metric, number, min(samples)),
             )
     return measures
 

@@ -92,6 +92,8 @@ def format_table(measures: dict[str, Measure], labels: dict[str, str]) -> list[s
         ratio = "" if measure.ratio is None else f"{measure.ratio:.3g}"
         cells = labels[key], counts(measure), plain(measure.value)
         rows.append((*cells, reference, ratio, measure.reference_is))
+    if not any(measure.reference for measure in measures.values()):
+        rows = [row[:3] for row in rows]
     return align(rows, left=(0, 5)) + _notes([measures], labels)
 
 

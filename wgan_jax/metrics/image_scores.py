@@ -8,7 +8,7 @@ import numpy as np
 from wgan_jax.errors import UserError
 from wgan_jax.metrics import frechet, inception_score, kernel_distance, neighbours
 from wgan_jax.metrics.features import Extractor, Features
-from wgan_jax.metrics.metric import Metric
+from wgan_jax.metrics.metric import Metric, Number
 from wgan_jax.references import lookup
 
 METRICS = {
@@ -61,6 +61,17 @@ def compare(
         keys = map(extractor.metric_key, metric.numbers)
         numbers |= dict(zip(keys, values, strict=True))
     return numbers
+
+
+def few_images(extractor: Extractor, metric: Metric, number: Number, count: int) -> str:
+    """A warning about a number of `count` images; empty where they are enough."""
+    advised = metric.advised(extractor.dimension)
+    if count >= advised:
+        return ""
+    return (
+        f"{extractor.metric_label(number)} of {count} images and {extractor.dimension} "
+        f"features depends mostly on the number of images: take {advised} or more"
+    )
 
 
 def rank_correlation(x, y) -> float:

@@ -41,13 +41,13 @@ def kernel_distance(
     divided by n, not n - 1; subsets overlap, so it gives no standard error. Raises
     ValueError where a side has fewer than 2 features.
     """
-    x, y = (np.asarray(v)[content_order(v)] for v in (x, y))
+    sides = [(np.asarray(v), content_order(v)) for v in (x, y)]
     size = min(size, len(x), len(y))
     if size < 2:
         raise ValueError(f"{len(x)} and {len(y)} features: both must be 2 or more")
     rng = np.random.default_rng(seed)
     values = [
-        squared_mmd(*(v[rng.choice(len(v), size, replace=False)] for v in (x, y)))
+        squared_mmd(*(v[rng.choice(order, size, replace=False)] for v, order in sides))
         for _ in range(subsets)
     ]
     return float(np.mean(values)), float(np.std(values))

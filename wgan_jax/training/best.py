@@ -14,6 +14,7 @@ from wgan_jax.distributed.sharding import ONE_DEVICE, BatchSharding
 from wgan_jax.evaluation.images import make_generated_batches
 from wgan_jax.metrics import frechet
 from wgan_jax.metrics.features import extract, extract_array, make_extractor
+from wgan_jax.metrics.image_scores import few_images
 from wgan_jax.runs.checkpoint import Checkpoints
 from wgan_jax.runs.directory import BEST_CHECKPOINTS, read_best, write_best
 from wgan_jax.runs.sampling import weights
@@ -43,6 +44,10 @@ class BestCheckpoint:
                 facts=facts,
                 advance=lambda done: progress.advance(task, done),
             ).moments
+        count = min(self.num, self.real.count)
+        warning = few_images(self.extractor, frechet.METRIC, frechet.DISTANCE, count)
+        if warning and processes.is_main_process():
+            print(f"warning: {warning}")
 
     def evaluate(self, state: TrainState, out: Path) -> dict[str, float]:
         """The distance as a metric; saves the best state so far in the run `out`."""
