@@ -103,13 +103,13 @@ def library():
     Imported late, because array-record has no wheel for Windows and for Intel Macs.
     """
     try:
-        from array_record.python import array_record_module
+        import array_record.python.array_record_module as module
     except ImportError as error:
         raise UserError(
             "data.source=array_record needs array-record, for Linux and Apple silicon: "
             "pip install 'wgan-jax[records]'"
         ) from error
-    return array_record_module
+    return module
 
 
 def record_files(path: Path) -> list[Path]:
