@@ -52,8 +52,8 @@ def run(command) -> None:
     For a process that does nothing else: it changes signal handlers, logging and JAX's
     compilation cache.
     """
-    # TFDS, Orbax and Pillow log errors before they raise them.
-    for name in ("absl", "PIL"):
+    # TFDS, Orbax (through asyncio too) and Pillow log errors that they raise as well.
+    for name in ("absl", "asyncio", "PIL"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     sys.unraisablehook = _unraisable
     for number, handler in (

@@ -79,8 +79,8 @@ def damage(whole: Path, copy: Path, seed: int, count: int):
         if directory.read_config(run) == config:
             return False, None
         # Another number is another configuration, which training refuses.
-        directory.check_or_create(run, config)
-        return False, "another configuration is accepted"
+        with directory.claimed(run, config):
+            return False, "another configuration is accepted"
 
     def read_record(run):
         directory.read_data_record(run)
