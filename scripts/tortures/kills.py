@@ -1,5 +1,7 @@
 """Kills: a run that is killed at any moment ends like the undisturbed one."""
 
+import contextlib
+import os
 import random
 import shutil
 import signal
@@ -79,15 +81,29 @@ def wait(moment, process: subprocess.Popen, out: Path, seconds, random_) -> None
 
 def saving(out: Path) -> set[str]:
     """Names of the checkpoints that are being written."""
-    return {str(p) for p in out.glob("**/checkpoints/*tmp*")}
+    return {
+        f"{place}/{name}"
+        for place, folders, _ in walk(out)
+        for name in folders
+        if place.endswith("checkpoints") and "tmp" in name
+    }
 
 
 def logged(out: Path) -> set[str]:
     """Files of records and their sizes."""
     sizes = set()
-    for path in out.rglob("metrics.jsonl"):
-        try:
-            sizes.add(f"{path} {path.stat().st_size}")
-        except OSError:
-            continue
+    for place, _, files in walk(out):
+        if "metrics.jsonl" in files:
+            path = os.path.join(place, "metrics.jsonl")
+            with contextlib.suppress(OSError):
+                sizes.add(f"{path} {os.path.getsize(path)}")
     return sizes
+
+
+def walk(out: Path):
+    """`os.walk` of the run or runs in `out`, without the content of checkpoints."""
+    # Folders that disappear are left out, unlike by Path.rglob.
+    for place, folders, files in os.walk(out):
+        yield place, list(folders), files
+        if place.endswith("checkpoints"):
+            folders.clear()
