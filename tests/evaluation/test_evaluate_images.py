@@ -278,7 +278,7 @@ def test_a_run_is_evaluated_next_to_its_floor(run, dataset, extractor, capsys):
     assert (facts["samples"], facts["real"]) == ([32, 1765], "train")
     assert facts["reference_is"] == "32 real, heldout"
     assert (facts["features"], facts["weights"]) == ("classifier", "averaged")
-    assert facts["resize"] == "bicubic"
+    assert (facts["resize"], facts["background"]) == ("bicubic", 255)
     assert measures["classifier_kid"]["samples"] == [32, 32]
     table = capsys.readouterr().out
     rows = {line.split("  ")[0]: line for line in table.split("\n")}

@@ -17,6 +17,7 @@ from wgan_jax.data import image_sets
 from wgan_jax.data.batches import to_float
 from wgan_jax.data.content import content_order
 from wgan_jax.data.dataset import load, load_in_memory
+from wgan_jax.data.decoding import pixel_fields
 from wgan_jax.errors import UserError
 from wgan_jax.evaluation import table
 from wgan_jax.evaluation.distances import (
@@ -164,9 +165,7 @@ class ImageEvaluation:
             "features_identity": self.extractor.identity,
             "real": self.protocol.reference,
             "statistics": f"of each batch of {BATCH}" if batch else "running",
-            "image_size": data_config.image_size,
-            "channels": data_config.channels,
-            "resize": data_config.resize,
+            **pixel_fields(data_config),
         }
 
     def _real_features(self, images):
