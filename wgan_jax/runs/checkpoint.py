@@ -234,7 +234,7 @@ def _orbax():
     import tensorstore
 
     spec = tensorstore.KvStore.Spec
-    spec.to_json = _remember_last(spec.to_json)
+    spec.to_json = _remember_last(spec.to_json)  # type: ignore[assignment]
     return orbax.checkpoint
 
 
