@@ -510,6 +510,10 @@ def test_every_order_of_the_images_gives_identical_numbers(sets, tmp_path, datas
         ),
         (["--batch-stats"], "--batch-stats applies to --metrics: add --metrics fid"),
         (["--images", "x"], "give either a run directory or --images PATH"),
+        (
+            ["--metrics", "prdc", "--num", "2000000000", *CLASSIFIER],
+            "2,000,000,000 x 72 numbers of noise and features x 4 bytes",
+        ),
         (["--metrics", "fids"], "--metrics=fids is not known: did you mean fid?"),
         (["--metrics", "json:dumps"], "is of type function: it must be a wgan_jax."),
     ],

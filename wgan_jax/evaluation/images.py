@@ -18,6 +18,7 @@ from wgan_jax.data.batches import to_float
 from wgan_jax.data.content import content_order
 from wgan_jax.data.dataset import load, load_in_memory
 from wgan_jax.data.decoding import pixel_fields
+from wgan_jax.distributed.sharding import require_memory
 from wgan_jax.errors import UserError
 from wgan_jax.evaluation import table
 from wgan_jax.evaluation.distances import (
@@ -238,6 +239,10 @@ def evaluate_images(
             f"{len(dataset.heldout)}: take --reference train"
         )
     extractor = make_extractor(config, dataset, features, f"--features {features}")
+    stored = spec.z_dim + needs_rows(protocol.metrics) * extractor.dimension
+    size = 4 * protocol.num * stored
+    arithmetic = f"{protocol.num:,} x {stored} numbers of noise and features x 4 bytes"
+    require_memory(f"--num {protocol.num}", size, arithmetic)
     with _progress_bars() as progress:
         evaluation = ImageEvaluation(
             config, spec, dataset, extractor, protocol, progress
