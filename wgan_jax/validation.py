@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -31,8 +31,13 @@ def validate(config: Config) -> None:
     check_updates(config.run.steps, config.objective, "run.steps")
     _check_intervals(config.run)
     _check_source(config)
-    architectures(config.model)
+    check_networks(config)
     _check_objective(config)
+
+
+def check_networks(config: Config) -> None:
+    """Check that networks and samples fit; UserError names the first wrong field."""
+    architectures(config.model)
     if config.data.is_points:
         _check_points(config)
     else:
@@ -56,7 +61,8 @@ def check_types(config: Config) -> None:
 
 def _check_types(section, values):
     for name, kind in get_type_hints(type(values)).items():
-        value, field = getattr(values, name), f"{section}.{name}"
+        field = f"{section}.{name}"
+        value: Any = getattr(values, name)
         if field in FUNCTIONS and callable(value):
             continue
         choices, several = get_args(kind), get_origin(kind) is tuple
@@ -71,11 +77,11 @@ def _check_types(section, values):
                 raise _wrong(field, value, "must be a finite number")
         elif type(value) is not kind:
             raise _wrong(field, value, f"must be of type {kind.__name__}")
-        if kind is str and not value.isprintable():
+        if kind is str and not str(value).isprintable():
             raise _wrong(field, value, "must consist of printable characters")
         if kind is float:
             _check_float(field, value)
-        whole = value if several else [value] if kind is int else []
+        whole: Any = value if several else [value] if kind is int else []
         if field != "run.seed" and any(abs(v) >= 2**31 for v in whole):
             raise _wrong(field, value, f"must be less than {2**31}")
 

@@ -25,7 +25,7 @@ from wgan_jax.distributed import processes
 from wgan_jax.errors import UserError
 from wgan_jax.files import read_json, write_json, write_text
 from wgan_jax.runs.lock import DirectoryLock
-from wgan_jax.validation import check_fields
+from wgan_jax.validation import check_fields, check_networks
 
 # Beginnings of the names that a killed command can leave in a directory without a run.
 UNFINISHED = (".lock", ".config.", ".processes")
@@ -108,6 +108,7 @@ def read_config(run) -> Config:
     config = from_json(json.dumps(read_json(path, "restore it from a copy")))
     try:
         check_fields(config)
+        check_networks(config)
     except UserError as error:
         raise UserError(f"{path} is damaged: {error}") from error
     return config

@@ -92,6 +92,7 @@ def check_images(images: np.ndarray, name: str) -> np.ndarray:
     shape or type, or with values outside the range of its type.
     """
     fits = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))
+    fits = fits and all(images.shape[1:])
     # The type of other integers says nothing of the range of their values.
     deep = images.dtype.kind in "bf" or images.dtype in (np.uint8, np.uint16)
     if not (fits and deep):
