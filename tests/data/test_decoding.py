@@ -424,6 +424,33 @@ def test_an_embedded_profile_is_applied():
     assert np.abs(shown(rgba)[0] - expected).max() <= 2
 
 
+def linear_profile():
+    """A profile of grey levels that are proportional to light, by its specification."""
+    d50 = struct.pack(">3I", 0xF6D6, 0x10000, 0xD32D)
+    tags = {
+        b"desc": b"desc" + struct.pack(">4xI", 7) + b"linear\0" + bytes(81),
+        b"wtpt": b"XYZ " + bytes(4) + d50,
+        b"kTRC": b"curv" + bytes(8),
+    }
+    place, table = 132 + 12 * len(tags), struct.pack(">I", len(tags))
+    for name, tag in tags.items():
+        table += name + struct.pack(">II", place, len(tag))
+        place += len(tag)
+    head = struct.pack(">I4xI", place, 0x02100000) + b"mntrGRAYXYZ " + bytes(12)
+    head = (head + b"acsp" + bytes(28) + d50).ljust(128, b"\0")
+    return head + table + b"".join(tags.values())
+
+
+def test_a_profile_of_grey_is_applied_and_leaves_grey():
+    pixels, notes = shown(saved(GREY, "PNG", icc_profile=linear_profile()))
+    light = GREY / 255
+    curve = np.where(
+        light < 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055
+    )
+    np.testing.assert_allclose(pixels, 255 * curve, atol=0.51)
+    assert not +notes
+
+
 def test_the_profile_of_srgb_changes_nothing():
     pixels, notes = shown(saved(COLOUR, "PNG", icc_profile=SRGB))
     np.testing.assert_array_equal(pixels, COLOUR)

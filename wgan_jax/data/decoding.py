@@ -12,6 +12,7 @@ import re
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
@@ -283,11 +284,11 @@ def grey_levels(
 
 
 @functools.lru_cache(maxsize=64)
-def _transform(profile: bytes | None, mode: str):
-    """Transform of a profile's colours to sRGB; None where they are sRGB already.
+def _converter(profile: bytes | None, mode: str):
+    """Function of an image in L, RGB, CMYK or LAB that gives it in L or RGB of sRGB.
 
-    profile: embedded ICC profile; None is the standard one of mode LAB. Raises
-    PyCMSError for a profile that is damaged or of another mode.
+    profile: embedded ICC profile; None is the standard one of mode LAB. Returns None
+    for a profile of sRGB. Raises PyCMSError for a damaged one or one of another mode.
     """
     if profile is None:
         source = ImageCms.createProfile("LAB")
@@ -295,25 +296,36 @@ def _transform(profile: bytes | None, mode: str):
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if "srgb" in ImageCms.getProfileDescription(source).lower():
             return None
-    return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    grey = mode == "L"
+    # Without its optimization, slow and exact in dark levels, only for 256 values.
+    flags = ImageCms.Flags.NOOPTIMIZE if grey else ImageCms.Flags.NONE
+    target = ImageCms.createProfile("sRGB")
+    transform = ImageCms.buildTransform(source, target, mode, "RGB", flags=flags)
+
+    def convert(image: Image.Image) -> Image.Image:
+        # None is the result of a change in place only.
+        return cast("Image.Image", ImageCms.applyTransform(image, transform))
+
+    if not grey:
+        return convert
+    ramp = convert(Image.frombytes("L", (256, 1), bytes(range(256))))
+    levels = list(ramp.getchannel("G").tobytes())
+    return lambda image: image.point(levels)
 
 
 def _to_srgb(image, profile, notes):
     """An image in mode L, RGB, CMYK or LAB as sRGB, in mode L or RGB."""
-    result = None
+    convert = None
     if image.mode == "LAB":
-        profile = None
-    if profile or image.mode == "LAB":
+        convert = _converter(None, "LAB")
+    elif profile:
         try:
-            transform = _transform(profile, image.mode)
-            result = transform and ImageCms.applyTransform(image, transform)
+            convert = _converter(profile, image.mode)
         except (ImageCms.PyCMSError, OSError):
-            if image.mode == "LAB":
-                raise
             notes["profile"] += 1
-    if result is None:
-        return image.convert("RGB") if image.mode == "CMYK" else image
-    return result.getchannel("G") if image.mode == "L" else result
+    if convert:
+        return convert(image)
+    return image.convert("RGB") if image.mode == "CMYK" else image
 
 
 def fit(image: Image.Image, data: Data, notes: Counter) -> np.ndarray:
