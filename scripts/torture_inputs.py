@@ -83,7 +83,7 @@ VALUES = {
     "run.steps": "True 3.0 '3' None [3] np.int64(3) np.float32(3) 10**400 10**9999 len",
     "optimizer.critic_lr": "True '1e-4' None np.float32(1) 10**400 1j float('nan') len",
     "model.generator_widths": "64 [4,2] (4.0,2) () (4,'2') np.ones(2) None (10**9,)",
-    "data.dir": "None b'x' '\\0' 3 ['x'] Path('x') '\\n'",
+    "data.dir": "None b'x' '\\0' 3 ['x'] Path('x')",
     "data.flip": "1 'yes' None np.True_",
     "data.scale": "None 3 ['unit'] np.array(['unit','x']) len",
     "data.classes": "3 (True,) [1] (1,1) (10**12,) ((1,),)",

@@ -77,8 +77,8 @@ def _check_types(section, values):
                 raise _wrong(field, value, "must be a finite number")
         elif type(value) is not kind:
             raise _wrong(field, value, f"must be of type {kind.__name__}")
-        if kind is str and not str(value).isprintable():
-            raise _wrong(field, value, "must consist of printable characters")
+        if kind is str and "\0" in value:
+            raise _wrong(field, value, "must not contain a null character")
         if kind is float:
             _check_float(field, value)
         whole: Any = value if several else [value] if kind is int else []
