@@ -24,6 +24,13 @@ SMALL = """--config configs/digits.py --model.kind mlp --model.features 8
 --run.log-every 2 --run.sample-every 20 --run.checkpoint-every 4 --run.grid-size 4
 --run.no-tensorboard --optimizer.decay constant""".split()  # noqa: SIM905
 
+# Runs the command that follows a number, whose files have at most that many bytes.
+LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
 
 @dataclasses.dataclass
 class Tally:
@@ -82,22 +89,16 @@ def start(words, limit: int | None = None) -> subprocess.Popen:
 
     limit: bytes that a file may have.
     """
-
-    def restrict():
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
+    limited = [sys.executable, "-c", LIMITED, str(limit)] if limit else []
     # Programs that compile in less than a second are cached as well.
     cache = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     return subprocess.Popen(
-        [sys.executable, "-m", f"wgan_jax.{words[0]}", *map(str, words[1:])],
+        [*limited, sys.executable, "-m", f"wgan_jax.{words[0]}", *map(str, words[1:])],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)} | cache,
-        preexec_fn=restrict if limit else None,
     )
 
 

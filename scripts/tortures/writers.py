@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -59,15 +60,17 @@ def conflict(first, whole: Path, second, out: Path, place, delay) -> str | None:
     while not (out / place / "config.json").exists() and process.poll() is None:
         time.sleep(0.01)
     time.sleep(delay)
-    code, _, stderr = finish([*second, "--out", out / place])
+    # It must not end before the second one has started.
+    process.send_signal(signal.SIGSTOP)
     working = process.poll() is None
+    code, _, stderr = finish([*second, "--out", out / place])
+    process.send_signal(signal.SIGCONT)
     _, error = process.communicate(timeout=300)
     if process.returncode:
         return f"the first one failed: {error[-300:]}"
-    failure = difference_of_runs(whole, out)
-    if working:
-        failure = failure or unclear_error(code, stderr)
-    if list(out.parent.glob(f"{out.name}.*")):
+    failure = unclear_error(code, stderr) if working else None
+    failure = failure or difference_of_runs(whole, out)
+    if working and list(out.parent.glob(f"{out.name}.*")):
         failure = failure or "--fresh moved the directory"
     if failure is None:
         shutil.rmtree(out)
