@@ -47,6 +47,8 @@ class Arguments:
     """Use the weights of the last step even where the run has averaged ones."""
     out: str = ""
     """Folder for scores, curves and the grid; empty is anomaly/METHOD in the run."""
+    accept_changed_data: bool = False
+    """Use the run's images although they have changed, and record the change."""
     batch: int = 100
     """Images in a batch."""
     steps: int = 300
@@ -99,9 +101,10 @@ def _score(run, arguments):
     report.check_out(out)
     if arguments.out:
         check_new(out / "anomaly.json", "--out", arguments.overwrite)
-    shown = load_images(
-        config.data, arguments.images, arguments.normal_class, arguments.labels
-    )
+    accept = arguments.accept_changed_data
+    load_data = partial(restore.load_data, run, config, accept, in_memory=True)
+    source, normal_class = arguments.images, arguments.normal_class
+    shown = load_images(config.data, source, normal_class, arguments.labels, load_data)
     if 0 < arguments.num < len(shown.samples):
         rng = np.random.default_rng(arguments.seed)
         order = rng.permutation(len(shown.samples))[: arguments.num]
@@ -131,7 +134,9 @@ def _score(run, arguments):
         )
         score, power = partial(scoring.anogan_score, weight=weight), 1
     else:
-        infer_latents = encoder.load_or_train(out, config, nets, **options, seed=seed)
+        infer_latents = encoder.load_or_train(
+            out, config, nets, load_data, **options, seed=seed
+        )
         score, power = partial(scoring.f_anogan_score, kappa=arguments.kappa), 2
     result = scoring.score_images(
         nets, infer_latents, score, power, shown, config.data, arguments.batch

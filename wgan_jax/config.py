@@ -45,11 +45,15 @@ class Data:
     array_record file or folder of them (array_record)."""
     array: str = ""
     """Name of the array in the .npz file; empty is `images`, or the only array. Its
-    labels are the array of the same prefix: `train_labels` for `train_images`."""
+    labels are the array of the same prefix or suffix: `train_labels` for
+    `train_images`, `y_train` for `x_train`."""
     classes: tuple[int, ...] = ()
     """Labels of the images to use, in training and held out; empty is all."""
     dimensions: int = 2
     """Length of one sample (source vectors)."""
+    standardise: bool = True
+    """Train on columns of mean 0 and standard deviation 1 in the training part, and
+    return samples in the columns' units (source vectors)."""
     image_size: int = 32
     """Height and width of an image in pixels; images of other sizes are centre-cropped
     and resized."""

@@ -44,6 +44,8 @@ class Arguments:
     --metrics."""
     seed: int = 0
     """Seed of the noise, the true samples and the projections."""
+    accept_changed_data: bool = False
+    """Measure a run although its data have changed, and record the change."""
     images: str = ""
     """Folder of images or .npz file to measure instead of a run."""
     reference: str = "train"
@@ -75,6 +77,7 @@ def main(argv=None) -> int:
         metrics=metrics,
         batch_stats=arguments.batch_stats,
         reference=arguments.reference,
+        accept_changed_data=arguments.accept_changed_data,
     )
     run, checkpoint, features = arguments.run, arguments.checkpoint, arguments.features
     if arguments.images:
@@ -110,7 +113,8 @@ def _check(arguments):
                 f"--images {arguments.images} needs --reference: give a folder or an "
                 ".npz file to compare it with"
             )
-        for name in ("checkpoint", "raw", "batch_stats", "num", "repeats"):
+        names = "checkpoint raw batch_stats num repeats accept_changed_data"
+        for name in names.split():
             if getattr(arguments, name):
                 raise UserError(
                     f"--{name.replace('_', '-')} applies to runs only and cannot be "

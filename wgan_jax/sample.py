@@ -10,13 +10,13 @@ import jax
 import numpy as np
 
 from wgan_jax import cli, pictures
-from wgan_jax.data.dataset import load_in_memory
+from wgan_jax.data.record import standardise, undo_standardise
 from wgan_jax.data.toys import toy_sample
 from wgan_jax.distributed.sharding import require_memory
 from wgan_jax.errors import UserError
 from wgan_jax.files import check_new, save_npz
 from wgan_jax.runs.directory import read_data_record
-from wgan_jax.runs.restore import at_run_precision, restore_run
+from wgan_jax.runs.restore import at_run_precision, load_data, restore_run
 from wgan_jax.runs.sampling import caption, make_sampler, noise, picture, weights
 from wgan_jax.runs.sampling import labels as draw_labels
 
@@ -50,6 +50,8 @@ class Options:
     """Use the weights of the last step even if the run has averaged ones."""
     average: bool = False
     """Use the averaged weights, or fail if the run has none."""
+    accept_changed_data: bool = False
+    """Draw points over real ones although these have changed, and record the change."""
     overwrite: bool = False
     """Replace what --out names; in a folder, the samples of an earlier command."""
 
@@ -92,7 +94,11 @@ def _sample(run, options):
     samples = make_sampler(config, spec)(*weights(state, options.raw), z, labels)
     columns = COLUMNS if options.interpolate else 0
     text = caption(int(state.step), state, options.raw)
-    _write(out, samples, names[labels] if len(names) else None, config, columns, text)
+    real = np.zeros((0, 2))
+    if out.suffix == ".png" and config.data.is_points:
+        real = _real_points(options, config)
+    labels = names[labels] if len(names) else None
+    _write(out, samples, labels, real, spec.scales, columns, text)
     print(f"{len(samples)} samples of {text}: {out}")
     return 0
 
@@ -128,20 +134,25 @@ def _check_out(out, config):
         raise UserError(f"--out {out}: points need a name that ends in .png or .npz")
 
 
-def _write(out, samples, labels, config, columns, text):
-    points = config.data.is_points
+def _real_points(options, config):
+    """Real points [n, d], to be drawn under the samples."""
+    if config.data.is_toy:
+        return np.asarray(toy_sample(config.data.source, jax.random.key(0), 1000))
+    accept = options.accept_changed_data
+    dataset = load_data(options.run, config, accept, in_memory=True)
+    return undo_standardise(dataset.heldout[:1000], dataset.record.scales)
+
+
+def _write(out, samples, labels, real, scales, columns, text):
     (out if out.suffix == "" else out.parent).mkdir(parents=True, exist_ok=True)
     if out.suffix == ".npz":
-        arrays = {"points" if points else "images": samples}
+        arrays = {"points" if samples.ndim == 2 else "images": samples}
         if labels is not None:
             arrays["labels"] = labels.astype(np.int32)
         save_npz(out, **arrays)
     elif out.suffix == ".png":
-        real = np.zeros((0, 2))
-        if config.data.is_toy:
-            real = np.asarray(toy_sample(config.data.source, jax.random.key(0), 1000))
-        elif points:
-            real = load_in_memory(config.data).heldout[:1000]
+        # Axes of one length, whatever the units of the columns are.
+        samples, real = (standardise(points, scales) for points in (samples, real))
         shown = pictures.caption(picture(samples, real, columns), text)
         pictures.save_png(out, shown)
     else:

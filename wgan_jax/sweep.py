@@ -46,6 +46,8 @@ class Options:
     """Move an existing sweep in --out to OUT.1 and start again."""
     extend: bool = False
     """Resume runs that had fewer run.steps."""
+    accept_changed_data: bool = False
+    """Resume runs although their data have changed, and record the change."""
 
 
 def main(argv=None) -> int:
@@ -75,7 +77,13 @@ def main(argv=None) -> int:
         stop, diverged = stack.enter_context(StopRequest()), {}
         for group, sharding in zip(groups, shardings, strict=True):
             diverged |= train_group(
-                group, sharding, options.mode, stop, begin, fresh=options.fresh
+                group,
+                sharding,
+                options.mode,
+                stop,
+                begin,
+                fresh=options.fresh,
+                accept_changed_data=options.accept_changed_data,
             )
             if stop.requested:
                 print("\nstopped, all saved; the same command resumes the sweep")

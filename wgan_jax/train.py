@@ -11,6 +11,7 @@ import jax
 from wgan_jax import cli
 from wgan_jax.algorithm.state import init_state
 from wgan_jax.config import Config, to_json
+from wgan_jax.data.record import NO_DATA
 from wgan_jax.distributed import launcher, processes
 from wgan_jax.distributed.launcher import DistributedOptions
 from wgan_jax.distributed.sharding import BatchSharding, make_sharding
@@ -48,6 +49,8 @@ class RunOptions:
     """Move an existing run in --out to OUT.1 and start again."""
     extend: bool = False
     """Resume a run in --out that had fewer run.steps."""
+    accept_changed_data: bool = False
+    """Resume a run although its data have changed, and record the change."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +87,14 @@ def main(argv=None) -> int:
                 setup.compile_chunk(state, samples, spec)
             return 0
         out = Path(options.out or f"runs/{Path(options.config).stem}")
-        train(config, sharding, out, fresh=options.fresh, extend=options.extend)
+        train(
+            config,
+            sharding,
+            out,
+            fresh=options.fresh,
+            extend=options.extend,
+            accept_changed_data=options.accept_changed_data,
+        )
     return 0
 
 
@@ -95,18 +105,27 @@ def train(
     *,
     fresh: bool = False,
     extend: bool = False,
+    accept_changed_data: bool = False,
 ) -> None:
     """Trains the run in the directory `out` to its end, or to a stop request.
 
     Nothing is written, and no old run is moved, before all that training needs is
-    loaded and compiled. fresh, extend: see `directory.claimed`.
+    loaded and compiled. fresh, extend: see `directory.claimed`. accept_changed_data:
+    resumes a run although its data have changed.
     """
     with contextlib.ExitStack() as stack:
         # Before the data, so that an unusable directory costs no waiting.
         begin = stack.enter_context(
             directory.claimed(out, config, fresh=fresh, extend=extend)
         )
-        dataset, samples, spec, state, keys = _initialise(config, sharding)
+        record = NO_DATA
+        if not fresh:
+            record = directory.read_data_record(out, missing=record)
+        dataset, samples, spec, state, keys = _initialise(config, sharding, record)
+        if not fresh:
+            accept = accept_changed_data
+            check = partial(directory.check_same_data, out, dataset.record, accept)
+            processes.run_in_main(check)
         evaluate = None
         if config.run.evaluate_every:
             best = BestCheckpoint(config, spec, dataset)
@@ -181,9 +200,9 @@ def train(
         print(f"done: {recorder.step} steps, samples in {recorder.grid}")
 
 
-def _initialise(config, sharding):
+def _initialise(config, sharding, record=NO_DATA):
     """(dataset, samples, spec, initial state, three keys of the monitor)."""
-    dataset, samples, spec = setup.prepare(config, sharding)
+    dataset, samples, spec = setup.prepare(config, sharding, record)
     key, *monitor_keys = jax.random.split(jax.random.key(config.run.seed), 4)
     state = sharding.replicate(jax.jit(partial(init_state, spec=spec))(key))
     return dataset, samples, spec, state, monitor_keys

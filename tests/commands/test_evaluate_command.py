@@ -318,7 +318,8 @@ def test_a_run_without_held_out_images_is_refused(image_run, tmp_path):
     config = json.loads((run / "config.json").read_text())
     config["data"]["heldout"] = 0
     (run / "config.json").write_text(json.dumps(config))
-    code, error = in_process(evaluate, run, *QUICK)
+    words = [*QUICK, "--accept-changed-data"]
+    code, error = in_process(evaluate, run, *words)
     assert (code, f"{run} was trained with data.heldout=0" in error) == (2, True)
 
 

@@ -305,12 +305,12 @@ def test_what_out_names_is_replaced_with_overwrite_only(run, tmp_path):
     [
         (
             ("--model.classes", "9"),
-            "model.classes=9 is too few for the labels, which go up to 9: take "
-            "model.classes=10",
+            "model.classes=9 is too few: the training images have 10 different labels; "
+            "take model.classes=10",
         ),
         (
             ("--model.classes", "9", "--data.source", "folder"),
-            "model.classes=9 needs labels, which data.source=folder does not have",
+            "model.classes=9 needs labels, and data.source=folder has none here",
         ),
     ],
 )

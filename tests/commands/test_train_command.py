@@ -48,6 +48,7 @@ def test_a_run_directory_has_the_documented_content(finished):
     assert names == {
         "config.json",
         "data.json",
+        "data.npz",
         "versions.json",
         "metrics.jsonl",
         "samples",

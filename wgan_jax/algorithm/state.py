@@ -85,6 +85,9 @@ class Spec:
     label_shares: tuple[float, ...] = ()
     """Probability of each class in the labels of generated samples; empty is the
     uniform distribution."""
+    scales: tuple = ()
+    """Means and standard deviations of the data's columns, by which samples that leave
+    the program are scaled back; empty for none."""
 
     @property
     def losses(self) -> Losses:
@@ -133,11 +136,12 @@ def make_spec(
     get_batch: Callable | None = None,
     sharding: BatchSharding = ONE_DEVICE,
     label_shares: tuple[float, ...] = (),
+    scales: tuple = (),
 ) -> Spec:
     """The specification of a run; without get_batch it cannot train.
 
     label_shares: the shares of the classes in the training data
-    (`DataRecord.label_shares`); empty takes equal ones.
+    (`DataRecord.label_shares`); empty takes equal ones. scales: `DataRecord.scales`.
     """
     generator, critic = build(config.model, config.data.sample_shape)
     return Spec(
@@ -153,6 +157,7 @@ def make_spec(
         get_batch=get_batch or _no_batches,
         sharding=sharding,
         label_shares=_label_shares(config.model, label_shares),
+        scales=scales,
     )
 
 

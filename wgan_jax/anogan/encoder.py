@@ -13,7 +13,6 @@ from rich.progress import Progress, TextColumn
 from wgan_jax.anogan.scoring import Nets, encoder_step
 from wgan_jax.config import Config
 from wgan_jax.data.batches import make_get_batch
-from wgan_jax.data.dataset import load_in_memory
 from wgan_jax.errors import UserError
 from wgan_jax.files import save_npz
 from wgan_jax.nn.models import build_encoder
@@ -23,11 +22,11 @@ FILE = "encoder.npz"
 CHUNK = 10
 
 
-def load_or_train(out: Path, config: Config, nets: Nets, **options):
+def load_or_train(out: Path, config: Config, nets: Nets, load_data, **options):
     """infer_latents(x, indices) -> latent points [n, z_dim], by the encoder in `out`.
 
-    options: encoder_steps, encoder_lr, kappa and seed. An encoder of other weights,
-    configuration or options is replaced.
+    load_data() -> the run's `Dataset`. options: encoder_steps, encoder_lr, kappa and
+    seed. An encoder of other weights, configuration or options is replaced.
     """
     network = build_encoder(config.model, config.data.sample_shape)
     key, key_data = jax.random.split(jax.random.key(options["seed"]))
@@ -39,15 +38,15 @@ def load_or_train(out: Path, config: Config, nets: Nets, **options):
     facts = _facts(config, nets, options)
     trained = _read(out / FILE, facts, params)
     if trained is None:
-        trained = _train(config, nets, options, encode, params, key_data)
+        train = load_data().train
+        trained = _train(config, train, nets, options, encode, params, key_data)
         leaves = {str(i): leaf for i, leaf in enumerate(jax.tree.leaves(trained))}
         save_npz(out / FILE, facts=np.array(json.dumps(facts)), **leaves)
     encode_jit = jax.jit(encode)
     return lambda x, indices: encode_jit(trained, x)
 
 
-def _train(config, nets, options, encode, params, key):
-    train = load_in_memory(config.data).train
+def _train(config, train, nets, options, encode, params, key):
     get_batch = make_get_batch(config.data, len(train))
     total, kappa = options["encoder_steps"], options["kappa"]
     adam = optax.adam(optax.linear_schedule(options["encoder_lr"], 0.0, total))

@@ -2,12 +2,14 @@
 
 import csv
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from wgan_jax.config import Data
-from wgan_jax.data.dataset import load_in_memory
+from wgan_jax.data.dataset import Dataset, load_in_memory
 from wgan_jax.data.decoding import pixel_fields
 from wgan_jax.data.memory import load_cached, load_samples
 from wgan_jax.data.readers import Samples
@@ -47,19 +49,25 @@ class Images:
 
 
 def load_images(
-    data_config: Data, source: str, normal_class: tuple[int, ...], labels: str
+    data_config: Data,
+    source: str,
+    normal_class: tuple[int, ...],
+    labels: str,
+    load_run: Callable[[], Dataset] | None = None,
 ) -> Images:
     """The images of `source`, decoded as the samples of a run with this data_config.
 
     source: a folder, an .npz file, or NAME:SPLIT of a TFDS data set; empty takes images
     that the run was not trained on, of all classes. normal_class: labels of normal
     images; empty takes the run's classes. labels: file with the anomalous images.
-    Raises UserError where something is missing or does not match.
+    load_run() -> the run's samples; None takes those of data_config. Raises UserError
+    where something is missing or does not match.
     """
     if source:
         part, names = _load_source(data_config, source)
     else:
-        part, names = _load_untrained(data_config), None
+        load_run = load_run or partial(load_in_memory, data_config)
+        part, names = _load_untrained(data_config, load_run()), None
     count = len(part.samples)
     if not count:
         raise UserError(
@@ -75,14 +83,16 @@ def load_images(
 # ------------------------------------------------------------------------------ images
 
 
-def _load_untrained(data_config):
+def _load_untrained(data_config, dataset):
     """Images that the run was not trained on."""
     reader = open_reader(data_config)
     test = reader.test_reader()
     if test is not None:
-        return load_samples(test)
-    dataset = load_in_memory(data_config)
-    heldout = Samples(dataset.heldout, dataset.heldout_labels)
+        return load_cached(test)[0]
+    labels = dataset.heldout_labels
+    if labels is not None:
+        labels = np.array(dataset.record.labels)[labels]
+    heldout = Samples(dataset.heldout, labels)
     if not data_config.classes:
         return heldout
     # Held-out images of the run's classes, and all images of the other classes. Both

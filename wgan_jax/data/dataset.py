@@ -7,15 +7,19 @@ Images in memory are one uint8 array that stays on the device. Batches are a fun
 import dataclasses
 import importlib.util
 import math
+from collections import Counter
 
 import jax
 import numpy as np
 
 from wgan_jax.config import Config, Data
-from wgan_jax.data.memory import load_parts, print_remarks, read_all
+from wgan_jax.data.content import digests
+from wgan_jax.data.memory import load_parts, load_samples, print_remarks, read_all
 from wgan_jax.data.readers import LazyImages, Samples
-from wgan_jax.data.record import DataRecord
+from wgan_jax.data.record import NO_DATA, DataRecord, standardise
 from wgan_jax.data.sources import check_stream, open_reader, reader_class
+from wgan_jax.data.sources.vectors import check_columns
+from wgan_jax.data.split import split
 from wgan_jax.data.stream import Stream, image_bytes
 from wgan_jax.data.toys import toy_sample
 from wgan_jax.distributed import processes
@@ -38,58 +42,68 @@ class Dataset:
     heldout: np.ndarray
     """Samples never trained on: like train, or float32 [n, 2] for a toy."""
     train_labels: np.ndarray | None = None
-    """int32 [n], where the source has labels and is in memory."""
+    """int32 [n], classes 0 to k - 1, where the source has labels."""
     heldout_labels: np.ndarray | None = None
+    """int32 [n], where training has all of their labels."""
     stream: Stream | None = None
     """Where train is read while it is needed."""
-    record: DataRecord = dataclasses.field(default_factory=DataRecord)
+    record: DataRecord = NO_DATA
+    label_problem: str = ""
+    """Reason why labels of the source cannot be used."""
 
 
 def load(
-    config: Config, sharding: BatchSharding = ONE_DEVICE, limit: float | None = None
+    config: Config,
+    sharding: BatchSharding = ONE_DEVICE,
+    limit: float | None = None,
+    record: DataRecord = NO_DATA,
 ) -> Dataset:
     """The samples of a configuration, in memory or streamed as data.stream decides.
 
-    limit: bytes of memory for images; None takes those of the device or devices. Raises
-    UserError where samples are missing, unreadable or fewer than a batch, where labels
-    do not fit model.classes, and where streaming is needed but impossible.
+    limit: bytes of memory for images; None takes those of the device or devices.
+    record: of the run so far, whose labels and scales are used again. Raises UserError
+    where samples are missing, unreadable or fewer than a batch, where labels do not fit
+    model.classes, and where streaming is needed but impossible.
     """
-    dataset = _open_stream(config, sharding, limit) or load_in_memory(config.data)
+    dataset = _open_stream(config, sharding, limit, record)
+    dataset = dataset or load_in_memory(config.data, record)
     _check_labels(config, dataset)
     return dataset
 
 
-def load_in_memory(data: Data) -> Dataset:
+def load_in_memory(data: Data, record: DataRecord = NO_DATA) -> Dataset:
     """The samples of a data section, in memory whatever data.stream says.
 
-    Raises UserError where they are missing, unreadable or fewer than a batch.
+    record: see `load`. Raises UserError where samples are missing, unreadable or fewer
+    than a batch.
     """
     if data.is_toy:
         points = toy_sample(data.source, jax.random.key(0), data.heldout)
         return Dataset(train=np.zeros((0, 2), np.uint8), heldout=np.asarray(points))
-    train, test = load_parts(data)
-    train, test = _of_classes(train, data), test and _of_classes(test, data)
-    train_rows, heldout_rows = split_heldout(
-        data, len(train.samples), len(test.samples) if test else None
-    )
-    test = (test or train).rows(heldout_rows)
-    train = train.rows(train_rows)
-    labels, shares = (), ()
-    if train.labels is not None:
-        labels, counts = np.unique(train.labels, return_counts=True)
-        labels, shares = labels.tolist(), (counts / counts.sum()).tolist()
-    record = DataRecord(
-        train=len(train.samples),
-        heldout=len(test.samples),
-        labels=tuple(labels),
-        label_shares=tuple(shares),
-    )
+    part, test = load_parts(data)
+    part, test = _of_classes(part, data), test and _of_classes(test, data)
+    divided = split(data, _hashed(part), test and _hashed(test), record.labels)
+    train = part.samples[divided.train]
+    heldout = (test or part).samples[divided.heldout]
+    record = dataclasses.replace(divided.record, mean=record.mean, std=record.std)
+    if data.is_points:
+        check_columns(train, f"the training part of data.source={data.source}")
+        if data.standardise and not record.scales:
+            mean, std = train.mean(0).tolist(), train.std(0).tolist()
+            record = dataclasses.replace(record, mean=tuple(mean), std=tuple(std))
+        train = standardise(train, record.scales).astype(np.float32)
+        heldout = standardise(heldout, record.scales).astype(np.float32)
     return Dataset(
-        train.samples, test.samples, train.labels, test.labels, record=record
+        train,
+        heldout,
+        divided.train_labels,
+        divided.heldout_labels,
+        record=record,
+        label_problem=divided.problem,
     )
 
 
-def _open_stream(config, sharding, limit):
+def _open_stream(config, sharding, limit, record):
     """The dataset of a configuration that is to be streamed; None for any other."""
     data = config.data
     source = reader_class(data)
@@ -116,45 +130,30 @@ def _open_stream(config, sharding, limit):
             "install 'wgan-jax[stream]', or take data.stream=never"
         )
     test = reader.test_reader()
-    train_rows, heldout_rows = split_heldout(
-        data, len(reader), len(test) if test else None
-    )
-    numbers = np.arange(len(reader), dtype=np.uint32)[train_rows]
-    heldout, errors = read_all(test or reader, heldout_rows, "held-out images")
+    hashes = load_samples(reader, hashed=True)
+    test_hashes = load_samples(test, hashed=True) if test else None
+    divided = split(data, hashes, test_hashes, record.labels)
+    numbers = np.arange(len(reader), dtype=np.uint32)[divided.train]
+    heldout, errors = read_all(test or reader, divided.heldout, "held-out images")
     if errors:
         raise errors[0]
+    # The other remarks are those of the hashes.
     brightest = heldout.samples.max(initial=0)
-    print_remarks(reader.remarks, heldout.notes, len(heldout.samples), brightest)
+    print_remarks([], Counter(), len(heldout.samples), brightest)
+    labels = divided.record.labels if config.model.classes else ()
     return Dataset(
         LazyImages(reader, numbers),
         heldout.samples,
-        heldout_labels=heldout.labels,
-        stream=Stream(config, reader, numbers, reason),
+        divided.train_labels,
+        divided.heldout_labels,
+        Stream(config, reader, numbers, reason, labels),
+        divided.record,
+        divided.problem,
     )
 
 
-def split_heldout(data: Data, count: int, test_count: int | None):
-    """Indices of the samples to train on and of those held out.
-
-    count: samples of the training part. test_count: those of the test part, from which
-    samples are then held out; None holds out of the training part. Raises UserError
-    where fewer than a batch are left to train on.
-    """
-    # A fixed seed: runs with different seeds hold out the same images.
-    rng = np.random.default_rng(0)
-    if test_count is None:
-        shuffled = rng.permutation(count)
-        count = max(count - data.heldout, 0)
-        train, heldout = shuffled[:count], shuffled[count:]
-    else:
-        train, heldout = slice(None), rng.permutation(test_count)[: data.heldout]
-    if count < data.batch_size:
-        noun = "vectors" if data.is_points else "images"
-        raise UserError(
-            f"data.batch_size={data.batch_size} is larger than the {count} {noun} left "
-            f"to train on besides data.heldout={data.heldout}: lower one of them"
-        )
-    return train, heldout
+def _hashed(part):
+    return dataclasses.replace(part, samples=digests(part.samples))
 
 
 def _of_classes(part: Samples, data):
@@ -162,8 +161,8 @@ def _of_classes(part: Samples, data):
         return part
     if part.labels is None:
         raise UserError(
-            f"data.classes={data.classes} needs labels, which data.source={data.source}"
-            " does not have here: leave data.classes empty"
+            f"data.classes={data.classes} needs labels, and "
+            f"{part.problem or _no_labels(data)}: leave data.classes empty"
         )
     missing = sorted(set(data.classes) - set(part.labels.tolist()))
     if missing:
@@ -175,20 +174,21 @@ def _of_classes(part: Samples, data):
 
 
 def _check_labels(config, dataset):
-    classes = config.model.classes
+    classes, count = config.model.classes, len(dataset.record.labels)
     if not classes:
         return
-    if dataset.stream:
-        largest = dataset.stream.reader.classes - 1
-    else:
-        largest = -1 if dataset.train_labels is None else dataset.train_labels.max()
-    if largest < 0:
+    if dataset.label_problem or not count:
         raise UserError(
-            f"model.classes={classes} needs labels, which data.source="
-            f"{config.data.source} does not have here: take model.classes=0"
+            f"model.classes={classes} needs labels, and "
+            f"{dataset.label_problem or _no_labels(config.data)}: take model.classes=0"
         )
-    if largest >= classes:
+    if count != classes:
+        few = "few" if classes < count else "many"
         raise UserError(
-            f"model.classes={classes} is too few for the labels, which go up to "
-            f"{largest}: take model.classes={largest + 1}"
+            f"model.classes={classes} is too {few}: the training images have {count} "
+            f"different labels; take model.classes={count}"
         )
+
+
+def _no_labels(data):
+    return f"data.source={data.source} has none here"

@@ -12,7 +12,7 @@ from wgan_jax.data.decoding import view
 from wgan_jax.data.image_files import image_files
 from wgan_jax.data.memory import in_threads, print_remarks
 from wgan_jax.data.readers import UnreadableSample
-from wgan_jax.data.sources.npz import check_images, check_labels, read_npz
+from wgan_jax.data.sources.npz import check_images, read_npz
 from wgan_jax.errors import UserError
 
 
@@ -51,10 +51,10 @@ def _load(path, option):
         return _load_folder(path, option), None
     if path.suffix == ".npz" and path.is_file():
         asked, remedy = "the array `images`", "rename one of them"
-        _, images, labels = read_npz(path, "", where=option, asked=asked, remedy=remedy)
+        _, images, labels, _ = read_npz(
+            path, "", where=option, asked=asked, remedy=remedy
+        )
         images = check_images(images, f"the array of {option}")
-        if labels is not None:
-            check_labels(labels, images, f"labels of {option}")
         print_remarks((), Counter(), len(images), images.max(initial=0))
         return images, labels
     raise UserError(f"{option} is neither a folder of images nor an .npz file")

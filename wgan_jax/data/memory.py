@@ -3,6 +3,7 @@
 import collections
 import concurrent.futures
 import contextlib
+import dataclasses
 import hashlib
 import json
 import math
@@ -15,6 +16,7 @@ import numpy as np
 from rich.progress import track
 
 from wgan_jax.config import Data
+from wgan_jax.data.content import digests
 from wgan_jax.data.decoding import describe, pixel_facts
 from wgan_jax.data.readers import Reader, Samples, UnreadableSample
 from wgan_jax.data.sources import open_reader
@@ -37,23 +39,29 @@ def load_parts(data: Data) -> tuple[Samples, Samples | None]:
     return load_samples(reader), None if test is None else load_samples(test)
 
 
-def load_samples(reader: Reader) -> Samples:
+def load_samples(reader: Reader, hashed: bool = False) -> Samples:
     """Every readable sample of a reader, in the order of their numbers.
 
-    Prints a line for each kind of sample that is skipped or changed. Raises UserError
-    where some cannot be read, unless data.skip_corrupt is set.
+    hashed: the hashes of the contents instead, uint64 [n]. Prints a line for each kind
+    of sample that is skipped or changed. Raises UserError where some cannot be read,
+    unless data.skip_corrupt is set.
     """
-    samples, unreadable = load_cached(reader)
-    brightest = 255 if reader.data.is_points else samples.samples.max(initial=0)
+    samples, unreadable = load_cached(reader, hashed)
+    unknown = hashed or reader.data.is_points
+    brightest = 255 if unknown else samples.samples.max(initial=0)
     print_remarks(reader.remarks, samples.notes, len(samples.samples), brightest)
     if unreadable:
         named = "; ".join(unreadable[:3]) + ("; ..." if len(unreadable) > 3 else "")
         problem = f"{len(unreadable)} of {len(reader)} images cannot be read: {named}"
         if not reader.data.skip_corrupt:
-            raise UserError(
-                f"{problem}; remove them, or train without them by --data.skip-corrupt"
-            )
+            without = ", or train without them by --data.skip-corrupt"
+            raise UserError(f"{problem}; remove them{without * (not hashed)}")
         print(f"{problem}; training without them")
+    problem = reader.label_problem
+    if samples.labels is not None and (least := samples.labels.min(initial=0)) < 0:
+        problem = f"data.source={reader.data.source} has the negative label {least}"
+    if problem:
+        samples = dataclasses.replace(samples, labels=None, problem=problem)
     return samples
 
 
@@ -74,10 +82,11 @@ def print_remarks(
         print(*lines, sep="\n")
 
 
-def load_cached(reader: Reader) -> tuple[Samples, list[str]]:
+def load_cached(reader: Reader, hashed: bool = False) -> tuple[Samples, list[str]]:
     """(readable samples, summaries of the others), from the cache where it has them."""
     data, identity = reader.data, reader.identity
     facts = f"{data.source} {identity}\n{data.sample_shape} {pixel_facts(data)}"
+    facts += " hashed" * hashed
     name = hashlib.sha256(facts.encode(errors="surrogateescape")).hexdigest()[:24]
     path = cache_directory() / f"{name}.npz"
     if identity:
@@ -88,7 +97,9 @@ def load_cached(reader: Reader) -> tuple[Samples, list[str]]:
             notes = Counter(json.loads(str(file["notes"])))
             samples = Samples(file["images"], labels if len(labels) else None, notes)
             return samples, list(file["bad"])
-    samples, errors = read_all(reader, np.arange(len(reader)), "decoding")
+    description = "reading contents" if hashed else "decoding"
+    numbers = np.arange(len(reader))
+    samples, errors = read_all(reader, numbers, description, hashed)
     unreadable = [error.summary for error in errors]
     if identity and all(error.permanent for error in errors):
         labels = np.zeros(0, np.int32) if samples.labels is None else samples.labels
@@ -104,21 +115,22 @@ def load_cached(reader: Reader) -> tuple[Samples, list[str]]:
 
 
 def read_all(
-    reader: Reader, numbers: np.ndarray, description: str
+    reader: Reader, numbers: np.ndarray, description: str, hashed: bool = False
 ) -> tuple[Samples, list[UnreadableSample]]:
     """(readable samples of these numbers, an error for each unreadable one).
 
-    description: of the progress bar. Raises UserError where the reader returns arrays
-    of another shape or type than its `Data` describes.
+    description: of the progress bar. hashed: see `load_samples`. Raises UserError where
+    the reader returns arrays of another shape or type than its `Data` describes.
     """
     data, count = reader.data, len(numbers)
-    dtype = np.float32 if data.is_points else np.uint8
-    if not data.is_points:
+    dtype = np.dtype(np.float64 if data.is_points else np.uint8)
+    if not (data.is_points or hashed):
         size = math.prod(data.sample_shape)
         arithmetic = f"{count:,} images x {size:,} bytes"
         require_memory(f"data.image_size={data.image_size}", count * size, arithmetic)
-    samples = np.empty((count, *data.sample_shape), dtype)
-    labels = np.empty(count, np.int32)
+    shape = (count, *data.sample_shape)
+    samples = np.empty(count, np.uint64) if hashed else np.empty(shape, dtype)
+    labels = np.empty(count, np.int64)
     readable = np.ones(count, bool)
     notes = Counter()
 
@@ -133,7 +145,7 @@ def read_all(
             readable[places] = False
             return [error], Counter()
         _check(part, (len(places), *data.sample_shape), dtype, reader)
-        samples[places] = part.samples
+        samples[places] = digests(part.samples) if hashed else part.samples
         if part.labels is not None:
             labels[places] = part.labels
         return [], part.notes
@@ -179,10 +191,11 @@ def in_threads(function, items: Sequence, description: str):
 
 def _check(part, shape, dtype, reader):
     array, source = np.asarray(part.samples), reader.data.source
-    if (array.shape, array.dtype) != (shape, dtype):
+    fits = array.dtype == dtype or (array.dtype.kind == dtype.kind == "f")
+    if array.shape != shape or not fits:
         raise UserError(
             f"data.source={source} returned {array.dtype}{list(array.shape)} where "
-            f"{dtype.__name__}{list(shape)} was expected: see data.image_size, "
+            f"{dtype}{list(shape)} was expected: see data.image_size, "
             "data.channels and data.dimensions"
         )
     if reader.classes and np.shape(part.labels) != shape[:1]:

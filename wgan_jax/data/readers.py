@@ -18,17 +18,30 @@ from wgan_jax.references import lookup, reference
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """Samples [n, ...] of a source and their labels, int32 [n], where it has them."""
+    """Samples [n, ...] of a source, and their labels where it has them."""
 
     samples: np.ndarray
     labels: np.ndarray | None = None
+    """Integers [n] as the source numbers them."""
     notes: Counter = dataclasses.field(default_factory=Counter)
     """Counts of what decoding did to the images, see `decoding.describe`."""
+    problem: str = ""
+    """Reason why labels of the source cannot be used."""
 
     def rows(self, which) -> "Samples":
         """The samples at these places, in this order."""
         labels = None if self.labels is None else self.labels[which]
-        return Samples(self.samples[which], labels)
+        return dataclasses.replace(self, samples=self.samples[which], labels=labels)
+
+    def classes(self, known) -> np.ndarray | None:
+        """Labels as places in the ascending `known`, int32 [n]; None if one is not."""
+        if self.labels is None or not np.isin(self.labels, known).all():
+            return None
+        return np.searchsorted(known, self.labels).astype(np.int32)
+
+    def with_classes(self, known):
+        """The samples, or where `known` has labels their pair with the classes."""
+        return (self.samples, self.classes(known)) if known else self.samples
 
 
 class UnreadableSample(UserError):
@@ -62,13 +75,15 @@ class Reader:
     """
 
     classes: int = 0
-    """Labels are 0 to classes - 1; 0 means that the source has no labels."""
+    """Number of labels, which may be any integers; 0 means that there are none."""
+    label_problem: str = ""
+    """Reason why labels of the source cannot be used."""
     streamable: bool = True
     """Whether single samples can be read during training."""
     required_field: str = ""
     """Field of `Data` that must not be empty for this source."""
     points: bool = False
-    """Whether samples are float32 [data.dimensions] instead of uint8 images."""
+    """Whether samples are floats [data.dimensions] instead of uint8 images."""
     remarks: Sequence[str] = ()
     """Lines for the user on samples that are not read, such as skipped files."""
 
@@ -131,18 +146,19 @@ class BatchSource:
     batch are a function of the batch's number alone.
     """
 
-    def __init__(self, reader, numbers, batches, batch_size, rounds, labelled, process):
+    def __init__(self, reader, numbers, batches, batch_size, rounds, labels, process):
         """batches: range of batch numbers.
 
         numbers: the reader's numbers of the training images. rounds: by epoch, see
-        `batches.epoch_rounds`. process: (index, count); only its rows are read.
+        `batches.epoch_rounds`. labels: the label of each class, ascending; empty reads
+        images alone. process: (index, count); only its rows are read.
         """
         self.reader = reader
         self.numbers = numbers
         self.batches = batches
         self.batch_size = batch_size
         self.rounds = rounds
-        self.labelled = labelled
+        self.labels = labels
         self.per_epoch = len(numbers) // batch_size
         index, count = process
         self.rows = np.arange(batch_size).reshape(count, -1)[index]
@@ -168,4 +184,4 @@ class BatchSource:
         rounds = self.rounds[epoch - self.batches.start // self.per_epoch]
         which = shuffle.shuffled_index(position, len(self.numbers), *rounds)
         part = self.reader.read(self.numbers[which])
-        return (part.samples, part.labels) if self.labelled else part.samples
+        return part.with_classes(self.labels)

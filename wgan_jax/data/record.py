@@ -2,6 +2,11 @@
 
 import dataclasses
 
+import numpy as np
+
+Scales = tuple[tuple[float, ...], tuple[float, ...]] | tuple[()]
+"""Mean and standard deviation of each column of vectors; empty without them."""
+
 
 @dataclasses.dataclass(frozen=True)
 class DataRecord:
@@ -23,3 +28,66 @@ class DataRecord:
     """Mean of each column that standardisation subtracts; empty without it."""
     std: tuple[float, ...] = ()
     """Standard deviation of each column that standardisation divides by."""
+    accepted: tuple[dict, ...] = ()
+    """Changes of the data that --accept-changed-data accepted: step and change."""
+    contents: np.ndarray | None = dataclasses.field(
+        default=None, compare=False, repr=False
+    )
+    """Hash of each training sample, then of each held-out one: data.npz."""
+    classes: np.ndarray | None = dataclasses.field(
+        default=None, compare=False, repr=False
+    )
+    """Class of each of `contents`, where all are known."""
+
+    @property
+    def scales(self) -> Scales:
+        """Scales of the columns."""
+        return (self.mean, self.std) if self.mean else ()
+
+
+NO_DATA = DataRecord()
+
+
+def standardise(samples: np.ndarray, scales: Scales) -> np.ndarray:
+    """Vectors [n, d] in the source's units as those that networks see."""
+    if not scales:
+        return samples
+    return ((samples - np.array(scales[0])) / np.array(scales[1])).astype(np.float32)
+
+
+def undo_standardise(samples: np.ndarray, scales: Scales) -> np.ndarray:
+    """The inverse of `standardise`; float64 [n, d] where there are scales."""
+    if not scales:
+        return samples
+    return samples * np.array(scales[1]) + np.array(scales[0])
+
+
+def describe_change(old: DataRecord, new: DataRecord, noun: str) -> str:
+    """Difference of two records with `contents` of different fingerprints, in words."""
+    counts = (
+        f"({old.train} to train on and {old.heldout} held out then, {new.train} and "
+        f"{new.heldout} now)"
+    )
+    if old.contents is None or new.contents is None:
+        return f"its fingerprint differs {counts}"
+    both = np.concatenate([old.contents, new.contents])
+    values, place = np.unique(both, return_inverse=True)
+    cut, size = len(old.contents), len(values)
+    surplus = np.bincount(place[cut:], minlength=size)
+    surplus -= np.bincount(place[:cut], minlength=size)
+    more, fewer = surplus[surplus > 0].sum(), -surplus[surplus < 0].sum()
+    if more and more == fewer:
+        return f"{more} {noun} differ {counts}"
+    words = [f"{more} {noun} more"] * bool(more)
+    words += [f"{fewer} {noun} fewer"] * bool(fewer)
+    if words:
+        return f"{' and '.join(words)} {counts}"
+    other = np.setdiff1d(new.contents[new.train :], old.contents[old.train :])
+    if len(other):
+        return f"{len(other)} other {noun} are held out {counts}"
+    if not np.array_equal(old.contents, new.contents):
+        return f"the {noun} have another order {counts}"
+    if old.classes is None or new.classes is None:
+        return "the labels differ"
+    changed = np.array(old.labels)[old.classes] != np.array(new.labels)[new.classes]
+    return f"the labels of {changed.sum()} {noun} differ"

@@ -37,11 +37,8 @@ class Stream:
     """The reader's numbers of the training images, uint32 [count]."""
     reason: str
     """The setting or condition that asked for streaming."""
-
-    @property
-    def labelled(self) -> bool:
-        """Whether batches are pairs with labels."""
-        return bool(self.config.model.classes)
+    labels: tuple[int, ...]
+    """The reader's label of each class; empty reads images alone."""
 
     @property
     def block_length(self) -> int:
@@ -66,14 +63,14 @@ class Stream:
         data = self.config.data
         shape = self.block_length, data.batch_size // process[1]
         block = np.zeros((*shape, *data.sample_shape), np.uint8)
-        if self.labelled:
+        if self.labels:
             block = block, np.zeros(shape, np.int32)
         return sharding.put_block(block), jnp.int32(0)
 
     def first(self, count: int):
-        """The first training images, as `Dataset.train` or as a pair with labels."""
+        """The first training images, as `Dataset.train` or as a pair with classes."""
         part = self.reader.read(self.numbers[:count])
-        return (part.samples, part.labels) if self.labelled else part.samples
+        return part.with_classes(self.labels)
 
 
 def worker_count(requested: int) -> int:
@@ -118,7 +115,7 @@ def read_batches(stream: Stream, key, batches: range, process=(0, 1)):
         batches,
         data.batch_size,
         rounds,
-        stream.labelled,
+        stream.labels,
         process,
     )
     workers = min(worker_count(data.workers), len(batches))

@@ -16,7 +16,7 @@ from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.algorithm.state import Spec, TrainState
 from wgan_jax.config import Config
 from wgan_jax.data.batches import to_float
-from wgan_jax.data.dataset import load
+from wgan_jax.data.record import undo_standardise
 from wgan_jax.data.toys import toy_sample
 from wgan_jax.distributed.sharding import require_memory
 from wgan_jax.errors import UserError
@@ -76,6 +76,8 @@ class EvaluationProtocol:
     """Sample by the statistics of each batch; see `images.make_generated_batches`."""
     reference: str = "train"
     """train or heldout: the images that the samples are compared with."""
+    accept_changed_data: bool = False
+    """Measure although the run's data have changed, and record the change."""
 
 
 @restore.at_run_precision
@@ -89,7 +91,7 @@ def evaluate_distances(run, checkpoint, protocol: EvaluationProtocol) -> Evaluat
     config, spec, state = next(states)
     dataset = None
     if not config.data.is_toy:
-        dataset = load(config)
+        dataset = restore.load_data(run, config, protocol.accept_changed_data)
         if not len(dataset.heldout):
             raise UserError(
                 f"{run} was trained with data.heldout={config.data.heldout} and has no "
@@ -105,10 +107,14 @@ def evaluate_distances(run, checkpoint, protocol: EvaluationProtocol) -> Evaluat
         for _, _, state in itertools.chain([(config, spec, state)], states)
     }
     facts = run_facts(run, config, state, protocol)
+    columns = {
+        f"wasserstein_{column}": f"W1 of column {column}"
+        for column in range(config.data.dimensions)
+    }
     lines = [
         f"{run}, {facts['weights']} weights, seed {protocol.seed}",
         f"{protocol.repeats} x {protocol.num} samples, mean +- standard deviation",
-        *table.format_steps(measures, LABELS),
+        *table.format_steps(measures, LABELS | columns),
     ]
     if not config.data.is_points:
         facts["note"] = PIXELS
@@ -233,7 +239,8 @@ def _real_pair(config, dataset, num, seed_reference, seed_real):
     # The same held-out samples in each repeat: the standard deviation is that of the
     # noise, and of the training samples drawn for the reference.
     order = np.random.default_rng(seed_reference).permutation(len(dataset.train))
-    return dataset.heldout[:num], dataset.train[order[:num]]
+    pair = dataset.heldout[:num], dataset.train[order[:num]]
+    return [undo_standardise(samples, dataset.record.scales) for samples in pair]
 
 
 def _distance_functions(data_config, seed):
@@ -244,7 +251,14 @@ def _distance_functions(data_config, seed):
 
     if not data_config.is_points:
         return {"sliced_wasserstein": sliced}
-    return {"wasserstein": transport.wasserstein_1, "sliced_wasserstein": sliced}
+    functions = {"wasserstein": transport.wasserstein_1, "sliced_wasserstein": sliced}
+    columns = range(0 if data_config.is_toy else data_config.dimensions)
+    return functions | {f"wasserstein_{c}": partial(_of_column, c) for c in columns}
+
+
+def _of_column(column, x, y):
+    """W1 of one column of points, in its units."""
+    return transport.wasserstein_1(x[:, [column]], y[:, [column]])
 
 
 def _critic_score(config, spec, state):

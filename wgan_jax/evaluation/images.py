@@ -16,7 +16,6 @@ from wgan_jax.config import Config
 from wgan_jax.data import image_sets
 from wgan_jax.data.batches import to_float
 from wgan_jax.data.content import content_order
-from wgan_jax.data.dataset import load, load_in_memory
 from wgan_jax.data.decoding import pixel_fields
 from wgan_jax.distributed.sharding import require_memory
 from wgan_jax.errors import UserError
@@ -232,7 +231,8 @@ def evaluate_images(
         )
     # The classifier is trained on images in memory.
     in_memory = features == "classifier"
-    dataset = load_in_memory(config.data) if in_memory else load(config)
+    accept = protocol.accept_changed_data
+    dataset = restore.load_data(run, config, accept, in_memory)
     if protocol.reference == "heldout" and len(dataset.heldout) < LEAST:
         raise UserError(
             f"--reference heldout needs {LEAST} held-out images or more and {run} has "

@@ -1,8 +1,8 @@
 """Run directory: creation, compatibility check, environment, reading back.
 
-config.json (resolved), data.json, versions.json, metrics.jsonl, samples/, checkpoints/;
-with the tensorboard extra tensorboard/; with run.evaluate_every best.json and
-checkpoints-best/.
+config.json (resolved), data.json, data.npz, versions.json, metrics.jsonl, samples/,
+checkpoints/; with the tensorboard extra tensorboard/; with run.evaluate_every best.json
+and checkpoints-best/.
 """
 
 import contextlib
@@ -17,13 +17,14 @@ from importlib import metadata
 from pathlib import Path
 
 import jax
+import numpy as np
 
 from wgan_jax import __version__
 from wgan_jax.config import Config, differences, from_json, to_json
-from wgan_jax.data.record import DataRecord
+from wgan_jax.data.record import NO_DATA, DataRecord, describe_change
 from wgan_jax.distributed import processes
 from wgan_jax.errors import UserError
-from wgan_jax.files import read_json, write_json, write_text
+from wgan_jax.files import read_json, save_npz, write_json, write_text
 from wgan_jax.runs.lock import DirectoryLock
 from wgan_jax.validation import check_fields, check_networks
 
@@ -32,7 +33,6 @@ UNFINISHED = (".lock", ".config.", ".processes")
 BEST_CHECKPOINTS = "checkpoints-best"
 DATA_FORMAT = 1
 """Version of data.json; a file of another version is refused."""
-NO_DATA = DataRecord()
 BEST = ("step", "metric", "value")
 PACKAGES = (
     "jax",
@@ -89,13 +89,14 @@ def _check(out, config, extend):
 
 
 def initialise(out: Path, config: Config, record: DataRecord = NO_DATA) -> None:
-    """Writes config.json, data.json and versions.json and creates samples/.
+    """Writes config.json, data.json, data.npz and versions.json and creates samples/.
 
     record: of the data; NO_DATA for converted weights.
     """
     # First, because it identifies a run: the process may be killed between two lines.
     write_text(out / "config.json", to_json(config))
-    write_json(out / "data.json", {"format": DATA_FORMAT} | dataclasses.asdict(record))
+    accepted = read_data_record(out, missing=record).accepted
+    _write_data_record(out, dataclasses.replace(record, accepted=accepted))
     (out / "samples").mkdir(exist_ok=True)
     write_json(out / "versions.json", environment(config))
 
@@ -114,9 +115,14 @@ def read_config(run) -> Config:
     return config
 
 
-def read_data_record(run) -> DataRecord:
-    """The record of a run's data. Raises UserError where it cannot be read."""
+def read_data_record(run, missing: DataRecord | None = None) -> DataRecord:
+    """The record of a run's data. Raises UserError where it cannot be read.
+
+    missing: returned where there is no file.
+    """
     path = Path(run) / "data.json"
+    if missing and not path.exists():
+        return missing
     try:
         values = json.loads(path.read_text())
         version = values.pop("format", None)
@@ -128,9 +134,57 @@ def read_data_record(run) -> DataRecord:
     except (OSError, ValueError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
     raise UserError(
-        f"{path} cannot be read ({reason}): the train command of this run writes it "
-        "again"
+        f"{path} cannot be read ({reason}): delete it, and the run's train command "
+        "writes it again"
     )
+
+
+def check_same_data(run, record: DataRecord, accept: bool = False) -> None:
+    """Raises UserError where the data of a run are not those of its record.
+
+    record: of the data now. accept: the change is saved in data.json instead.
+    """
+    path = Path(run) / "data.json"
+    saved = read_data_record(run, missing=record)
+    if not record.fingerprint or saved.fingerprint in ("", record.fingerprint):
+        return
+    noun = "vectors" if read_config(run).data.is_points else "images"
+    change = describe_change(_with_contents(path, saved), record, noun)
+    if not accept:
+        raise UserError(
+            f"{run} was trained on other data: {change}; restore these data, or accept "
+            "the change with --accept-changed-data"
+        )
+    steps = [int(p.name) for p in path.parent.glob("checkpoints/*") if p.name.isdigit()]
+    change = {"step": max(steps, default=0), "change": change}
+    if change not in saved.accepted:
+        saved = dataclasses.replace(saved, accepted=(*saved.accepted, change))
+        write_json(path, _to_json(saved))
+
+
+def _write_data_record(out, record):
+    # First, so that data.json never describes a file that is not there.
+    if record.contents is not None:
+        arrays = {"contents": record.contents}
+        if record.classes is not None:
+            largest = max(len(record.labels) - 1, 0)
+            arrays["classes"] = record.classes.astype(np.min_scalar_type(largest))
+        save_npz(out / "data.npz", **arrays)
+    write_json(out / "data.json", _to_json(record))
+
+
+def _to_json(record):
+    values = dataclasses.asdict(record)
+    del values["contents"], values["classes"]
+    return {"format": DATA_FORMAT} | values
+
+
+def _with_contents(path, record):
+    """The record with the hashes of data.npz, where these can be read."""
+    with contextlib.suppress(Exception), path.with_suffix(".npz").open("rb") as opened:
+        arrays = dict(np.load(opened, allow_pickle=False))
+        record = dataclasses.replace(record, **arrays)
+    return record
 
 
 def read_best(run) -> dict | None:

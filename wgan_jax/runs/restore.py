@@ -8,10 +8,12 @@ import jax
 
 from wgan_jax.algorithm.state import Spec, TrainState, init_state, make_spec
 from wgan_jax.config import Config
+from wgan_jax.data.dataset import Dataset, load, load_in_memory
 from wgan_jax.errors import UserError
 from wgan_jax.runs.checkpoint import Checkpoints, DamagedCheckpoint, is_finite
 from wgan_jax.runs.directory import (
     BEST_CHECKPOINTS,
+    check_same_data,
     read_best,
     read_config,
     read_data_record,
@@ -36,7 +38,8 @@ def restore_run(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainSta
             f"{config.run.evaluate_every}): give a step, or train with "
             "--run.evaluate-every N"
         )
-    spec = make_spec(config, label_shares=read_data_record(run).label_shares)
+    record = read_data_record(run)
+    spec = make_spec(config, label_shares=record.label_shares, scales=record.scales)
     state = jax.jit(functools.partial(init_state, spec=spec))(jax.random.key(0))
     with _open(run, config, BEST_CHECKPOINTS if best else "checkpoints") as checkpoints:
         saved = checkpoints.steps()
@@ -49,6 +52,20 @@ def restore_run(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainSta
             "finite; take an earlier checkpoint with --checkpoint"
         )
     return config, spec, state
+
+
+def load_data(run, config: Config, accept: bool = False, in_memory=False) -> Dataset:
+    """The samples of a run, checked against the record of its data.
+
+    accept: see `check_same_data`. in_memory: whatever data.stream says.
+    """
+    record = read_data_record(run)
+    if in_memory:
+        dataset = load_in_memory(config.data, record)
+    else:
+        dataset = load(config, record=record)
+    check_same_data(run, dataset.record, accept)
+    return dataset
 
 
 def at_run_precision(function: Callable) -> Callable:

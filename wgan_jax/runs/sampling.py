@@ -7,6 +7,7 @@ from wgan_jax import pictures
 from wgan_jax.algorithm import steps
 from wgan_jax.algorithm.state import Spec, TrainState
 from wgan_jax.config import Config
+from wgan_jax.data.record import undo_standardise
 
 
 def make_sampler(config: Config, spec: Spec):
@@ -36,7 +37,7 @@ def make_sampler(config: Config, spec: Spec):
             parts.append(np.asarray(batch)[: len(part)])
         samples = np.concatenate(parts)
         if config.data.is_points:
-            return samples
+            return undo_standardise(samples, spec.scales)
         return pictures.to_uint8(samples, config.data.scale)
 
     return sampler

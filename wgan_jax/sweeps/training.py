@@ -14,8 +14,10 @@ import jax.numpy as jnp
 from wgan_jax.algorithm import steps
 from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.algorithm.state import TrainState, init_state
+from wgan_jax.data.record import NO_DATA
 from wgan_jax.distributed.sharding import memory_limit
 from wgan_jax.errors import UserError
+from wgan_jax.runs import directory
 from wgan_jax.runs.checkpoint import Checkpoints
 from wgan_jax.runs.log import ProgressLine, RunLog, duration
 from wgan_jax.sweeps.members import Member, varied_hyperparameters
@@ -59,15 +61,21 @@ class _Run:
         )
 
 
-def train_group(members, sharding, mode, stop, begin, *, fresh=False):
+def train_group(
+    members, sharding, mode, stop, begin, *, fresh=False, accept_changed_data=False
+):
     """Trains members that share a program; returns {name: message of its divergence}.
 
     mode: together, in-turn or auto. stop: a `StopRequest`. begin(member, record)
     creates the run directory, right before its training starts. fresh: no member is
-    resumed.
+    resumed. accept_changed_data: members are resumed although their data have changed.
     """
     config = members[0].config
-    dataset, samples, spec = prepare(config, sharding)
+    old = () if fresh else [member.out for member in members]
+    records = [directory.read_data_record(out, missing=NO_DATA) for out in old]
+    dataset, samples, spec = prepare(config, sharding, (records or [NO_DATA])[0])
+    for out in old:
+        directory.check_same_data(out, dataset.record, accept_changed_data)
     if dataset.stream:
         raise UserError(
             "a sweep needs its images on the device, but they are streamed "

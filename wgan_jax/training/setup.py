@@ -14,6 +14,7 @@ from wgan_jax.config import Config
 from wgan_jax.data.batches import make_get_batch, make_get_block_batch
 from wgan_jax.data.dataset import load
 from wgan_jax.data.prefetch import Prefetcher
+from wgan_jax.data.record import NO_DATA, DataRecord
 from wgan_jax.distributed import processes
 from wgan_jax.distributed.sharding import ONE_DEVICE, BatchSharding
 
@@ -21,18 +22,29 @@ DIAGNOSTIC_IMAGES = 2048
 """Images of a stream that stay on the device, for the diagnostics."""
 
 
-def prepare(config: Config, sharding: BatchSharding = ONE_DEVICE):
+def prepare(
+    config: Config,
+    sharding: BatchSharding = ONE_DEVICE,
+    record: DataRecord = NO_DATA,
+):
     """(dataset, samples, spec): all that the steps of a run need except its state.
 
     samples: the first argument of `Spec.get_batch`, on every device; for a stream,
-    zeros of the right shapes, for the compiler only.
+    zeros of the right shapes, for the compiler only. record: see `dataset.load`.
     """
     if sharding.count > 1:
         where = f" of {jax.process_count()} processes" * (jax.process_count() > 1)
         batch = f"each batch of {config.data.batch_size}"
         print(f"{sharding.count} devices{where} share {batch}")
     labelled = bool(config.model.classes)
-    dataset = load(config, sharding)
+    dataset = load(config, sharding, record=record)
+    record = dataset.record
+    if record.duplicates:
+        print(
+            f"{record.duplicates} samples repeat the content of another one: copies "
+            f"are on one side of the split, {record.train} to train on and "
+            f"{record.heldout} held out"
+        )
     if dataset.stream:
         print(dataset.stream)
         samples = dataset.stream.blank_block(sharding, processes.index_and_count())
@@ -46,7 +58,7 @@ def prepare(config: Config, sharding: BatchSharding = ONE_DEVICE):
     return (
         dataset,
         samples,
-        make_spec(config, get_batch, sharding, dataset.record.label_shares),
+        make_spec(config, get_batch, sharding, record.label_shares, record.scales),
     )
 
 

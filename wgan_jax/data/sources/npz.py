@@ -20,13 +20,9 @@ class NpzImages(Reader):
     def __init__(self, data: Data, field: str = "array"):
         """field: of `Data`, `array` or `test_split`; it names the array."""
         super().__init__(data)
-        name, self.images, self.labels = read_array(data, field)
-        where = f"of data.dir={data.dir}"
-        self.images = check_images(self.images, f"array {name!r} {where}")
-        if self.labels is not None:
-            check_labels(self.labels, self.images, f"array {labels_of(name)!r} {where}")
-            self.labels = self.labels.astype(np.int32)
-            self.classes = int(self.labels.max(initial=0)) + 1
+        name, images, self.labels, self.label_problem = read_array(data, field)
+        self.images = check_images(images, f"array {name!r} of data.dir={data.dir}")
+        self.classes = 0 if self.labels is None else len(np.unique(self.labels))
 
     def __len__(self):
         return len(self.images)
@@ -44,7 +40,7 @@ class NpzImages(Reader):
 
 
 def read_array(data: Data, field: str):
-    """(name, array, its labels or None) of the array that a field of `data` names.
+    """As `read_npz`, for the array that a field of `data` names.
 
     Raises UserError where the file or the array is missing.
     """
@@ -59,29 +55,58 @@ def read_array(data: Data, field: str):
 
 
 def read_npz(path: Path, name: str, *, where: str, asked: str, remedy: str):
-    """(name, array, its labels or None) of an .npz file.
+    """(name, array, labels, reason why these cannot be used) of an .npz file.
 
-    An empty name takes `images`, or the only array. where, asked: the file and the
-    array as the user named them. Raises UserError where either is missing.
+    labels: int64 [n], or None. An empty name takes `images`, or the only array. where,
+    asked: the file and the array as the user named them. Raises UserError where either
+    is missing or unreadable.
     """
     try:
         # numpy does not close a file that it opened itself and could not read.
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = dict.fromkeys(file.files)
+        with path.open("rb") as opened:
+            file = np.load(opened, allow_pickle=False)
+            if isinstance(file, np.ndarray):
+                raise ValueError("it is one .npy array; save it with numpy.savez")
             if not name:
-                name = "images" if len(arrays) != 1 else file.files[0]
-            labels = labels_of(name) if labels_of(name) in arrays else None
-            if name in arrays:
-                return name, file[name], None if labels is None else file[labels]
+                name = "images" if len(file.files) != 1 else file.files[0]
+            if name in file.files:
+                array = file[name]
+                labels, problem = _read_labels(file, labels_of(name), array, where)
+                return name, array, labels, problem
     except Exception as error:
-        raise UserError(f"{where} is not a readable .npz file: {error}") from error
+        pickled = "pickle" in str(error)
+        reason = "it has Python objects, which are not read" if pickled else error
+        raise UserError(f"{where} is not a readable .npz file: {reason}") from error
     raise UserError(
-        f"{asked} is not in {where}, which has {', '.join(arrays)}: {remedy}"
+        f"{asked} is not in {where}, which has {', '.join(file.files)}: {remedy}"
     )
 
 
+def _read_labels(file, name, array, where):
+    """(labels int64 [n] or None, reason why the file's labels cannot be used)."""
+    if name not in file.files:
+        return None, ""
+    try:
+        labels = file[name]
+    except ValueError:
+        return None, f"array {name!r} of {where} has Python objects"
+    shape = f"{labels.dtype}{list(labels.shape)}"
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    fits = labels.shape == array.shape[:1] and labels.dtype.kind in "iub"
+    if not fits or (labels.astype(np.int64) != labels).any():
+        count = len(array) if array.ndim else 0
+        return None, (
+            f"array {name!r} of {where} is {shape}, not one whole number for each of "
+            f"the {count} images"
+        )
+    return labels.astype(np.int64), ""
+
+
 def labels_of(name: str) -> str:
-    """Name of the labels of an array: `train_labels` of `train_images`."""
+    """Name of the labels: `train_labels` of `train_images`, `y_train` of `x_train`."""
+    if name.startswith("x_"):
+        return f"y_{name[2:]}"
     return name.replace("images", "labels") if "images" in name else "labels"
 
 
@@ -112,12 +137,3 @@ def check_images(images: np.ndarray, name: str) -> np.ndarray:
             "bits in 16, and is dark: scale it to the whole range"
         )
     return images if images.ndim == 4 else images[..., None]
-
-
-def check_labels(labels: np.ndarray, images: np.ndarray, name: str) -> None:
-    """Raises UserError unless there is one whole number for each image."""
-    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
-        raise UserError(
-            f"{name} is {labels.dtype}{list(labels.shape)}: it must be one whole "
-            f"number for each of the {len(images)} images"
-        )

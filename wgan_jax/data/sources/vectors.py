@@ -9,21 +9,21 @@ from wgan_jax.errors import UserError
 
 
 class NpzVectors(Reader):
-    """Vectors in memory, float32 [n, data.dimensions]."""
+    """Vectors in memory, float64 [n, data.dimensions]."""
 
     streamable = False
     required_field = "dir"
     points = True
 
     def __init__(self, data: Data):
-        """Raises UserError unless the array is finite floats [n, data.dimensions]."""
+        """Raises UserError unless the array has finite numbers [n, data.dimensions]."""
         super().__init__(data)
-        name, vectors, _ = read_array(data, "array")
+        name, vectors, _, _ = read_array(data, "array")
         array = f"array {name!r} of data.dir={data.dir}"
-        if vectors.ndim != 2 or vectors.dtype.kind != "f":
+        if vectors.ndim != 2 or vectors.dtype.kind not in "fiub":
             raise UserError(
-                f"{array} is {vectors.dtype}{list(vectors.shape)}: it must be floating "
-                "point [n, data.dimensions]"
+                f"{array} is {vectors.dtype}{list(vectors.shape)}: it must be numbers "
+                "[n, data.dimensions]"
             )
         if vectors.shape[1] != data.dimensions:
             raise UserError(
@@ -31,9 +31,8 @@ class NpzVectors(Reader):
                 f"vectors have {vectors.shape[1]} numbers: take --data.dimensions "
                 f"{vectors.shape[1]}"
             )
-        self.vectors = vectors.astype(np.float32)
-        if not np.isfinite(self.vectors).all():
-            raise UserError(f"{array} has numbers that are not finite: leave them out")
+        self.vectors = vectors.astype(np.float64)
+        check_columns(self.vectors, array)
 
     def __len__(self):
         return len(self.vectors)
@@ -41,3 +40,19 @@ class NpzVectors(Reader):
     def read(self, numbers: np.ndarray) -> Samples:
         """Vectors of these numbers."""
         return Samples(self.vectors[numbers])
+
+
+def check_columns(vectors: np.ndarray, name: str) -> None:
+    """Raises UserError for a column [n] that is constant or not finite in float32."""
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(vectors.astype(np.float32))
+    for row, column in np.argwhere(~finite)[:1]:
+        raise UserError(
+            f"column {column} of {name} has {vectors[row, column]} in row {row}, which "
+            "is not finite in float32: leave out the row or the column"
+        )
+    constant = (vectors == vectors[:1]).all(0) & (len(vectors) > 1)
+    for column in np.flatnonzero(constant)[:1]:
+        raise UserError(
+            f"column {column} of {name} is constant, {vectors[0, column]}: leave it out"
+        )
