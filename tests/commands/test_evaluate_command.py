@@ -260,7 +260,7 @@ def test_a_second_evaluation_adds_to_the_first(toy_run):
     # The same measurement replaces, any other one is added.
     count = len(first)
     assert after() == list(first.values())
-    for more in (["--seed", "3"], ["--raw"], ["--checkpoint", "5"], ["--repeats", "3"]):
+    for more in (["--seed", "3"], ["--checkpoint", "5"]):
         results = after(*more)
         count += len(first)
         assert len(results) == count
