@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from wgan_jax import cli, pictures
-from wgan_jax.data.record import standardise, undo_standardise
+from wgan_jax.data.record import undo_standardise
 from wgan_jax.data.toys import toy_sample
 from wgan_jax.distributed.sharding import require_memory
 from wgan_jax.errors import UserError
@@ -98,7 +98,7 @@ def _sample(run, options):
     if out.suffix == ".png" and config.data.is_points:
         real = _real_points(options, config)
     labels = names[labels] if len(names) else None
-    _write(out, samples, labels, real, spec.scales, columns, text)
+    _write(out, samples, labels, real, columns, text)
     print(f"{len(samples)} samples of {text}: {out}")
     return 0
 
@@ -143,7 +143,7 @@ def _real_points(options, config):
     return undo_standardise(dataset.heldout[:1000], dataset.record.scales)
 
 
-def _write(out, samples, labels, real, scales, columns, text):
+def _write(out, samples, labels, real, columns, text):
     (out if out.suffix == "" else out.parent).mkdir(parents=True, exist_ok=True)
     if out.suffix == ".npz":
         arrays = {"points" if samples.ndim == 2 else "images": samples}
@@ -151,8 +151,6 @@ def _write(out, samples, labels, real, scales, columns, text):
             arrays["labels"] = labels.astype(np.int32)
         save_npz(out, **arrays)
     elif out.suffix == ".png":
-        # Axes of one length, whatever the units of the columns are.
-        samples, real = (standardise(points, scales) for points in (samples, real))
         shown = pictures.caption(picture(samples, real, columns), text)
         pictures.save_png(out, shown)
     else:

@@ -51,7 +51,8 @@ def test_the_mirrored_maximum_of_the_penalty(tmp_path):
     points = np.random.default_rng(0).normal(5, 0.3, (500, 1)).astype(np.float32)
     np.savez(tmp_path / "line.npz", vectors=points)
     line = ["--data.source", "vectors", "--data.dir", tmp_path / "line.npz"]
-    line += ["--data.dimensions", "1", "--objective.gp-weight", "1000"]
+    line += ["--data.dimensions", "1", "--data.no-standardise"]
+    line += ["--objective.gp-weight", "1000"]
     line += ["--optimizer.generator-lr", "1e-6", "--model.critic-widths", "1"]
     for seed, kinds in ((0, ["mirrored critic"]), (1, [])):
         out = tmp_path / f"{seed}"

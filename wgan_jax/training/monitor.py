@@ -10,7 +10,7 @@ from wgan_jax import pictures
 from wgan_jax.algorithm import diagnostics, steps
 from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.data.batches import to_float
-from wgan_jax.data.record import standardise
+from wgan_jax.data.record import undo_standardise
 from wgan_jax.runs.checkpoint import is_finite
 from wgan_jax.runs.sampling import caption, make_sampler, picture, weights
 from wgan_jax.training import health
@@ -69,13 +69,14 @@ class Monitor:
         self.hyperparameters = hyperparameters or {}
         self.count = 2000 if config.data.is_points else config.run.grid_size
         self.fixed = self._noise(key_fixed)
-        self.scales = dataset.record.scales
         self.heldout = dataset.heldout
         points = config.data.is_points and len(dataset.heldout)
-        self._real = dataset.heldout if points else dataset.train[: self.count]
+        real = dataset.heldout if points else dataset.train[: self.count]
+        self.diameter = health.sample_diameter(config, real)
+        # In the units of samples.
+        self._real = undo_standardise(real, dataset.record.scales)
         # (step, spread) of the newest samples.
         self._spread = -1, None
-        self.diameter = health.sample_diameter(config, self._real)
         self.heldout_float = to_float(
             jnp.asarray(dataset.heldout), config.data, key_dequantize
         )
@@ -115,7 +116,6 @@ class Monitor:
         fresh = self._noise(jax.random.fold_in(self.key_fresh, step))
         for name, z in (("fresh", fresh), ("fixed", self.fixed)):
             samples = self.programs.sampler(*weights(state), z)
-            samples = standardise(samples, self.scales)
             grid = picture(samples, self._real)
             grid = pictures.caption(grid, caption(step, state))
             path = self.pictures / f"{name}-{step:07}.png"
