@@ -76,18 +76,21 @@ def describe_change(old: DataRecord, new: DataRecord, noun: str) -> str:
     surplus = np.bincount(place[cut:], minlength=size)
     surplus -= np.bincount(place[:cut], minlength=size)
     more, fewer = surplus[surplus > 0].sum(), -surplus[surplus < 0].sum()
+
+    def of(count, word):
+        return f"{count} {noun if count > 1 else noun[:-1]} {word}"
+
     if more and more == fewer:
-        return f"{more} {noun} differ {counts}"
-    words = [f"{more} {noun} more"] * bool(more)
-    words += [f"{fewer} {noun} fewer"] * bool(fewer)
+        return f"{of(more, 'changed')} {counts}"
+    words = [of(more, "more")] * bool(more) + [of(fewer, "fewer")] * bool(fewer)
     if words:
         return f"{' and '.join(words)} {counts}"
     other = np.setdiff1d(new.contents[new.train :], old.contents[old.train :])
     if len(other):
-        return f"{len(other)} other {noun} are held out {counts}"
+        return f"{len(other)} {noun} held out now were not before {counts}"
     if not np.array_equal(old.contents, new.contents):
         return f"the {noun} have another order {counts}"
     if old.classes is None or new.classes is None:
         return "the labels differ"
     changed = np.array(old.labels)[old.classes] != np.array(new.labels)[new.classes]
-    return f"the labels of {changed.sum()} {noun} differ"
+    return of(changed.sum(), "with another label")
