@@ -6,6 +6,7 @@ from the defaults here; the command line overrides single fields.
 """
 
 import dataclasses
+import difflib
 import json
 import re
 import sys
@@ -292,7 +293,9 @@ def load(path) -> Config:
     path = Path(path)
     if not path.is_file():
         near = sorted(p.name for p in path.parent.glob("*.py"))
-        near[10:] = ["..."] * (len(near) > 10)
+        if len(near) > 10:
+            closest = difflib.get_close_matches(path.name, near, 3)
+            near = closest or [*near[:10], "..."]
         known = f"; {path.parent} has {', '.join(near)}" if near else ""
         raise UserError(f"--config {path} is not a file{known}")
     if path.suffix != ".py":
