@@ -1,8 +1,10 @@
 import dataclasses
 import errno
+import gc
 import json
 import os
 import shutil
+import sys
 from functools import partial
 
 import jax
@@ -520,3 +522,16 @@ def test_a_failed_write_names_the_true_remedy(tmp_path, number, remedy, as_text)
         raise error
     assert remedy in str(found.value)
     assert "The same command resumes from the last checkpoint" in str(found.value)
+
+
+def test_a_save_leaves_no_objects(open_run):
+    checkpoints, state = open_run(max_to_keep=1), state_of()
+    for step in range(1, 21):
+        if step == 11:
+            gc.collect()
+            before = sys.getallocatedblocks()
+        checkpoints.save(dataclasses.replace(state, step=jnp.int32(step)))
+        checkpoints.wait()
+    gc.collect()
+    # 200 for each save while every specification was converted to JSON.
+    assert (sys.getallocatedblocks() - before) / 10 < 60
