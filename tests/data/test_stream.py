@@ -231,7 +231,7 @@ def test_plain_pixels_equal_those_of_pillow(encoded, plain, channels):
             )
 
 
-def test_skipped_files_and_held_out_images_are_reported(tmp_path, capsys):
+def test_skipped_files_and_enlarged_images_of_a_stream_are_reported(tmp_path, capsys):
     (tmp_path / ".hidden.png").touch()
     for i in range(10):
         Image.fromarray(IMAGES[i]).save(tmp_path / f"{i}.png")
@@ -239,7 +239,7 @@ def test_skipped_files_and_held_out_images_are_reported(tmp_path, capsys):
     assert open_stream(dataclasses.replace(data_config, source="folder")).stream
     assert capsys.readouterr().out.splitlines() == [
         "skipped 1 file: 1 hidden (.hidden.png)",
-        "4 of 4 images are smaller than the image size and are enlarged",
+        "10 of 10 images are smaller than the image size and are enlarged",
     ]
 
 
