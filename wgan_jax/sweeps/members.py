@@ -57,9 +57,10 @@ def make_members(base: Config, out: Path, seeds: int, vary) -> list[Member]:
     axes = [_parse_axis(argument) for argument in vary]
     settings = math.prod(len(values) for _, values in axes)
     if seeds * settings > MOST:
+        plural = "s" * (settings > 1)
         raise UserError(
-            f"--seeds {seeds} makes {seeds * settings:,} runs at {settings:,} settings"
-            f": take at most {MOST:,} runs"
+            f"--seeds {seeds} makes {seeds * settings:,} runs at {settings:,} "
+            f"setting{plural}: take at most {MOST:,} runs"
         )
     names = [name for name, _ in axes]
     for name in names:
