@@ -9,7 +9,8 @@ PACKAGE = Path(__file__).parents[1] / "wgan_jax"
 # From the bottom up. A unit imports only units of lower layers.
 LAYERS = (
     ("errors",),
-    ("references", "files", "pictures"),
+    ("references", "files"),
+    ("pictures",),
     ("config",),
     ("nn", "distributed"),
     ("algorithm", "data"),

@@ -218,3 +218,14 @@ def test_save_png_keeps_every_pixel(tmp_path, channels, mode):
     with Image.open(tmp_path / "x.png") as read:
         assert read.mode == mode
         np.testing.assert_array_equal(np.asarray(read).reshape(image.shape), image)
+
+
+def test_a_picture_that_cannot_be_written_leaves_no_file(tmp_path, monkeypatch):
+    def fail(image, file):
+        file.write_bytes(b"half")
+        raise OSError("full")
+
+    monkeypatch.setattr(pictures.Image.Image, "save", fail)
+    with pytest.raises(OSError, match="full"):
+        pictures.save_png(tmp_path / "a.png", np.zeros((2, 2, 1), np.uint8))
+    assert list(tmp_path.iterdir()) == []

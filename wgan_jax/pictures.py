@@ -3,6 +3,8 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from wgan_jax.files import replacing
+
 TOY_LIMITS = ((-2.2, 2.2), (-2.2, 2.2))
 
 
@@ -91,8 +93,10 @@ def caption(image: np.ndarray, text: str) -> np.ndarray:
 
 
 def save_png(path, image: np.ndarray) -> None:
-    """Writes uint8 [h, w, 1 or 3] as a PNG."""
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(path)
+    """Writes uint8 [h, w, 1 or 3] as a PNG, whole or not at all."""
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    with replacing(path) as temporary:
+        picture.save(temporary)
 
 
 def interpolation(start: np.ndarray, end: np.ndarray, columns: int) -> np.ndarray:
