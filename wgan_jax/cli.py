@@ -19,7 +19,6 @@ import traceback
 from typing import Annotated, Any, TypeVar, get_origin
 
 import tyro
-from tyro import _strings
 from tyro.conf import Positional as Positional
 
 from wgan_jax.config import Config, load
@@ -37,9 +36,11 @@ SEEDS = 2**32 - 1
 """Largest seed."""
 
 # tyro begins a new line at a line that does not begin with a letter, which includes
-# every indented line of a docstring.
-_join_lines = _strings.remove_single_line_breaks
-_strings.remove_single_line_breaks = lambda text: _join_lines(inspect.cleandoc(text))
+# every indented line of a docstring. A version without this function only wraps worse.
+_strings: Any = getattr(tyro, "_strings", None)
+if hasattr(_strings, "remove_single_line_breaks"):
+    _join = _strings.remove_single_line_breaks
+    _strings.remove_single_line_breaks = lambda text: _join(inspect.cleandoc(text))
 
 
 READER_ENDED = 141
