@@ -129,7 +129,8 @@ def _complain(sentence):
     # One line, whatever bytes a path or the message of a library has.
     line = printable(str(sentence))
     shown = line if len(line) <= 2000 else f"{line[:1997]}..."
-    print(f"error: {shown}", file=sys.stderr)
+    table = getattr(sentence, "table", "").splitlines()
+    print(f"error: {shown}", *map(printable, table), sep="\n", file=sys.stderr)
     return 2
 
 

@@ -295,9 +295,12 @@ def test_a_test_split_or_a_named_split_is_scored_whole(monkeypatch):
     test = SimpleNamespace(samples=part.rows([0, 1, 3]))
     monkeypatch.setattr(anogan_images, "open_reader", open_reader)
     monkeypatch.setattr(anogan_images, "load_samples", lambda reader: reader.samples)
+    monkeypatch.setattr(
+        anogan_images, "load_cached", lambda reader: (reader.samples, [])
+    )
     data_config = Data(source="tfds", name="mnist", test_split="test", heldout=1)
     data_config = dataclasses.replace(data_config, classes=(1,), batch_size=1)
-    shown = load_images(data_config, "", (), "")
+    shown = load_images(data_config, "", (), "", load_run=lambda: None)
     assert shown.labels.tolist() == [0, 1, 3]
     assert shown.anomalous.tolist() == [True, False, True]
     shown = load_images(data_config, "other:valid", (2, 3), "")

@@ -109,7 +109,7 @@ def assign(state_dicts: dict[str, dict], config: Config) -> dict[str, tuple]:
     for label, tensors in state_dicts.items():
         fitting = _fitting(tensors, networks)
         if not fitting:
-            raise UserError(_mismatch(label, tensors, config))
+            raise _mismatch(label, tensors, config)
         free = [name for name in fitting if name not in assigned]
         if not free:
             raise UserError(
@@ -170,11 +170,11 @@ def _fitting(tensors, networks):
 
 
 def _mismatch(label, tensors, config):
-    """The message for a state dict that fits neither network."""
+    """The error for a state dict that fits neither network."""
     for bias in get_args(get_type_hints(Model)["bias"]):
         model = dataclasses.replace(config.model, bias=bias)
         for name in _fitting(tensors, _networks(model, config)):
-            return (
+            return UserError(
                 f"{label} fits the {name} except for the biases of model.bias="
                 f"{config.model.bias}: add --model.bias {bias}"
             )
@@ -187,7 +187,5 @@ def _mismatch(label, tensors, config):
         return len(list(itertools.takewhile(lambda row: row.fits, tables[name])))
 
     name = max(tables, key=fitting_rows)
-    return (
-        f"{label} fits neither network; it differs from the {name} "
-        f"{torch_weights.table(tables[name])}"
-    )
+    beginning = f"{label} fits neither network; it differs from the {name}"
+    return torch_weights.mismatch(beginning, tables[name])

@@ -62,12 +62,12 @@ def compare(tensors: dict, network: Network, input_shape) -> list[Row]:
     return [row for row, _, _ in _matched(tensors, network, input_shape)]
 
 
-def table(rows: list[Row]) -> str:
-    """The first difference of rows that do not all fit, and a table of all rows."""
+def mismatch(beginning: str, rows: list[Row]) -> UserError:
+    """An error with the first difference of the rows, and all rows as its table."""
     first = next(row for row in rows if not row.fits)
     position = first.name or f"{first.layer}, which is missing in the file"
     lines = "\n".join(map(str, rows))
-    return f"first at {position} (file, network):\n{lines}"
+    return UserError(f"{beginning} first at {position} (file, network):", table=lines)
 
 
 def from_torch(tensors: dict, network: Network, input_shape):
@@ -78,7 +78,7 @@ def from_torch(tensors: dict, network: Network, input_shape):
     matched = _matched(tensors, network, input_shape)
     rows = [row for row, _, _ in matched]
     if not all(row.fits for row in rows):
-        raise UserError(f"the state dict does not fit the network, {table(rows)}")
+        raise mismatch("the state dict does not fit the network,", rows)
     arrays = {array.path: array.from_torch(theirs) for _, array, theirs in matched}
     paths, structure = jax.tree_util.tree_flatten_with_path(_shapes(network))
     return structure.unflatten(arrays[_keys(path)] for path, _ in paths)
