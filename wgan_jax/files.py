@@ -99,7 +99,7 @@ def replacing(path: Path):
         yield temporary
         temporary.replace(path)
     except BaseException as error:
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and error.errno:
             # A refused write does not name its file.
             error.filename = str(path)
         with contextlib.suppress(OSError):
