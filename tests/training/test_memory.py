@@ -9,7 +9,7 @@ from helpers import ROOT, TOY, environment, last_of_each
 
 MEASURE = """if True:
     import os, sys
-    from wgan_jax import train
+    from wgan_jax import cli, train
     from wgan_jax.training import loop
 
     update, chunks = loop.RunRecorder.update, []
@@ -22,15 +22,15 @@ MEASURE = """if True:
             print("MEMORY", pages * os.sysconf("SC_PAGE_SIZE"), flush=True)
 
     loop.RunRecorder.update = measured
-    train.main(sys.argv[1:])
+    cli.run(train.main)
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
 def test_2000_chunks_take_no_memory(tmp_path):
-    words = [*TOY, "--run.steps", "3000", "--run.chunk", "1", "--run.log-every", "1"]
-    words += ["--run.sample-every", "500", "--run.checkpoint-every", "3000"]
+    words = [*TOY, "--run.steps", "2500", "--run.chunk", "1", "--run.log-every", "1"]
+    words += ["--run.sample-every", "500", "--run.checkpoint-every", "10"]
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, *last_of_each([*words, "--out", tmp_path])],
         env=environment(),
