@@ -1,7 +1,7 @@
 """Hostile inputs of all commands: mistakes in options, configurations and files.
 
 `cases` writes the files and lists the command lines; `run` executes one in a child
-process. Each must end with exit status 2 and one sentence, and leave nothing behind.
+process. Each must end with exit status 2 and one sentence, and leave no new file.
 """
 
 import dataclasses
@@ -146,7 +146,7 @@ def run(words: list[str], folder: Path) -> str:
 
 
 def fault(code: int, error: str, seconds: float = 0.0, left=()) -> str:
-    """The fault of an ended command: status, sentence, time or what it left behind."""
+    """The fault of an ended command: status, sentence, time or new files."""
     lines = error.splitlines()
     if "Traceback" in error:
         return f"traceback: {lines[-1]}"

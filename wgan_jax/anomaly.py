@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import sys
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +16,7 @@ from wgan_jax.distributed.sharding import require_memory
 from wgan_jax.errors import UserError
 from wgan_jax.files import check_new
 from wgan_jax.runs import restore
+from wgan_jax.runs.lock import DirectoryLock
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,10 +115,13 @@ def _score(run, arguments):
         arithmetic = f"{images:,} images of a batch x {size:,} bytes"
         restarts = f"--restarts {arguments.restarts}"
         require_memory(restarts, images * size, arithmetic)
-    out.mkdir(parents=True, exist_ok=True)
-    # A folder that is not writable fails now rather than after hours of searches.
-    with tempfile.TemporaryFile(dir=out):
-        pass
+    # Before the search, because a folder that is not writable must fail at once.
+    with DirectoryLock(out):
+        return _score_into(out, arguments, config, spec, state, shown, load_data)
+
+
+def _score_into(out, arguments, config, spec, state, shown, load_data):
+    """Scores the images and writes the results into the folder `out`."""
     nets = scoring.make_nets(spec, state, arguments.raw)
     seed, weight = arguments.seed, arguments.feature_weight
     options = {name: getattr(arguments, name) for name in OF_METHOD[arguments.method]}

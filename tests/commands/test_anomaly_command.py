@@ -426,6 +426,14 @@ def test_a_folder_with_other_content_is_not_overwritten(run, tmp_path):
     assert f"--out {tmp_path / 'anomaly.json'} already exists: give another" in error
 
 
+def test_a_search_that_fails_leaves_no_folder(run, made, tmp_path):
+    out = tmp_path / "new" / "scores"
+    words = [run, "--images", made, "--out", out, "--num", "4", "--method", "anogan"]
+    error = refused(*words, "--steps", "2", "--lr", "3e38")
+    assert "not finite" in error
+    assert not out.parent.exists()
+
+
 def test_a_run_on_points_is_refused(run):
     config, spec, state = restore.restore_run(run)
     changed = dataclasses.replace(config.data, source="8gaussians", classes=())

@@ -84,8 +84,8 @@ class EvaluationProtocol:
 def evaluate_distances(run, checkpoint, protocol: EvaluationProtocol) -> Evaluation:
     """The distances of a run's samples from the truth or from held-out samples.
 
-    checkpoint: see `restored_states`. Raises UserError where there is no such run or
-    checkpoint, nothing held out, or where samples are not finite.
+    checkpoint: see `restored_states`. Raises UserError if the run or the checkpoint
+    does not exist, if nothing is held out, or if samples are not finite.
     """
     states = restored_states(run, checkpoint)
     config, spec, state = next(states)

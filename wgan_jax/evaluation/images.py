@@ -219,8 +219,8 @@ def evaluate_images(
 ) -> Evaluation:
     """The metrics of a run's images. features: inception or classifier.
 
-    checkpoint: see `restored_states`. Raises UserError where there is no such run,
-    checkpoint or extractor, or too few images to compare with.
+    checkpoint: see `restored_states`. Raises UserError if the run, the checkpoint or
+    the extractor does not exist, or has too few images to compare with.
     """
     states = restored_states(run, checkpoint)
     config, spec, state = next(states)

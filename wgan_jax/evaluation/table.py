@@ -155,7 +155,7 @@ def _notes(tables, labels):
 
 
 def read_results(out: Path) -> list[dict]:
-    """The results in a file of earlier evaluations; none where there is no file.
+    """The results in a file of earlier evaluations; none if it does not exist.
 
     Raises UserError where `out` is not a JSON file, and where the file is damaged or
     not an evaluation.

@@ -118,7 +118,7 @@ def read_config(run) -> Config:
 def read_data_record(run, missing: DataRecord | None = None) -> DataRecord:
     """The record of a run's data. Raises UserError where it cannot be read.
 
-    missing: returned where there is no file.
+    missing: returned if the file does not exist.
     """
     path = Path(run) / "data.json"
     if missing and not path.exists():

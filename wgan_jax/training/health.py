@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wgan_jax.algorithm.objectives import OBJECTIVES, make_losses
+from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.config import Config, Objective
 
 WARM_UP = 500
@@ -56,18 +56,18 @@ def check(
     `sample_diameter`. spread: `sample_spread`, None where no samples were drawn.
     """
     objective, record = config.objective, records[-1]
-    needed = {make_losses(objective).metric, "generator_loss"}
+    losses = make_losses(objective)
+    needed = {losses.metric, "generator_loss"}
     if objective.constraint == "penalty":
         needed |= {"gradient_norm", "gradient_penalty"}
     # A line of metrics.jsonl may be damaged.
     records = [r for r in records if needed <= r.keys()]
     trained = [r for r in records if r["step"] * objective.n_critic >= WARM_UP]
     recent = trained[-IN_A_ROW:] if len(trained) >= IN_A_ROW else []
-    bounded = objective.kind in OBJECTIVES and objective.kind != "wgan"
     faults = {"estimate": _estimate(config, records, diameter)}
-    if bounded:
+    if losses.bounded:
         faults["worse than chance"] = _worse_than_chance(objective, recent)
-    elif objective.kind == "wgan":
+    elif losses.metric == "wasserstein":
         faults["dead critic"] = _dead_critic(objective, recent)
     if objective.constraint == "penalty":
         faults["penalty"] = _penalty(objective, record, diameter)
@@ -92,7 +92,7 @@ def _steepest(objective: Objective, diameter):
 def _estimate(config, records, diameter):
     objective, record = config.objective, records[-1]
     name = make_losses(objective).metric
-    if objective.constraint == "penalty" and objective.kind == "wgan":
+    if objective.constraint == "penalty" and name == "wasserstein":
         limit = EXCESS * diameter * _steepest(objective, diameter)
     else:
         limit = FREE_LIMIT
@@ -165,7 +165,7 @@ def _slopes(objective, recent):
 
     def limit(record):
         limits = [STEEP * target] if target else []
-        if objective.kind == "wgan" and weight:
+        if "wasserstein" in record and weight:
             distance = abs(record["wasserstein"]) / max(record["gradient_norm"], 1e-12)
             limits.append(SOFT * (target + distance / (2 * weight)))
         return min(limits, default=math.inf)
@@ -183,7 +183,7 @@ def _slopes(objective, recent):
 
 def _mirrored_critic(objective, recent, diameter):
     target = objective.gp_target
-    if objective.kind != "wgan" or objective.one_sided or not recent:
+    if objective.one_sided or not recent or "wasserstein" not in recent[0]:
         return None
 
     def mirrored(record):

@@ -18,3 +18,5 @@ class Losses:
     """Name of the estimate in metrics.jsonl."""
     needs_constraint: bool = False
     """The critic loss has no minimum without a Lipschitz constraint."""
+    bounded: bool = False
+    """The estimate is of a bounded distance, and 0 for the best constant critic."""

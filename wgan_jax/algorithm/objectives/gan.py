@@ -20,7 +20,7 @@ from wgan_jax.config import Objective
 
 def make(objective: Objective) -> Losses:
     """The losses, whose estimate is `jensen_shannon`."""
-    return Losses(critic_loss, generator_loss, estimate, "jensen_shannon")
+    return Losses(critic_loss, generator_loss, estimate, "jensen_shannon", bounded=True)
 
 
 def critic_loss(

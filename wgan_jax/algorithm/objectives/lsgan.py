@@ -18,7 +18,7 @@ from wgan_jax.config import Objective
 
 def make(objective: Objective) -> Losses:
     """The losses, whose estimate is `le_cam`."""
-    return Losses(critic_loss, generator_loss, estimate, "le_cam")
+    return Losses(critic_loss, generator_loss, estimate, "le_cam", bounded=True)
 
 
 def critic_loss(
