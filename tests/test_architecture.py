@@ -20,6 +20,7 @@ LAYERS = (
     ("evaluation", "anogan"),
     ("training",),
     ("sweeps",),
+    ("suggest",),
     ("cli",),
     ("train", "sample", "evaluate", "sweep", "anomaly", "convert", "prepare"),
     ("__main__", "__init__"),

@@ -1,0 +1,392 @@
+"""A configuration for data of the user, and the reason of each choice.
+
+The choices depend on the facts about the data, on the presence of an accelerator, and
+on the memory only where the network of the data would not fit into it.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from wgan_jax import sizes
+from wgan_jax.config import Config, Data, Model, Objective, Optimizer, Run
+from wgan_jax.distributed.sharding import format_bytes
+from wgan_jax.errors import UserError
+
+# Largest side of an image that is chosen, with and without an accelerator.
+LARGEST = {True: 128, False: 64}
+# Fewer images than this are memorised rather than generalised from.
+FEW = 500
+# Training needs about this multiple of the lower bound of `sizes`: the gradient of a
+# penalty stores the outputs of the layers twice, and their gradients.
+OVERHEAD = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """Facts about samples, on which a configuration depends."""
+
+    data: Data
+    """Section that names the samples: source, dir, name, array, test_split."""
+    count: int
+    """Number of readable samples; 0 is endless, as of a toy."""
+    shape: tuple[int, ...]
+    """Shape of a sample: [height, width, channels], the medians of the originals and 1
+    channel where all are grey, or [d] for points."""
+    shorter_sides: tuple[int, int, int] = (0, 0, 0)
+    """Quantiles (10 %, 50 %, 90 %) of the shorter sides of the originals; zeros where
+    every image has `shape`."""
+    aspects: tuple[float, float, float] = (0, 0, 0)
+    """The same quantiles of width / height."""
+    classes: int = 0
+    """Number of different labels; 0 without labels."""
+    rarest: int = 0
+    """Number of samples of the rarest label."""
+
+    @classmethod
+    def of_array(
+        cls, data: Data, samples: np.ndarray, labels: np.ndarray | None = None
+    ) -> "Facts":
+        """Facts about images [n, h, w] or [n, h, w, 1 or 3], or about points [n, d].
+
+        labels: [n]; each different value is a class. data: see `Facts.data`.
+        """
+        shape = samples.shape[1:]
+        counts = () if labels is None else np.unique(labels, return_counts=True)[1]
+        return cls(
+            data=data,
+            count=len(samples),
+            shape=(*shape, 1) if len(shape) == 2 else tuple(shape),
+            classes=len(counts),
+            rarest=int(min(counts, default=0)),
+        )
+
+
+def suggest(
+    facts: Facts,
+    memory: float | None = None,
+    *,
+    accelerator: bool = False,
+    given: Mapping[str, Any] | None = None,
+) -> tuple[Config, list[str]]:
+    """(configuration, one sentence for each choice with its reason).
+
+    memory: bytes of the device; None is unlimited. accelerator: whether it is a GPU or
+    TPU. given: values of fields that are decided, such as {"model.features": 32}; the
+    other choices follow them. A warning begins with `warning: `. Raises UserError where
+    there are too few samples to train on.
+    """
+    choices = _Choices(facts.data, given or {})
+    if len(facts.shape) == 1:
+        _choose_points(choices, facts)
+    else:
+        _choose_images(choices, facts, accelerator)
+    _choose_batch(choices, facts)
+    _fit_memory(choices, memory)
+    _choose_run(choices, accelerator)
+    return choices.config, choices.reasons
+
+
+class _Choices:
+    """The configuration so far. A field that is given keeps its value."""
+
+    def __init__(self, data, given):
+        self.given, self.reasons = given, []
+        self.config = Config(data, Model(), Objective(), Optimizer(), Run())
+        self._put(given)
+
+    def set(self, reason: str, **fields) -> None:
+        """Sets fields, such as model__features, and records the reason of the first.
+
+        Nothing is recorded where the first field is given or the reason is empty.
+        """
+        fields = {name.replace("__", "."): value for name, value in fields.items()}
+        self._put({k: v for k, v in fields.items() if k not in self.given})
+        first, value = next(iter(fields.items()))
+        if reason and first not in self.given:
+            self.reasons.append(f"{first}={_shown(value)}: {reason}")
+
+    def _put(self, fields):
+        for name, value in fields.items():
+            section, field = name.split(".")
+            values = dataclasses.replace(
+                getattr(self.config, section), **{field: value}
+            )
+            self.config = dataclasses.replace(self.config, **{section: values})
+
+
+def _shown(value):
+    return " ".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+def _choose_points(choices, facts):
+    (length,) = facts.shape
+    noise = min(max(length, 2), 128)
+    choices.set(
+        f"the samples are points of {length} numbers",
+        model__kind="mlp",
+        data__dimensions=length,
+        model__output="linear",
+        model__generator_norm="none",
+        model__critic_activation="relu",
+        model__generator_widths=(1, 1, 1),
+        model__critic_widths=(1, 1, 1),
+        model__z_dim=noise,
+    )
+    choices.set(
+        "three hidden layers of this width suffice for the toy distributions"
+        if length <= 32
+        else "vectors of more than 32 numbers get twice the width of the toys",
+        model__features=128 if length <= 32 else 256,
+    )
+    choices.set(
+        "WGAN-GP with the weight of the paper's toys, whose distances are as short",
+        objective__constraint="penalty",
+        objective__gp_weight=0.1,
+    )
+    choices.set(
+        "Adam with the constants of configs/toy_8gaussians.py; averaged weights are "
+        "sampled",
+        optimizer__kind="adam",
+        optimizer__critic_lr=1e-3,
+        optimizer__generator_lr=1e-3,
+        optimizer__beta1=0.5,
+        optimizer__decay="linear",
+        optimizer__ema_decay=0.999,
+    )
+
+
+def _choose_images(choices, facts, accelerator):
+    channels = facts.shape[-1]
+    _choose_size(choices, facts, accelerator)
+    choices.set(
+        "every image is grey" if channels == 1 else "there are images in colour",
+        data__channels=1 if channels == 1 else 3,
+    )
+    choices.set(
+        "mirrored images need not look like the data; where they do, --data.flip "
+        "doubles the data",
+        data__flip=False,
+    )
+    _choose_network(choices, facts, accelerator)
+    choices.set(
+        "WGAN-GP with the weight of the paper",
+        objective__constraint="penalty",
+        objective__gp_weight=10.0,
+        objective__n_critic=5 if accelerator else 3,
+    )
+    rate = 1e-4 if accelerator else 3e-4
+    choices.set(
+        "Adam with the constants of the WGAN-GP paper"
+        + ("" if accelerator else ", and three times its rate for a short run on a CPU")
+        + "; averaged weights are sampled",
+        optimizer__kind="adam",
+        optimizer__critic_lr=rate,
+        optimizer__generator_lr=rate,
+        optimizer__ema_decay=0.999 if accelerator else 0.99,
+    )
+
+
+def _choose_size(choices, facts, accelerator):
+    height, width, _ = facts.shape
+    limit = LARGEST[accelerator]
+    small, middle, large = facts.shorter_sides
+    if not any(facts.shorter_sides):
+        small = middle = large = min(height, width)
+    if small == large <= limit and halvings(small):
+        return choices.set(
+            f"the images have this size, which halves {halvings(small)} times",
+            data__image_size=small,
+        )
+    if small < 8:
+        return choices.set(
+            "the shorter sides of a tenth of the images have at most this many pixels",
+            data__image_size=max(middle, 1),
+        )
+    size = min(2 ** int(math.log2(small)), limit)
+    reason = (
+        f"the largest power of two that nine of ten images reach (median {width}x"
+        f"{height})"
+    )
+    if size == limit < small:
+        where = "on an accelerator" if accelerator else "without an accelerator"
+        reason = (
+            f"the largest size that is chosen {where}; the median of the originals is "
+            f"{width}x{height}"
+        )
+    return choices.set(reason, data__image_size=size)
+
+
+def halvings(size: int) -> int:
+    """Number of times that a side can be halved to 4 or more; 0 for an odd one."""
+    count = 0
+    while size % 2 == 0 and size >= 8:
+        size, count = size // 2, count + 1
+    return count
+
+
+def _choose_network(choices, facts, accelerator):
+    size = choices.config.data.image_size
+    count = halvings(size)
+    is_conditional = choices.given.get("model.classes", 0) > 0 or (
+        accelerator and facts.classes > 1 and facts.rarest >= 100 and size <= 64
+    )
+    if not count:
+        choices.set(
+            f"images of side {size} cannot be halved to 4 pixels or more",
+            model__kind="mlp",
+            model__generator_widths=(1, 2, 4),
+            model__critic_widths=(4, 2),
+        )
+    elif is_conditional:
+        choices.set(
+            f"it can be conditioned on the {facts.classes} labels",
+            model__kind="resnet",
+            model__classes=facts.classes,
+        )
+    else:
+        unused = ""
+        if facts.classes > 1:
+            unused = (
+                f"; the {facts.classes} labels are not used, which needs "
+                f"--model.classes {facts.classes} and a ResNet, several times slower"
+            )
+        choices.set(
+            f"a DCGAN is the fastest network for images{unused}", model__kind="dcgan"
+        )
+    kind = choices.config.model.kind
+    widths = tuple(2**i for i in range(max(count, 1)))
+    if kind == "dcgan":
+        choices.set(
+            f"one layer for each halving of {size} pixels to "
+            f"{size >> count}, each twice as wide as the one before",
+            model__critic_widths=widths,
+            model__generator_widths=widths[::-1],
+            model__init="dcgan",
+        )
+        if size >= 64:
+            choices.set(
+                "it suits the penalty and makes deep critics train faster",
+                model__critic_norm="instance",
+            )
+    elif kind == "resnet":
+        choices.set(
+            "blocks of the WGAN-GP paper, one for each doubling",
+            model__generator_widths=(1,) * len(widths),
+            model__critic_widths=(1,) * (len(widths) + 1),
+            model__critic_halvings=max(len(widths) - 1, 1),
+            model__kernel=3,
+            model__critic_activation="relu",
+            model__bias="all",
+            model__init="tflib",
+            model__z_dim=128,
+        )
+    narrow = {"mlp": 128, "dcgan": 24 if size <= 32 else 16, "resnet": 16}
+    choices.set(
+        "the width of the papers"
+        if accelerator
+        else "narrow networks train in minutes on a CPU; a GPU gets the papers' width",
+        model__features={"mlp": 256, "resnet": 128}.get(kind, 64)
+        if accelerator
+        else narrow.get(kind, 16),
+    )
+    if choices.config.data.scale == "unit":
+        choices.set("it matches data.scale=unit", model__output="sigmoid")
+
+
+def _choose_batch(choices, facts):
+    data = choices.config.data
+    if not facts.count:
+        choices.set("", data__batch_size=256, data__heldout=2048)
+        return
+    if facts.count < 2:
+        raise UserError(
+            f"{facts.count} sample is too few to train on: give at least 2, and better "
+            f"{FEW} or more"
+        )
+    is_points = len(facts.shape) == 1
+    heldout = min(1000, facts.count // 10)
+    if data.test_split:
+        heldout = 1000
+    choices.set(
+        f"held out of data.test_split={data.test_split}"
+        if data.test_split
+        else f"a tenth of {facts.count:,} samples"
+        if heldout < 1000
+        else f"enough for the held-out estimate, of {facts.count:,} samples",
+        data__heldout=heldout,
+    )
+    left = facts.count - (0 if data.test_split else choices.config.data.heldout)
+    largest = 256 if is_points else 64
+    batch = min(largest, 2 ** int(math.log2(max(left // 4, 1))))
+    choices.set(
+        "the batch of the papers' toys" * is_points or "the batch of the papers"
+        if batch == largest
+        else f"at most a quarter of the {left} samples to train on",
+        data__batch_size=batch,
+    )
+    if facts.count < FEW:
+        choices.reasons.append(
+            f"warning: {facts.count} samples are few: the critic can memorise them, "
+            "which the held-out estimate shows, and samples then resemble copies; "
+            f"{FEW} or more are better"
+        )
+    size = facts.count * math.prod(data.sample_shape)
+    if not is_points and size > 1e6:
+        choices.set(
+            f"the images take {format_bytes(size)} and are streamed only where that is "
+            "more than half of the device's memory",
+            data__stream="auto",
+        )
+
+
+def _fit_memory(choices, memory):
+    """Halves the batch, then the width, while training would exceed the memory."""
+
+    def need():
+        config = choices.config
+        state = sizes.STATE_BYTES["adam"] * sizes.parameters(config)
+        numbers = config.data.batch_size * sizes.activations(config)
+        return OVERHEAD * (state + 4 * numbers)
+
+    fields = {"data.batch_size": 8, "model.features": 4}
+    for name, least in fields.items():
+        section, field = name.split(".")
+        while memory is not None and need() > memory and name not in choices.given:
+            value = getattr(getattr(choices.config, section), field)
+            if value // 2 < least:
+                break
+            choices.set("", **{f"{section}__{field}": value // 2})
+            text = f"{name}={value // 2}: halved to fit {format_bytes(memory)}"
+            stale = f"{name}="
+            choices.reasons = [r for r in choices.reasons if not r.startswith(stale)]
+            choices.reasons.append(f"{text} of memory")
+
+
+def _choose_run(choices, accelerator):
+    config = choices.config
+    if config.data.is_points:
+        steps, reason = 10_000, "enough for the toy distributions"
+    elif accelerator:
+        steps, reason = 20_000, "a first run; more steps sharpen the samples"
+    else:
+        steps, reason = 3000, "a first look"
+    more = " (--run.steps N --extend trains longer)"
+    if config.optimizer.decay == "linear":
+        more = ""
+    choices.set(f"{reason}{more}", run__steps=steps)
+    run = choices.config.run
+    chunk = min(run.chunk, run.steps)
+    choices.set("", run__chunk=chunk)
+    chunk = choices.config.run.chunk
+    # An eighth of the run, as a multiple of the chunk.
+    interval = max(run.steps // 8 // chunk, 1) * chunk
+    choices.set(
+        "",
+        run__log_every=max(run.steps // 400 // chunk, 1) * chunk,
+        run__sample_every=interval,
+        run__checkpoint_every=interval,
+    )
