@@ -443,7 +443,8 @@ def test_a_record_that_is_damaged_on_disk_is_named(tmp_path):
 
 def test_diagnostics_of_a_stream_are_of_some_of_its_images(folder):
     config = Config(make_data(folder), Model(kind="mlp"), run=Run(diagnostics=True))
-    dataset, samples, spec = prepare(config)
+    dataset = load(config)
+    samples, spec = prepare(config, dataset)
     draw, some = prepare_monitor(config, spec, dataset, samples)
     batch = draw(some, jax.random.key(0), 0)
     assert batch.shape == (6, 8, 8, 3)

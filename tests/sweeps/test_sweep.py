@@ -22,6 +22,7 @@ from helpers import (
 
 from wgan_jax import evaluate, sample, sweep, train
 from wgan_jax.config import Config, load
+from wgan_jax.data.dataset import load_in_memory
 from wgan_jax.distributed import sharding as devices
 from wgan_jax.errors import UserError
 from wgan_jax.sweeps import report as sweep_report
@@ -120,7 +121,8 @@ def test_runs_of_different_shapes_or_branches_have_separate_programs(vary):
 
 
 def test_every_vmappable_field_reaches_the_step():
-    spec = prepare(load(ROOT / "configs/toy_8gaussians.py"))[2]
+    config = load(ROOT / "configs/toy_8gaussians.py")
+    spec = prepare(config, load_in_memory(config.data))[1]
     for name in VMAPPABLE:
         section, field = name.split(".")
         changed = spec.with_hyperparameters({name: 0.125})

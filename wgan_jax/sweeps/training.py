@@ -24,7 +24,7 @@ from wgan_jax.sweeps.members import Member, varied_hyperparameters
 from wgan_jax.training.best import BestCheckpoint
 from wgan_jax.training.loop import Clock, Diverged, RunRecorder, run_loop
 from wgan_jax.training.monitor import Monitor, MonitorPrograms
-from wgan_jax.training.setup import prepare
+from wgan_jax.training.setup import load_dataset, prepare
 
 # The runs of a stack share the step; all else has an entry per run. A value that
 # depends on the step only, such as the number of critic updates, then stays a scalar.
@@ -73,7 +73,8 @@ def train_group(
     config = members[0].config
     old = () if fresh else [member.out for member in members]
     records = [directory.read_data_record(out, missing=NO_DATA) for out in old]
-    dataset, samples, spec = prepare(config, sharding, (records or [NO_DATA])[0])
+    dataset = load_dataset(config, sharding, (records or [NO_DATA])[0])
+    samples, spec = prepare(config, dataset, sharding)
     for out in old:
         directory.check_same_data(out, dataset.record, accept_changed_data)
     if dataset.stream:

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from wgan_jax.algorithm import steps
-from wgan_jax.algorithm.state import make_spec
+from wgan_jax.algorithm.state import init_state, make_spec
 from wgan_jax.config import Config
 from wgan_jax.data.batches import make_get_batch, make_get_block_batch
-from wgan_jax.data.dataset import load
+from wgan_jax.data.dataset import Dataset, load
 from wgan_jax.data.prefetch import Prefetcher
 from wgan_jax.data.record import NO_DATA, DataRecord
 from wgan_jax.distributed import processes
@@ -22,21 +22,26 @@ DIAGNOSTIC_IMAGES = 2048
 """Images of a stream that stay on the device, for the diagnostics."""
 
 
-def prepare(
-    config: Config,
-    sharding: BatchSharding = ONE_DEVICE,
-    record: DataRecord = NO_DATA,
-):
-    """(dataset, samples, spec): all that the steps of a run need except its state.
+def initialise(config: Config, sharding: BatchSharding, record: DataRecord = NO_DATA):
+    """(dataset, samples, spec, initial state, three keys of the monitor).
 
-    samples: the first argument of `Spec.get_batch`, on every device; for a stream,
-    zeros of the right shapes, for the compiler only. record: see `dataset.load`.
+    record: see `dataset.load`.
     """
+    dataset = load_dataset(config, sharding, record)
+    samples, spec = prepare(config, dataset, sharding)
+    key, *monitor_keys = jax.random.split(jax.random.key(config.run.seed), 4)
+    state = sharding.replicate(jax.jit(partial(init_state, spec=spec))(key))
+    return dataset, samples, spec, state, monitor_keys
+
+
+def load_dataset(
+    config: Config, sharding: BatchSharding, record: DataRecord = NO_DATA
+) -> Dataset:
+    """`dataset.load` with a line for the user on devices, copies and streaming."""
     if sharding.count > 1:
         where = f" of {jax.process_count()} processes" * (jax.process_count() > 1)
         batch = f"each batch of {config.data.batch_size}"
         print(f"{sharding.count} devices{where} share {batch}")
-    labelled = bool(config.model.classes)
     dataset = load(config, sharding, record=record)
     record = dataset.record
     if record.duplicates:
@@ -47,19 +52,28 @@ def prepare(
         )
     if dataset.stream:
         print(dataset.stream)
-        samples = dataset.stream.blank_block(sharding, processes.index_and_count())
+    return dataset
+
+
+def prepare(config: Config, dataset: Dataset, sharding: BatchSharding = ONE_DEVICE):
+    """(samples, spec): all that the steps of a run need except its state.
+
+    samples: the first argument of `Spec.get_batch`, on every device; for a stream,
+    zeros of the right shapes, for the compiler only.
+    """
+    labelled = bool(config.model.classes)
+    if dataset.stream:
         get_batch = make_get_block_batch(config.data, labelled)
+        samples = dataset.stream.blank_block(sharding, processes.index_and_count())
     else:
+        get_batch = make_get_batch(config.data, len(dataset.train), labelled)
         samples = dataset.train
         if labelled:
             samples = samples, dataset.train_labels
         samples = sharding.put_dataset(samples)
-        get_batch = make_get_batch(config.data, len(dataset.train), labelled)
-    return (
-        dataset,
-        samples,
-        make_spec(config, get_batch, sharding, record.label_shares, record.scales),
-    )
+    record = dataset.record
+    spec = make_spec(config, get_batch, sharding, record.label_shares, record.scales)
+    return samples, spec
 
 
 def prepare_monitor(config, spec, dataset, samples):
