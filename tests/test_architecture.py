@@ -18,7 +18,7 @@ LAYERS = (
     ("runs",),
     ("metrics",),
     ("evaluation", "anogan"),
-    ("training",),
+    ("training", "pages"),
     ("sweeps",),
     ("suggest",),
     ("cli",),
