@@ -28,6 +28,7 @@ MODULES = {
 # Declared, but imported by other distributions or run as a program only.
 NOT_IMPORTED = {
     "importlib-resources": "tensorflow-datasets imports it without declaring it",
+    "tensorboard": "the viewer, a command",
     "tensorflow": "the process that prepares TFDS data sets imports it",
     "tensorflow-cpu": "the process that prepares TFDS data sets imports it",
 }

@@ -23,6 +23,7 @@ from wgan_jax.sizes import check_memory
 from wgan_jax.sweeps.members import make_members, shape_groups
 from wgan_jax.sweeps.report import write_report
 from wgan_jax.sweeps.training import train_group
+from wgan_jax.training.progress import LogFormat, log_output
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +49,9 @@ class Options:
     """Resume runs that had fewer run.steps."""
     accept_changed_data: bool = False
     """Resume runs although their data have changed, and record the change."""
+    log_format: LogFormat = "auto"
+    """Output: a live display on a terminal and a line per record elsewhere (auto), a
+    line per record (lines), or a JSON object per line (json)."""
 
 
 def main(argv=None) -> int:
@@ -68,6 +72,7 @@ def main(argv=None) -> int:
         check_memory(group[0].config, sharding.count)
     settings = len({member.setting for member in members})
     with contextlib.ExitStack() as stack:
+        stack.enter_context(log_output(options.log_format))
         stack.enter_context(jax.default_matmul_precision(config.run.precision))
         begin = _claim(out, members, options, stack)
         print(

@@ -16,6 +16,7 @@ from wgan_jax.runs import directory
 from wgan_jax.sizes import check_memory
 from wgan_jax.training import setup
 from wgan_jax.training.plan import print_plan
+from wgan_jax.training.progress import LogFormat, log_output
 from wgan_jax.training.run import train
 from wgan_jax.validation import validate
 
@@ -42,6 +43,9 @@ class RunOptions:
     """Resume a run in --out that had fewer run.steps."""
     accept_changed_data: bool = False
     """Resume a run although its data have changed, and record the change."""
+    log_format: LogFormat = "auto"
+    """Output: a live display on a terminal and a line per record elsewhere (auto), a
+    line per record (lines), or a JSON object per line (json)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +69,7 @@ def main(argv=None) -> int:
     if options.enabled() and not launcher.is_child():
         return launcher.supervise("wgan_jax.train", argv)
     with (
+        log_output(options.log_format),
         launcher.joined(options),
         jax.default_matmul_precision(config.run.precision),
     ):

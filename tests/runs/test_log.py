@@ -5,7 +5,7 @@ import types
 import numpy as np
 import pytest
 
-from wgan_jax.runs.log import ProgressLine, RunLog, duration, read_records
+from wgan_jax.runs.log import RunLog, duration, read_records
 
 
 def records(directory):
@@ -91,22 +91,6 @@ def test_tensorboard_files_hold_scalars_pictures_histograms_and_text(tmp_path):
 )
 def test_duration(seconds, text):
     assert duration(seconds) == text
-
-
-def test_progress_is_a_line_each_time_where_there_is_no_terminal(capsys):
-    line = ProgressLine()
-    line.show("one")
-    line.show("two")
-    assert capsys.readouterr().out == "one\ntwo\n"
-
-
-def test_progress_is_written_over_on_a_terminal(capsys, monkeypatch):
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    line = ProgressLine()
-    line.show("one")
-    line.show("two")
-    erase = "\r\x1b[2K"
-    assert capsys.readouterr().out == f"{erase}one{erase}two"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
-"""Run logging: metrics.jsonl, TensorBoard, progress line."""
+"""Run logging: metrics.jsonl and TensorBoard."""
 
 import json
 import math
-import sys
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
@@ -130,23 +129,6 @@ def _open_board(directory, step):
     except ImportError:
         return None
     return SummaryWriter(str(Path(directory) / "tensorboard"), purge_step=step + 1)
-
-
-class ProgressLine:
-    """Progress: one rewritten line on a terminal, one line per update elsewhere."""
-
-    def __init__(self):
-        self.rewrites = sys.stdout.isatty()
-
-    def clear(self) -> None:
-        """Clears the line for another progress display."""
-        if self.rewrites:
-            self.show("")
-
-    def show(self, text: str) -> None:
-        """Replaces the line."""
-        start, end = ("\r\x1b[2K", "") if self.rewrites else ("", "\n")
-        print(f"{start}{text}", end=end, flush=True)
 
 
 def duration(seconds: float) -> str:

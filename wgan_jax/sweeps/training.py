@@ -19,11 +19,12 @@ from wgan_jax.distributed.sharding import memory_limit
 from wgan_jax.errors import UserError
 from wgan_jax.runs import directory
 from wgan_jax.runs.checkpoint import Checkpoints
-from wgan_jax.runs.log import ProgressLine, RunLog, duration
+from wgan_jax.runs.log import RunLog
 from wgan_jax.sweeps.members import Member, varied_hyperparameters
 from wgan_jax.training.best import BestCheckpoint
 from wgan_jax.training.loop import Clock, Diverged, RunRecorder, run_loop
 from wgan_jax.training.monitor import Monitor, MonitorPrograms
+from wgan_jax.training.progress import Status, make_progress
 from wgan_jax.training.setup import load_dataset, prepare
 
 # The runs of a stack share the step; all else has an entry per run. A value that
@@ -177,13 +178,14 @@ def _train_runs(runs, chunk, samples, mode, stop, start_run):
 
 def _train_alone(run, one, samples, stop):
     print(f"\n{run.member.name}", flush=True)
-    recorder = run.recorder(lambda: stop.requested, ProgressLine())
 
     def advance(state, count):
         return one(state, run.hyperparameters, samples, count)
 
     try:
-        run_loop(recorder, run.state, advance)
+        with make_progress() as progress:
+            recorder = run.recorder(lambda: stop.requested, progress)
+            run_loop(recorder, run.state, advance)
     except Diverged as error:
         return {run.member.name: str(error)}
     return {}
@@ -193,32 +195,32 @@ def _train_together(runs, many, samples, stop):
     """Trains a stack of runs in one program."""
     config, stopped, diverged = runs[0].member.config, False, {}
     stacked, hyperparameters = _stack(runs)
-    progress, logged = ProgressLine(), int(stacked.step)
+    logged = int(stacked.step)
     clock = Clock(logged)
     recorders = [run.recorder(lambda: stopped) for run in runs]
     for run in runs:
         # The stack contains a copy.
         run.state = None
     live = dict(enumerate(recorders))
-    while live:
-        count = next(iter(live.values())).next_count()
-        stacked, metrics = many(stacked, hyperparameters, samples, jnp.int32(count))
-        # Read once, so that all runs stop at the same step.
-        stopped = stop.requested
-        for i, recorder in list(live.items()):
-            try:
-                recorder.update(*_pick(stacked, metrics, i))
-            except Diverged as error:
-                diverged[runs[i].member.name] = str(error)
-                del live[i]
-            else:
-                if not recorder.next_count():
+    with make_progress() as progress:
+        while live:
+            count = next(iter(live.values())).next_count()
+            stacked, metrics = many(stacked, hyperparameters, samples, jnp.int32(count))
+            # Read once, so that all runs stop at the same step.
+            stopped = stop.requested
+            for i, recorder in list(live.items()):
+                try:
+                    recorder.update(*_pick(stacked, metrics, i))
+                except Diverged as error:
+                    diverged[runs[i].member.name] = str(error)
                     del live[i]
-        newest = max(run.log.last[0] for run in runs)
-        if newest > logged:
-            logged = newest
-            progress.show(_progress_text(config, runs, logged, clock.rate(logged)))
-    print()
+                else:
+                    if not recorder.next_count():
+                        del live[i]
+            newest = max(run.log.last[0] for run in runs)
+            if newest > logged:
+                logged = newest
+                progress.show(_status(config, runs, logged, clock.rate(logged)))
     return diverged
 
 
@@ -288,16 +290,15 @@ def _seconds_per_step(advance, state):
         count = min(4 * count, math.ceil(TRIAL_SECONDS * count / seconds))
 
 
-def _progress_text(config, runs, step, rate):
+def _status(config, runs, step, rate):
+    """Status of the runs that have logged this step."""
     estimate = make_losses(config.objective).metric
     values = [run.log.last[1][estimate] for run in runs if run.log.last[0] == step]
+    mean = statistics.mean(values)
     spread = f" +- {statistics.stdev(values):.2g}" if len(values) > 1 else ""
-    return "  ".join(
-        [
-            f"step {step}/{config.run.steps}",
-            f"{len(values)} runs",
-            f"{rate:.3g} cycles/s each",
-            f"{estimate} {statistics.mean(values):.4g}{spread}",
-            f"{duration((config.run.steps - step) / rate)} left",
-        ]
-    )
+    figures = [
+        f"{len(values)} runs",
+        f"{rate:.3g} cycles/s each",
+        f"{estimate} {mean:.4g}{spread}",
+    ]
+    return Status(step, config.run.steps, rate, {estimate: mean}, figures, estimate)

@@ -6,10 +6,9 @@ from functools import partial
 
 import jax.numpy as jnp
 
-from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.config import Config, to_json
 from wgan_jax.errors import UserError
-from wgan_jax.runs.log import ProgressLine, duration
+from wgan_jax.training.progress import run_status
 
 
 class Diverged(UserError):
@@ -39,8 +38,8 @@ class RunRecorder:
     ):
         """Starts the record of a run at `step`.
 
-        stopped() -> whether to save and end after the current chunk. progress: a
-        `ProgressLine`, None to show nothing. prefetcher: `Prefetcher` of a stream.
+        stopped() -> whether to save and end after the current chunk. progress: see
+        `make_progress`, None to show nothing. prefetcher: `Prefetcher` of a stream.
         name: of the run in its warnings, among others.
         """
         self.config = config
@@ -52,7 +51,7 @@ class RunRecorder:
         self._log = log
         self._stopped = stopped
         self._progress = progress
-        self._name = f"{name}, " if name else ""
+        self._name = name
         self._saved_step = step
         # (step, metrics on the device) that are not read yet.
         self._pending = None
@@ -125,7 +124,9 @@ class RunRecorder:
         values |= {"cycles_per_second": rate, "seconds": self._clock.elapsed()}
         self._log.write(step, values, self._new_warnings(step, values, unknown))
         if self._progress:
-            self._progress.show(progress_text(self.config, step, values, evaluated))
+            self._progress.show(
+                run_status(self.config, step, values, evaluated, self._name)
+            )
 
     def _new_warnings(self, step, values, unknown):
         """{kind: sentence} of warnings that the run has not had; prints them.
@@ -143,9 +144,11 @@ class RunRecorder:
             for kind, sentence in found.items()
             if kind not in self._log.warnings
         }
+        if new and self._progress:
+            self._progress.clear()
+        run = f"{self._name}, " if self._name else ""
         for sentence in new.values():
-            ProgressLine().clear()
-            print(f"warning: {self._name}{sentence}", flush=True)
+            print(f"warning: {run}{sentence}", flush=True)
         return new
 
     def _check_finite(self, values, state, step):
@@ -167,29 +170,6 @@ def run_loop(recorder: RunRecorder, state, advance) -> None:
     while count := recorder.next_count():
         state, metrics = advance(state, jnp.int32(count))
         recorder.update(state, metrics)
-
-
-def progress_text(config: Config, step: int, values: dict, evaluated: dict) -> str:
-    """One line with the rate, the main metrics and the remaining time."""
-    rate = values["cycles_per_second"]
-    estimate = make_losses(config.objective).metric
-    images_per_second = rate * config.objective.n_critic * config.data.batch_size
-    parts = [
-        f"step {step}/{config.run.steps}",
-        f"{rate:.3g} cycles/s",
-        f"{images_per_second:.3g} images/s",
-        f"{estimate} {values[estimate]:.4g}",
-    ]
-    if f"heldout_{estimate}" in values:
-        parts.append(f"held-out {values[f'heldout_{estimate}']:.4g}")
-    if "gradient_penalty" in values:
-        parts.append(f"penalty {values['gradient_penalty']:.3g}")
-    parts += [f"{name} {value:.4g}" for name, value in evaluated.items()]
-    parts.append(f"generator loss {values['generator_loss']:.4g}")
-    if "data_wait_fraction" in values:
-        parts.append(f"waiting for data {values['data_wait_fraction']:.0%}")
-    parts.append(f"{duration((config.run.steps - step) / rate)} left")
-    return "  ".join(parts)
 
 
 class Clock:

@@ -11,11 +11,12 @@ from wgan_jax.distributed.sharding import BatchSharding
 from wgan_jax.distributed.stop import SharedStopRequest, StopRequest
 from wgan_jax.runs import directory
 from wgan_jax.runs.checkpoint import Checkpoints
-from wgan_jax.runs.log import ProgressLine, RunLog
+from wgan_jax.runs.log import RunLog
 from wgan_jax.training import setup
 from wgan_jax.training.best import BestCheckpoint
 from wgan_jax.training.loop import RunRecorder, run_loop
 from wgan_jax.training.monitor import Monitor, MonitorPrograms
+from wgan_jax.training.progress import make_progress
 
 
 def train(
@@ -92,13 +93,14 @@ def train(
         )
         log = stack.enter_context(RunLog(output, step, run.tensorboard))
         log.print_warnings()
+        stack.callback(log.print_warnings)
         recorder = RunRecorder(
             config,
             step,
             monitor=monitor,
             checkpoints=checkpoints,
             log=log,
-            progress=ProgressLine(),
+            progress=stack.enter_context(make_progress()),
             stopped=lambda: stop.requested,
             prefetcher=prefetcher,
         )
@@ -108,11 +110,7 @@ def train(
                 return prefetcher.advance(chunk, state, count)
             return chunk(state, samples, count)
 
-        try:
-            run_loop(recorder, state, advance)
-        finally:
-            print()
-            log.print_warnings()
+        run_loop(recorder, state, advance)
     if recorder.step < run.steps:
         step = recorder.step
         print(f"stopped at step {step}, all saved; the same command resumes it")
