@@ -22,7 +22,7 @@ from typing import Annotated, Any, TypeVar, get_origin
 import tyro
 from tyro.conf import Positional as Positional
 
-from wgan_jax.config import Config, load
+from wgan_jax.config import SOURCE_FIELDS, Config, load, switch_source
 from wgan_jax.distributed import launcher, processes
 from wgan_jax.errors import UserError, printable
 from wgan_jax.files import enable_compilation_cache, explain
@@ -164,14 +164,10 @@ def parse_config(
     """
     types = _option_types(kind) | _option_types(Config)
     _check_given_once(argv, types)
-    path = ""
-    for word, value in zip(argv, [*argv[1:], ""]):
-        if word == "--config" and not value.startswith("--"):
-            path = value
-        elif word.startswith("--config="):
-            path = word.removeprefix("--config=")
+    path = _typed(argv, "--config")
     sections = load(path) if path else Config()
     check_types(sections)
+    sections = _switch_source(sections, argv)
     # An empty name: the options of both have no prefix.
     both = dataclasses.make_dataclass(
         "CommandLine",
@@ -185,6 +181,29 @@ def parse_config(
     if required and not parsed.options.config:
         raise UserError("--config is missing: name a file, as in configs/digits.py")
     return parsed.config, parsed.options
+
+
+def _switch_source(config, argv):
+    """The configuration without fields of a source that the command line replaces."""
+    source = _typed(argv, "--data.source") or config.data.source
+    kept = {
+        name: getattr(config.data, name)
+        for name in SOURCE_FIELDS
+        if given(argv, f"--data.{name.replace('_', '-')}")
+    }
+    data, line = switch_source(config.data, source, **kept)
+    if line and not launcher.is_child():
+        print(line)
+    return dataclasses.replace(config, data=data)
+
+
+def _typed(argv, option):
+    """The value after an option, before tyro reads the command line; empty without."""
+    for word, value in zip(argv, [*argv[1:], ""]):
+        name, equals, joined = word.partition("=")
+        if name == option and (equals or not value.startswith("--")):
+            return joined if equals else value
+    return ""
 
 
 def parse(kind: type[Options], argv: list[str], prog: str) -> Options:

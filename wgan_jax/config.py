@@ -19,6 +19,20 @@ from wgan_jax.references import describe, execute, lookup, reference
 TOYS = ("8gaussians", "25gaussians", "swiss_roll")
 # Version of config.json; a file of another version is refused.
 FORMAT = 2
+# Fields of `Data` that say which samples of its source are used.
+SOURCE_FIELDS = (
+    "name",
+    "split",
+    "test_split",
+    "tfds_dir",
+    "manual_dir",
+    "dir",
+    "array",
+    "label_array",
+    "classes",
+    "dimensions",
+    "standardise",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,27 +41,38 @@ class Data:
 
     source: str = "digits"
     """Source of the samples: digits (scikit-learn's), tfds (TensorFlow Datasets),
-    folder (image files), array_record (files of encoded images), npz (images in an .npz
-    file), vectors (in an .npz file), 8gaussians, 25gaussians, swiss_roll (2-D
-    distributions), or a reader of your own, FILE.py:NAME."""
+    folder (image files), zip (of image files), array_record (files of encoded images),
+    parquet (files with an image column), idx (files of MNIST's kind), cifar (batches of
+    CIFAR-10 or CIFAR-100), npz (images in an .npz or .npy file), vectors (in an .npz or
+    .npy file), 8gaussians, 25gaussians, swiss_roll (2-D distributions), or a reader of
+    your own, FILE.py:NAME."""
     name: str = ""
-    """Name of the TFDS data set, such as mnist (source tfds)."""
+    """Name of the TFDS data set, such as mnist (source tfds), or beginning of the names
+    of IDX files, such as emnist-letters (source idx)."""
     split: str = "train"
-    """TFDS split to train on."""
+    """Part to train on: a TFDS split, or the part that file names have, as in
+    t10k-images-idx3-ubyte and test-00000-of-00001.parquet (sources idx, cifar,
+    parquet)."""
     test_split: str = ""
-    """TFDS split, or array of the .npz file, of the held-out images; empty holds out
-    part of the training images."""
+    """Part of the held-out images, as data.split, or an array of the .npz file. Empty
+    takes the test part where file names or array names show one (sources idx, cifar,
+    parquet, npz without data.array); elsewhere, and with none, part of the training
+    images is held out."""
     tfds_dir: str = ""
     """Folder of prepared TFDS data sets; empty is TFDS's default."""
     manual_dir: str = ""
     """Folder of a TFDS data set's original files, for machines without a network."""
     dir: str = ""
-    """Folder of images (source folder), path of the .npz file (npz, vectors), or an
-    array_record file or folder of them (array_record)."""
+    """Folder of images (source folder), path of the .zip, .npz or .npy file (zip, npz,
+    vectors), or a file or folder of files (array_record, parquet, idx, cifar)."""
     array: str = ""
-    """Name of the array in the .npz file; empty is `images`, or the only array. Its
-    labels are the array of the same prefix or suffix: `train_labels` for
-    `train_images`, `y_train` for `x_train`."""
+    """Name of the array in the .npz file, or of the image column (parquet); empty is
+    `images`, `x_train`, `train_images`, or the only one."""
+    label_array: str = ""
+    """Name of the labels: an array of the .npz file, a column (parquet), or
+    `fine_labels` or `coarse_labels` (cifar). Empty is the array of the same prefix or
+    suffix (`train_labels` for `train_images`, `y_train` for `x_train`), the only column
+    of labels, or `fine_labels`."""
     classes: tuple[int, ...] = ()
     """Labels of the images to use, in training and held out; empty is all."""
     dimensions: int = 2
@@ -77,7 +102,7 @@ class Data:
     skip_corrupt: bool = False
     """Skip images that cannot be read instead of stopping (not streamed)."""
     stream: Literal["auto", "always", "never"] = "auto"
-    """Read and decode training images during training (sources tfds, folder,
+    """Read and decode training images during training (sources tfds, folder, zip,
     array_record), or hold all of them on the device; auto streams where they would take
     more than half of its memory. The order of the images is the same."""
     workers: int = -1
@@ -103,6 +128,30 @@ class Data:
         if self.is_points:
             return (2 if self.is_toy else self.dimensions,)
         return (self.image_size, self.image_size, self.channels)
+
+
+def switch_source(data: Data, source, **given) -> tuple[Data, str]:
+    """(data section with another source, line on the fields that are not carried over).
+
+    Where `source` differs from data.source, the SOURCE_FIELDS return to their defaults,
+    except those in `given`, which has new values of any fields. The line is empty where
+    no field changes by that.
+    """
+    default, lost = Data(), {}
+    if source != data.source:
+        lost = {
+            name: getattr(default, name)
+            for name in SOURCE_FIELDS
+            if name not in given and getattr(data, name) != getattr(default, name)
+        }
+    line = ""
+    if lost:
+        fields = [f"data.{name}={getattr(data, name)}" for name in lost]
+        line = (
+            f"data.source={source} replaces {data.source}: {', '.join(fields)} of the "
+            f"configuration {'is' if len(fields) == 1 else 'are'} not used"
+        )
+    return dataclasses.replace(data, source=source, **(lost | given)), line
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """Command lines: positional arguments, and the sentences about wrong ones."""
 
+import numpy as np
 import pytest
 from helpers import in_process
 
-from wgan_jax import anomaly, convert, evaluate, prepare, sample, sweep, train
+from wgan_jax import anomaly, cli, convert, evaluate, prepare, sample, sweep, train
 from wgan_jax.errors import UserError
 
 
@@ -100,6 +101,20 @@ def test_options_that_contradict_each_other_are_refused(command, arguments, sent
     assert in_process(command, *arguments) == (2, f"error: {sentence}\n")
 
 
+@pytest.mark.parametrize("option", [["--data.source", "npz"], ["--data.source=npz"]])
+def test_another_source_takes_no_field_of_the_old_one(option, tmp_path, capsys):
+    np.savez(tmp_path / "x.npz", x=np.zeros((3, 28, 28), np.uint8))
+    words = ["--config", "configs/mnist_wgan_gp.py", *option]
+    words += ["--data.dir", str(tmp_path / "x.npz"), "--data.array=x"]
+    config, _ = cli.parse_config(train.Options, words, "train")
+    assert config.data.name == config.data.test_split == ""
+    assert (config.data.array, config.data.image_size) == ("x", 28)
+    assert capsys.readouterr().out == (
+        "data.source=npz replaces tfds: data.name=mnist, data.test_split=test of the "
+        "configuration are not used\n"
+    )
+
+
 @pytest.mark.parametrize("words", [["--num", "3", "--num=4"], ["--raw", "--raw"]])
 def test_an_option_is_given_once(words):
     with pytest.raises(UserError, match=r"^--(num|raw) is given twice: give it once$"):
@@ -110,7 +125,7 @@ def test_help_fills_its_lines(capsys, monkeypatch):
     # A line of the docstring ends after "Datasets),".
     monkeypatch.setenv("COLUMNS", "100")
     assert in_process(train, "--help")[0] == 0
-    assert "Datasets), folder (image files), array_record" in capsys.readouterr().out
+    assert "Datasets), folder (image files), zip (of" in capsys.readouterr().out
 
 
 def test_help_of_train_begins_with_its_own_options(capsys):

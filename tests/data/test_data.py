@@ -814,22 +814,16 @@ def test_wrong_npz_arrays_are_named(npz, arrays, changes, expected):
         assert part in message
 
 
-def npy(path):
-    with path.open("wb") as file:
-        np.save(file, GREY)
-
-
 @pytest.mark.parametrize(
     "spoil",
     [
         lambda path: path.unlink(),
         lambda path: path.write_bytes(b""),
         lambda path: path.write_text("no arrays"),
-        npy,
         lambda p: p.write_bytes(p.read_bytes()[:200]),
         lambda path: (path.unlink(), path.mkdir()),
     ],
-    ids=["missing", "empty", "text", "npy", "half", "folder"],
+    ids=["missing", "empty", "text", "half", "folder"],
 )
 def test_a_file_that_is_not_an_npz_is_named(npz, spoil):
     path = npz(a=GREY)

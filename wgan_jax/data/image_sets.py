@@ -12,7 +12,8 @@ from wgan_jax.data.decoding import view
 from wgan_jax.data.image_files import image_files
 from wgan_jax.data.memory import in_threads, print_remarks
 from wgan_jax.data.readers import UnreadableSample
-from wgan_jax.data.sources.npz import check_images, read_npz
+from wgan_jax.data.sources.arrays import check_images
+from wgan_jax.data.sources.npz import read_npz
 from wgan_jax.errors import UserError
 
 

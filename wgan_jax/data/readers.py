@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from wgan_jax.config import Data
 from wgan_jax.data import decoding, shuffle
 from wgan_jax.errors import UserError, printable
 from wgan_jax.references import lookup, reference
+
+NO_TEST_PART = "none"
+"""Value of data.test_split that holds out training images whatever the source has."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +82,8 @@ class Reader:
     """Number of labels, which may be any integers; 0 means that there are none."""
     label_problem: str = ""
     """Reason why labels of the source cannot be used."""
+    label_names: Sequence[str] = ()
+    """Name of each label 0, 1, ...; empty where labels have no names."""
     streamable: bool = True
     """Whether single samples can be read during training."""
     required_field: str = ""
@@ -109,6 +115,25 @@ class Reader:
     def test_reader(self) -> "Reader | None":
         """Reader of data.test_split; None where samples are held out of this one."""
         return None
+
+    def reader_of(self, part: str) -> "Reader | None":
+        """Reader of the part to hold out, for a class whose __init__ takes a field.
+
+        None for an empty part, and for NO_TEST_PART.
+        """
+        if part in ("", NO_TEST_PART):
+            return None
+        of_field: Any = type(self)
+        return of_field(dataclasses.replace(self.data, test_split=part), "test_split")
+
+    def test_remarks(self, part: str) -> list[str]:
+        """Line for the user on a held-out part that data.test_split does not name."""
+        if self.data.test_split or not part:
+            return []
+        return [
+            f"held-out samples are those of {part} in {self.data.dir} "
+            f"(--data.test-split {NO_TEST_PART} holds out training samples instead)"
+        ]
 
 
 class LazyImages:

@@ -82,7 +82,7 @@ def _rows(data, keys, test_keys):
         order = rng.permutation(len(test_keys))
         heldout = order[~np.isin(test_keys[order], keys)][: data.heldout]
         train, count, pool = slice(None), len(keys), len(test_keys)
-        reason = f"training has each sample of data.test_split={data.test_split}"
+        reason = f"training has each sample of {_test_part(data)}"
     if count < data.batch_size:
         noun = "vectors" if data.is_points else "images"
         raise UserError(
@@ -117,11 +117,16 @@ def _unknown(data, part, labels):
     unknown = np.setdiff1d([] if part.labels is None else part.labels, labels)
     if not len(unknown):
         return ""
-    field = "test_split" if data.test_split else "source"
     return (
-        f"data.{field}={getattr(data, field)} has the label {unknown[0]:.0f}, which "
-        "training does not have"
+        f"{_test_part(data)} has the label {unknown[0]:.0f}, which training does not "
+        "have"
     )
+
+
+def _test_part(data):
+    if data.test_split:
+        return f"data.test_split={data.test_split}"
+    return f"the test part of data.source={data.source}"
 
 
 def _fingerprint(parts):

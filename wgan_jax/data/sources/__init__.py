@@ -3,8 +3,11 @@
 from wgan_jax.config import TOYS, Config, Data
 from wgan_jax.data.readers import Reader
 from wgan_jax.data.sources.array_record import ArrayRecordImages
+from wgan_jax.data.sources.cifar import CifarImages
+from wgan_jax.data.sources.detection import detect as detect
 from wgan_jax.data.sources.digits import Digits
 from wgan_jax.data.sources.folder import ImageFolder
+from wgan_jax.data.sources.idx import IdxImages
 from wgan_jax.data.sources.npz import NpzImages
 from wgan_jax.data.sources.tfds import TfdsImages
 from wgan_jax.data.sources.vectors import NpzVectors
@@ -16,6 +19,8 @@ SOURCES: dict[str, type[Reader]] = {
     "tfds": TfdsImages,
     "folder": ImageFolder,
     "array_record": ArrayRecordImages,
+    "idx": IdxImages,
+    "cifar": CifarImages,
     "npz": NpzImages,
     "vectors": NpzVectors,
 }

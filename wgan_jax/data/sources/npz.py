@@ -1,45 +1,60 @@
-"""Images and labels of an .npz file."""
+"""Images and labels of an .npz or .npy file."""
 
-from collections import Counter
+import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from wgan_jax.config import Data
-from wgan_jax.data.decoding import fit_arrays, grey_levels
-from wgan_jax.data.readers import Reader, Samples
+from wgan_jax.data.readers import Reader
+from wgan_jax.data.sources.arrays import ArrayImages, Labels, whole_labels
 from wgan_jax.errors import UserError
 
+# Names of Keras and MedMNIST: the array to train on, and those to hold out instead of
+# some of its images, the first one that exists.
+LAYOUTS = {
+    "x_train": ("x_val", "x_test"),
+    "train_images": ("val_images", "test_images"),
+}
+# Numbers of axes of images and of vectors.
+IMAGES, VECTORS = (3, 4), (2,)
+NPY = b"\x93NUMPY"
 
-class NpzImages(Reader):
+
+class NpzImages(ArrayImages):
     """Images in memory, with labels where the file has them."""
-
-    streamable = False
-    required_field = "dir"
 
     def __init__(self, data: Data, field: str = "array"):
         """field: of `Data`, `array` or `test_split`; it names the array."""
-        super().__init__(data)
-        name, images, self.labels, self.label_problem = read_array(data, field)
-        self.images = check_images(images, f"array {name!r} of data.dir={data.dir}")
-        self.classes = 0 if self.labels is None else len(np.unique(self.labels))
-
-    def __len__(self):
-        return len(self.images)
-
-    def read(self, numbers: np.ndarray) -> Samples:
-        """Images of these numbers, resized and converted."""
-        labels = None if self.labels is None else self.labels[numbers]
-        notes = Counter()
-        images = fit_arrays(self.images[numbers], self.data, notes)
-        return Samples(images, labels, notes)
+        name, images, labels, problem = read_array(data, field, IMAGES)
+        super().__init__(data, describe(name, f"data.dir={data.dir}"), images, labels)
+        self.label_problem = problem
+        self.test_array = test_array(data, name)
+        if field == "array":
+            self.remarks = self.test_remarks(self.test_array)
 
     def test_reader(self) -> Reader | None:
-        """Reader of the array data.test_split, if one is named."""
-        return NpzImages(self.data, "test_split") if self.data.test_split else None
+        """Reader of the array that `test_array` names."""
+        return self.reader_of(self.test_array)
 
 
-def read_array(data: Data, field: str):
+def describe(name: str, where: str) -> str:
+    """An array as the user knows it; a .npy file has one without a name."""
+    return f"array {name!r} of {where}" if name else f"the array of {where}"
+
+
+def test_array(data: Data, name: str) -> str:
+    """Array to hold out while `name` is trained on; empty for none.
+
+    data.test_split, or where data.array is empty the array of the same layout.
+    """
+    if data.test_split or data.array:
+        return data.test_split
+    known = array_shapes(Path(data.dir))
+    return next((n for n in LAYOUTS.get(name, ()) if n in known), "")
+
+
+def read_array(data: Data, field: str, axes: tuple[int, ...]):
     """As `read_npz`, for the array that a field of `data` names.
 
     Raises UserError where the file or the array is missing.
@@ -51,89 +66,136 @@ def read_array(data: Data, field: str):
         where=f"data.dir={data.dir}",
         asked=f"data.{field}={name!r}",
         remedy=f"name one of them with --data.{field.replace('_', '-')}",
+        axes=axes,
+        label_name=data.label_array if field == "array" else "",
     )
 
 
-def read_npz(path: Path, name: str, *, where: str, asked: str, remedy: str):
-    """(name, array, labels, reason why these cannot be used) of an .npz file.
+def read_npz(
+    path: Path,
+    name: str,
+    *,
+    where: str,
+    asked: str,
+    remedy: str,
+    axes: tuple[int, ...] = IMAGES,
+    label_name: str = "",
+):
+    """(name, array, labels, reason why these cannot be used) of an .npz or .npy file.
 
-    labels: int64 [n], or None. An empty name takes `images`, or the only array. where,
-    asked: the file and the array as the user named them. Raises UserError where either
-    is missing or unreadable.
+    labels: int64 [n], or None. An empty name takes `default_array`. where, asked: the
+    file and the array as the user named them. label_name: of the labels; empty takes
+    `labels_of`. Raises UserError where the file or an array is missing or unreadable.
     """
     try:
-        # numpy does not close a file that it opened itself and could not read.
-        with path.open("rb") as opened:
-            file = np.load(opened, allow_pickle=False)
-            if isinstance(file, np.ndarray):
-                raise ValueError("it is one .npy array; save it with numpy.savez")
-            if not name:
-                name = "images" if len(file.files) != 1 else file.files[0]
-            if name in file.files:
-                array = file[name]
-                labels, problem = _read_labels(file, labels_of(name), array, where)
-                return name, array, labels, problem
+        shapes = array_shapes(path)
+        chosen = name or default_array(shapes, axes)
+        if chosen in shapes:
+            # numpy does not close a file that it opened itself and could not read.
+            with path.open("rb") as opened:
+                file = np.load(opened, allow_pickle=False)
+                if isinstance(file, np.ndarray):
+                    labels, problem = _labels_next_to(path, len(file))
+                    return chosen, file, labels, problem
+                array = file[chosen]
+                labels, problem = _read_labels(file, label_name, chosen, array, where)
+                return chosen, array, labels, problem
+    except UserError:
+        raise
     except Exception as error:
         pickled = "pickle" in str(error)
         reason = "it has Python objects, which are not read" if pickled else error
-        raise UserError(f"{where} is not a readable .npz file: {reason}") from error
-    raise UserError(
-        f"{asked} is not in {where}, which has {', '.join(file.files)}: {remedy}"
-    )
+        kind = ".npy" if path.suffix == ".npy" else ".npz"
+        raise UserError(f"{where} is not a readable {kind} file: {reason}") from error
+    known = ", ".join(shapes) or "one array without a name"
+    raise UserError(f"{asked} is not in {where}, which has {known}: {remedy}")
 
 
-def _read_labels(file, name, array, where):
+def array_shapes(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """(shape, type) of each array of an .npz file, by name, without its values.
+
+    A .npy file has one array, with an empty name. Raises ValueError, OSError or
+    BadZipFile for another file.
+    """
+    with path.open("rb") as file:
+        if file.read(len(NPY)) == NPY:
+            file.seek(0)
+            return {"": _header(file)}
+    shapes = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.filename.endswith(".npy"):
+                with archive.open(member) as file:
+                    shapes[member.filename.removesuffix(".npy")] = _header(file)
+    if not shapes:
+        raise ValueError("it has no arrays")
+    return shapes
+
+
+def _header(file):
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    elif version == (2, 0):
+        shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+    else:
+        # Only names of fields need a later version.
+        raise ValueError("it has records instead of numbers")
+    return shape, dtype
+
+
+def default_array(shapes, axes: tuple[int, ...]) -> str | None:
+    """The array that is meant where none is named; None where several may be.
+
+    `images`, the only one, that of a layout of Keras or MedMNIST, or the only one with
+    as many axes as images or vectors have.
+    """
+    if len(shapes) == 1:
+        return next(iter(shapes))
+    if "images" in shapes and axes == IMAGES:
+        return "images"
+    labels = {labels_of(name) for name in shapes}
+    fits = [name for name, (s, _) in shapes.items() if len(s) in axes]
+    fits = [name for name in fits if name not in labels]
+    for name in ("images", *LAYOUTS):
+        if name in fits:
+            return name
+    return fits[0] if len(fits) == 1 else None
+
+
+def _read_labels(file, label_name, name, array, where) -> Labels:
     """(labels int64 [n] or None, reason why the file's labels cannot be used)."""
-    if name not in file.files:
+    chosen = label_name or labels_of(name)
+    if chosen not in file.files:
+        if label_name:
+            raise UserError(
+                f"data.label_array={label_name!r} is not in {where}, which has "
+                f"{', '.join(file.files)}: name one of them with --data.label-array"
+            )
         return None, ""
     try:
-        labels = file[name]
+        labels = file[chosen]
     except ValueError:
-        return None, f"array {name!r} of {where} has Python objects"
-    shape = f"{labels.dtype}{list(labels.shape)}"
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    fits = labels.shape == array.shape[:1] and labels.dtype.kind in "iub"
-    if not fits or (labels.astype(np.int64) != labels).any():
-        count = len(array) if array.ndim else 0
-        return None, (
-            f"array {name!r} of {where} is {shape}, not one whole number for each of "
-            f"the {count} images"
-        )
-    return labels.astype(np.int64), ""
+        return None, f"array {chosen!r} of {where} has Python objects"
+    count = len(array) if array.ndim else 0
+    return whole_labels(labels, count, f"array {chosen!r} of {where}")
+
+
+def _labels_next_to(path, count) -> Labels:
+    """The same of y_train.npy next to x_train.npy."""
+    labels = path.with_name(f"{labels_of(path.stem)}.npy")
+    if labels.stem == "labels" or not labels.is_file():
+        return None, ""
+    try:
+        with labels.open("rb") as opened:
+            array = np.load(opened, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        return None, f"{labels} cannot be read ({error})"
+    return whole_labels(array, count, str(labels))
 
 
 def labels_of(name: str) -> str:
     """Name of the labels: `train_labels` of `train_images`, `y_train` of `x_train`."""
-    if name.startswith("x_"):
-        return f"y_{name[2:]}"
+    if name in ("x", "X") or name.startswith(("x_", "X_")):
+        return f"y{name[1:]}"
     return name.replace("images", "labels") if "images" in name else "labels"
-
-
-def check_images(images: np.ndarray, name: str) -> np.ndarray:
-    """Images as uint8 [n, height, width, 1 or 3], by `decoding.grey_levels`.
-
-    name: of the array, as the user knows it. Raises UserError for an array of another
-    shape or type, or with values outside the range of its type.
-    """
-    fits = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))
-    fits = fits and all(images.shape[1:])
-    # The type of other integers says nothing of the range of their values.
-    deep = images.dtype.kind in "bf" or images.dtype in (np.uint8, np.uint16)
-    if not (fits and deep):
-        raise UserError(
-            f"{name} is {images.dtype}{list(images.shape)}: it must be "
-            "[n, height, width] or [n, height, width, 1 or 3] of uint8, of uint16 "
-            "from 0 to 65535, or of floating-point numbers from 0 to 1"
-        )
-    notes = Counter()
-    try:
-        images = grey_levels(images, notes)
-    except UserError as error:
-        raise UserError(f"{name} cannot be used: {error}") from error
-    if notes["narrow"]:
-        print(
-            f"warning: {name} uses at most 1/16 of the values of its type, such as 12 "
-            "bits in 16, and is dark: scale it to the whole range"
-        )
-    return images if images.ndim == 4 else images[..., None]
