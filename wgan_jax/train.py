@@ -14,10 +14,10 @@ from wgan_jax.distributed.sharding import make_sharding
 from wgan_jax.errors import UserError
 from wgan_jax.runs import directory
 from wgan_jax.sizes import check_memory
-from wgan_jax.training import setup
 from wgan_jax.training.plan import print_plan
 from wgan_jax.training.progress import LogFormat, log_output
 from wgan_jax.training.run import train
+from wgan_jax.training.setup import Setup, load_dataset
 from wgan_jax.validation import validate
 
 
@@ -79,11 +79,12 @@ def main(argv=None) -> int:
         if options.dry_run:
             print_plan(config, directory.environment(config))
             if options.compile:
-                _, samples, spec, state, _ = setup.initialise(config, sharding)
-                setup.compile_chunk(state, samples, spec)
+                dataset = load_dataset(config, sharding)
+                setup = Setup(config, sharding, dataset)
+                setup.compile(setup.initial_state())
             return 0
         out = Path(options.out or f"runs/{Path(options.config).stem}")
-        train(
+        trained = train(
             config,
             sharding,
             out,
@@ -91,7 +92,22 @@ def main(argv=None) -> int:
             extend=options.extend,
             accept_changed_data=options.accept_changed_data,
         )
+        _print_end(config, out, trained)
     return 0
+
+
+def _print_end(config, out, trained):
+    step = int(trained.state.step)
+    if step < config.run.steps:
+        print(f"stopped at step {step}, all saved; the same command resumes it")
+    elif trained.grid:
+        print(f"done: {step} steps, samples in {trained.grid}")
+    else:
+        more = "to train longer: --run.steps N --extend"
+        if config.optimizer.decay == "linear":
+            more = "its learning rate has decayed to 0; a longer run needs "
+            more += "--run.steps N and another --out"
+        print(f"{out} is trained to the end, step {step}; {more}")
 
 
 if __name__ == "__main__":

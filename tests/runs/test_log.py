@@ -5,6 +5,7 @@ import types
 import numpy as np
 import pytest
 
+from wgan_jax.config import Config
 from wgan_jax.runs.log import RunLog, duration, read_records
 
 
@@ -49,7 +50,7 @@ def use_all(directory, tensorboard):
         log.write(5, {"wasserstein": 1.5})
         log.picture(5, "samples", np.zeros((4, 6, 3), np.uint8))
         log.histograms(5, {"critic/kernel": np.linspace(-1, 1, 20).reshape(4, 5)})
-        log.text("config", '{"a": 1}')
+        log.configuration(Config())
 
 
 def test_without_tensorboardx_metrics_are_written_alone(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ class Parts:
         self.not_finite = None
         self.fid = 3.0
 
-    def real(self):
+    def write_real(self, log):
         self.events.append("real")
 
     def critic_metrics(self, state, step):
@@ -46,11 +46,8 @@ class Parts:
     def wait(self):
         self.events.append("wait")
 
-    def text(self, name, text):
-        self.events.append(name)
-
-    def picture(self, step, name, image):
-        pass
+    def configuration(self, config):
+        self.events.append("config")
 
     def write(self, step, values, warnings):
         self.events.append(f"write {step}")
@@ -58,7 +55,7 @@ class Parts:
         self.warnings |= warnings
 
 
-def train(parts, start=0, stop_at=None, diverges_at=None, **run):
+def train(parts, start=0, stop_at=None, diverges_at=None, callback=None, **run):
     """The recorder of a run whose state is its step."""
     run = {"chunk": 10, "log_every": 10, "sample_every": 0, "steps": 50} | run
     recorder = RunRecorder(
@@ -68,6 +65,7 @@ def train(parts, start=0, stop_at=None, diverges_at=None, **run):
         checkpoints=parts,
         log=parts,
         stopped=lambda: f"train {stop_at}" in parts.events,
+        callback=callback,
     )
 
     def advance(state, count):
@@ -128,6 +126,22 @@ def test_chunks_end_at_multiples_of_their_length_and_at_the_last_step():
         "train 20",
         "train 25",
     ]
+
+
+def test_a_callback_sees_each_record_at_its_step_and_can_end_the_run():
+    parts, seen = Parts(), []
+
+    def callback(step, metrics):
+        seen.append((step, metrics["wasserstein"], parts.events[-2:]))
+        return step == 20
+
+    recorder = train(parts, steps=50, callback=callback)
+    assert seen == [
+        (10, 0.5, ["train 10", "write 10"]),
+        (20, 0.5, ["train 20", "write 20"]),
+    ]
+    assert parts.events[-3:] == ["sample 20", "save 20", "wait"]
+    assert (recorder.step, recorder.grid) == (20, Path("grid-20"))
 
 
 def test_a_stop_request_saves_after_the_current_chunk():

@@ -34,15 +34,27 @@ class StopRequest(contextlib.ExitStack):
 
     requested = False
 
+    def __init__(
+        self,
+        numbers: tuple[int, ...] = (signal.SIGTERM, signal.SIGINT),
+        *,
+        silent=False,
+    ):
+        """numbers: signals that request a stop. silent: without a line about it."""
+        super().__init__()
+        self._numbers = numbers
+        self._silent = silent
+
     def __enter__(self):
-        self.enter_context(handling(self._handle, signal.SIGTERM, signal.SIGINT))
+        self.enter_context(handling(self._handle, *self._numbers))
         return self
 
     def _handle(self, number, frame):
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = True
-        _announce()
+        if not self._silent:
+            _announce()
 
 
 class SharedStopRequest(contextlib.ExitStack):

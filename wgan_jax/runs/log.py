@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wgan_jax.config import Config, to_json
 from wgan_jax.files import write_text
 
 
@@ -44,44 +45,32 @@ def _is_record(value):
     )
 
 
-class RunLog:
-    """Log of one run: a JSON object per logged step, and TensorBoard files."""
+class MemoryLog:
+    """Records of one run."""
 
-    def __init__(self, directory, step: int, tensorboard: bool):
-        """step: the step the run resumes from; later records are dropped."""
-        self.path = Path(directory) / "metrics.jsonl"
-        # A killed run may have logged past its last checkpoint, or half a line.
-        valid = [r for r in read_records(self.path) if r["step"] <= step]
-        write_text(self.path, "".join(json.dumps(r) + "\n" for r in valid))
-        self.file = self.path.open("a")
-        self.recent = deque(valid, maxlen=100)
+    def __init__(self, records: Iterable[dict] = (), limit: int | None = None):
+        """limit: number of the newest records that stay in memory; None is all."""
+        self.recent = deque(records, maxlen=limit)
         """The newest records, newest last."""
-        self.warnings = warnings_of(valid)
+        self.warnings = warnings_of(self.recent)
         """{kind: sentence} of all records."""
-        self.last = (step, {})
-        self.board = _open_board(directory, step) if tensorboard else None
 
     def write(
         self,
         step: int,
         metrics: dict[str, float],
         warnings: dict[str, str] | None = None,
-    ) -> None:
-        """Appends one record and stores it as `last`.
+    ) -> dict:
+        """Appends one record, and returns it.
 
         warnings: {kind: sentence}, the field `warnings` of the record.
         """
-        self.last = (step, metrics)
-        record = {"step": step, **metrics}
+        record: dict = {"step": step, **metrics}
         if warnings:
             record["warnings"] = warnings
             self.warnings |= warnings
         self.recent.append(record)
-        self.file.write(json.dumps(record) + "\n")
-        self.file.flush()
-        if self.board:
-            for name, value in metrics.items():
-                self.board.add_scalar(name, value, step)
+        return record
 
     def print_warnings(self) -> None:
         """Prints the warnings of the run so far, if any."""
@@ -92,22 +81,61 @@ class RunLog:
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         """Writes a uint8 image [h, w, c] to TensorBoard."""
+
+    def histograms(self, step: int, arrays: dict[str, np.ndarray]) -> None:
+        """Writes a histogram of each array's values to TensorBoard."""
+
+    def configuration(self, config: Config) -> None:
+        """Writes the configuration to TensorBoard."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+class RunLog(MemoryLog):
+    """Log of a run in a directory: a JSON object per logged step, TensorBoard files."""
+
+    def __init__(self, directory, step: int, tensorboard: bool):
+        """step: the step the run resumes from; later records are dropped."""
+        self.path = Path(directory) / "metrics.jsonl"
+        # A killed run may have logged past its last checkpoint, or half a line.
+        valid = [r for r in read_records(self.path) if r["step"] <= step]
+        write_text(self.path, "".join(json.dumps(r) + "\n" for r in valid))
+        super().__init__(valid, limit=100)
+        self.warnings = warnings_of(valid)
+        self.file = self.path.open("a")
+        self.last = (step, {})
+        self.board = _open_board(directory, step) if tensorboard else None
+
+    def write(self, step, metrics, warnings=None) -> dict:
+        """Appends one record and stores it as `last`."""
+        self.last = (step, metrics)
+        record = super().write(step, metrics, warnings)
+        self.file.write(json.dumps(record) + "\n")
+        self.file.flush()
+        if self.board:
+            for name, value in metrics.items():
+                self.board.add_scalar(name, value, step)
+        return record
+
+    def picture(self, step, name, image) -> None:
+        """Writes a uint8 image [h, w, c] to TensorBoard."""
         if self.board:
             self.board.add_image(name, image, step, dataformats="HWC")
 
-    def histograms(self, step: int, arrays: dict[str, np.ndarray]) -> None:
+    def histograms(self, step, arrays) -> None:
         """Writes a histogram of each array's values to TensorBoard."""
         if self.board:
             for name, array in arrays.items():
                 self.board.add_histogram(name, np.ravel(array), step)
 
-    def text(self, name: str, text: str) -> None:
-        """Writes preformatted text to TensorBoard."""
+    def configuration(self, config) -> None:
+        """Writes the configuration to TensorBoard."""
         if self.board:
-            self.board.add_text(name, f"```\n{text}\n```")
-
-    def __enter__(self):
-        return self
+            self.board.add_text("config", f"```\n{to_json(config)}\n```")
 
     def __exit__(self, *_):
         self.file.close()

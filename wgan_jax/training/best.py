@@ -49,9 +49,11 @@ class BestCheckpoint:
         if warning and processes.is_main_process():
             print(f"warning: {warning}")
 
-    def evaluate(self, state: TrainState, out: Path) -> dict[str, float]:
+    def evaluate(self, state: TrainState, out: Path | None = None) -> dict[str, float]:
         """The distance as a metric; saves the best state so far in the run `out`."""
         value = self.measure(state)
+        if out is None:
+            return {self.metric: value}
         save_if_best(out, state, self.metric, value, self.sharding)
         return {self.metric: value}
 

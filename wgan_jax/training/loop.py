@@ -6,7 +6,7 @@ from functools import partial
 
 import jax.numpy as jnp
 
-from wgan_jax.config import Config, to_json
+from wgan_jax.config import Config
 from wgan_jax.errors import UserError
 from wgan_jax.training.progress import run_status
 
@@ -34,13 +34,15 @@ class RunRecorder:
         stopped,
         progress=None,
         prefetcher=None,
+        callback=None,
         name="",
     ):
         """Starts the record of a run at `step`.
 
         stopped() -> whether to save and end after the current chunk. progress: see
         `make_progress`, None to show nothing. prefetcher: `Prefetcher` of a stream.
-        name: of the run in its warnings, among others.
+        callback(step, metrics) -> whether to save and end, called with each record at
+        its step. name: of the run in its warnings, among others.
         """
         self.config = config
         self.step = step
@@ -51,13 +53,14 @@ class RunRecorder:
         self._log = log
         self._stopped = stopped
         self._progress = progress
+        self._callback = callback
         self._name = name
         self._saved_step = step
         # (step, metrics on the device) that are not read yet.
         self._pending = None
         if step == 0:
-            log.text("config", to_json(config))
-            log.picture(0, "real", monitor.real())
+            log.configuration(config)
+            monitor.write_real(log)
         self._clock = Clock(step, prefetcher)
         self._done = stopped()
 
@@ -87,9 +90,12 @@ class RunRecorder:
         read_now = sample or save or evaluate
         if read_now or self._is_due(run.log_every):
             metrics = metrics | self._monitor.critic_metrics(state, step)
-            if read_now:
+            if read_now or self._callback:
                 # Nothing is made of a state unless it and its metrics are finite.
-                self._record(step, metrics, state, sample, evaluate)
+                values = self._record(step, metrics, state, sample, evaluate)
+                if self._callback and self._callback(step, values) and not self._done:
+                    self._done = save = True
+                    self.grid = self._monitor.write_samples(state, step, self._log)
             else:
                 self._pending = step, metrics
         if save:
@@ -104,7 +110,7 @@ class RunRecorder:
     def _record(self, step, metrics, state=None, sample=False, evaluate=False):
         """Reads metrics from the device, writes them and shows the progress.
 
-        sample, evaluate: whether to do so with the state.
+        sample, evaluate: whether to do so with the state. Returns the record's values.
         """
         values = {name: float(value) for name, value in metrics.items()}
         self._check_finite(values, state, step)
@@ -127,6 +133,7 @@ class RunRecorder:
             self._progress.show(
                 run_status(self.config, step, values, evaluated, self._name)
             )
+        return values
 
     def _new_warnings(self, step, values, unknown):
         """{kind: sentence} of warnings that the run has not had; prints them.
@@ -165,11 +172,12 @@ class RunRecorder:
             )
 
 
-def run_loop(recorder: RunRecorder, state, advance) -> None:
-    """Trains one run to its end: advance(state, count) -> (state, mean metrics)."""
+def run_loop(recorder: RunRecorder, state, advance):
+    """The state at the end of a run: advance(state, count) -> (state, mean metrics)."""
     while count := recorder.next_count():
         state, metrics = advance(state, jnp.int32(count))
         recorder.update(state, metrics)
+    return state
 
 
 class Clock:

@@ -56,15 +56,15 @@ class Monitor:
 
         samples: on the device, for the diagnostics. keys: three PRNG keys, of the fixed
         noise, the fresh noise and the held-out estimate. directory: pictures go to its
-        folder samples. evaluate(state) -> metrics, with run.evaluate_every.
-        hyperparameters: see `Spec.with_hyperparameters`.
+        folder samples; None draws none. evaluate(state) -> metrics, with
+        run.evaluate_every. hyperparameters: see `Spec.with_hyperparameters`.
         """
         key_fixed, self.key_fresh, key_heldout = keys
         key_dequantize, self.key_heldout = jax.random.split(key_heldout)
         self.config = config
         self.programs = programs
         self.samples = samples
-        self.pictures = directory / "samples"
+        self.pictures = directory and directory / "samples"
         self.evaluate = evaluate
         self.hyperparameters = hyperparameters or {}
         self.count = 2000 if config.data.is_points else config.run.grid_size
@@ -90,11 +90,12 @@ class Monitor:
         jax.block_until_ready(self.critic_metrics(state, 0))
         self.programs.sampler(*weights(state), self.fixed)
 
-    def real(self):
-        """Picture of real samples, also written to samples/real.png."""
-        grid = pictures.caption(picture(self._real, self._real), "real samples")
-        pictures.save_png(self.pictures / "real.png", grid)
-        return grid
+    def write_real(self, log):
+        """Writes a picture of real samples."""
+        if self.pictures:
+            grid = pictures.caption(picture(self._real, self._real), "real samples")
+            pictures.save_png(self.pictures / "real.png", grid)
+            log.picture(0, "real", grid)
 
     def critic_metrics(self, state, step):
         """Held-out estimate and diagnostics as metrics that are still on the device."""
@@ -113,9 +114,12 @@ class Monitor:
 
     def write_samples(self, state, step, log):
         """Writes the two grids of a step; returns the path of the fixed-noise one."""
+        path = None
         fresh = self._noise(jax.random.fold_in(self.key_fresh, step))
         for name, z in (("fresh", fresh), ("fixed", self.fixed)):
             samples = self.programs.sampler(*weights(state), z)
+            if not self.pictures:
+                continue
             grid = picture(samples, self._real)
             grid = pictures.caption(grid, caption(step, state))
             path = self.pictures / f"{name}-{step:07}.png"

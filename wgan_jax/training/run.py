@@ -1,22 +1,41 @@
-"""Training of one run in a directory: from its configuration to its end."""
+"""Training of one run, in a directory or in memory, to its end or to a stop request.
+
+The command and the Python interface share it.
+"""
 
 import contextlib
+import dataclasses
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from wgan_jax.algorithm.state import TrainState
 from wgan_jax.config import Config
 from wgan_jax.data.record import NO_DATA
 from wgan_jax.distributed import processes
 from wgan_jax.distributed.sharding import BatchSharding
 from wgan_jax.distributed.stop import SharedStopRequest, StopRequest
 from wgan_jax.runs import directory
-from wgan_jax.runs.checkpoint import Checkpoints
-from wgan_jax.runs.log import RunLog
-from wgan_jax.training import setup
+from wgan_jax.runs.checkpoint import Checkpoints, MemoryCheckpoints
+from wgan_jax.runs.log import MemoryLog, RunLog
+from wgan_jax.training import setup as setups
 from wgan_jax.training.best import BestCheckpoint
 from wgan_jax.training.loop import RunRecorder, run_loop
-from wgan_jax.training.monitor import Monitor, MonitorPrograms
 from wgan_jax.training.progress import make_progress
+from wgan_jax.training.setup import Setup
+
+Callback = Callable[[int, dict[str, float]], object]
+"""callback(step, metrics of a record) -> whether to end training."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A run after training."""
+
+    setup: Setup
+    state: TrainState
+    grid: Path | None = None
+    """Newest grid of samples; None where this training has drawn none."""
 
 
 def train(
@@ -24,34 +43,41 @@ def train(
     sharding: BatchSharding,
     out: Path,
     *,
+    setup: Setup | None = None,
     fresh: bool = False,
     extend: bool = False,
     accept_changed_data: bool = False,
-) -> None:
+    stop=None,
+    callback: Callback | None = None,
+) -> Trained:
     """Trains the run in the directory `out` to its end, or to a stop request.
 
     Nothing is written, and no old run is moved, before all that training needs is
-    loaded and compiled. fresh, extend: see `directory.claimed`. accept_changed_data:
-    resumes a run although its data have changed.
+    loaded and compiled. setup: of earlier training of this run; None loads the data.
+    fresh, extend: see `directory.claimed`. accept_changed_data: resumes a run although
+    its data have changed. stop: a context with the attribute `requested`; None is a
+    `StopRequest`.
     """
     with contextlib.ExitStack() as stack:
         # Before the data, so that an unusable directory costs no waiting.
         begin = stack.enter_context(
             directory.claimed(out, config, fresh=fresh, extend=extend)
         )
-        record = NO_DATA
+        if setup is None:
+            record = NO_DATA
+            if not fresh:
+                record = directory.read_data_record(out, missing=record)
+            dataset = setups.load_dataset(config, sharding, record)
+            setup = Setup(config, sharding, dataset)
+        record = setup.dataset.record
         if not fresh:
-            record = directory.read_data_record(out, missing=record)
-        dataset, samples, spec, state, keys = setup.initialise(config, sharding, record)
-        if not fresh:
-            accept = accept_changed_data
-            check = partial(directory.check_same_data, out, dataset.record, accept)
+            check = partial(directory.check_same_data, out, record, accept_changed_data)
             processes.run_in_main(check)
         evaluate = None
         if config.run.evaluate_every:
-            best = BestCheckpoint(config, spec, dataset)
+            best = BestCheckpoint(config, setup.spec, setup.dataset)
             evaluate = partial(best.evaluate, out=out)
-        run = config.run
+        run, state = config.run, setup.initial_state()
         checkpoints = stack.enter_context(
             Checkpoints(out / "checkpoints", run.max_to_keep, run.keep_every, sharding)
         )
@@ -63,56 +89,103 @@ def train(
         step = int(state.step)
         processes.check_same(str(step), "checkpoints to resume from")
         if step >= run.steps:
-            more = "to train longer: --run.steps N --extend"
-            if config.optimizer.decay == "linear":
-                more = "its learning rate has decayed to 0; a longer run needs "
-                more += "--run.steps N and another --out"
-            print(f"{out} is trained to the end, step {step}; {more}")
-            return
-        prefetcher = None
-        if dataset.stream:
-            # Before the compilation, during which it reads the first batches.
-            prefetcher = setup.make_prefetcher(config, dataset, state, sharding)
-            stack.enter_context(prefetcher)
-        chunk = setup.compile_chunk(state, samples, spec)
-        get_batch, monitored = setup.prepare_monitor(config, spec, dataset, samples)
+            return Trained(setup, state)
         output = stack.enter_context(processes.output_directory(out))
-        monitor = Monitor(
+        return _train(
             config,
-            MonitorPrograms(config, spec, get_batch),
-            dataset,
-            monitored,
-            keys,
-            directory=output,
+            setup,
+            state,
+            output=output,
+            checkpoints=checkpoints,
+            open_log=partial(RunLog, output, step, run.tensorboard),
+            begin=partial(begin, record),
             evaluate=evaluate,
+            stop=stop,
+            callback=callback,
         )
+
+
+def train_in_memory(
+    config: Config,
+    setup: Setup,
+    state: TrainState,
+    log: MemoryLog,
+    *,
+    stop=None,
+    callback: Callback | None = None,
+) -> Trained:
+    """As `train`, from a state that may be donated, and without a directory.
+
+    Where training is interrupted at once, the state of the newest record is returned.
+    """
+    evaluate = None
+    if config.run.evaluate_every:
+        best = BestCheckpoint(config, setup.spec, setup.dataset)
+        evaluate = best.evaluate
+    checkpoints = MemoryCheckpoints()
+    # A copy on the device costs nothing.
+    run = dataclasses.replace(config.run, checkpoint_every=config.run.log_every)
+    try:
+        return _train(
+            dataclasses.replace(config, run=run),
+            setup,
+            state,
+            output=None,
+            checkpoints=checkpoints,
+            open_log=lambda: log,
+            begin=lambda: None,
+            evaluate=evaluate,
+            stop=stop,
+            callback=callback,
+        )
+    except KeyboardInterrupt:
+        if checkpoints.newest is None:
+            raise
+        return Trained(setup, checkpoints.newest)
+
+
+def _train(
+    config,
+    setup,
+    state,
+    *,
+    output,
+    checkpoints,
+    open_log,
+    begin,
+    evaluate,
+    stop,
+    callback,
+):
+    """Compiles, calls begin(), and trains. output: directory of pictures, or None."""
+    with contextlib.ExitStack() as stack:
+        # Before the compilation, during which it reads the first batches.
+        prefetcher = stack.enter_context(setup.prefetcher(config, state))
+        chunk = setup.compile(state)
+        monitor = setup.monitor(config, directory=output, evaluate=evaluate)
         monitor.compile(state)
-        begin(dataset.record)
-        stop = stack.enter_context(
-            SharedStopRequest() if processes.is_multiprocess() else StopRequest()
-        )
-        log = stack.enter_context(RunLog(output, step, run.tensorboard))
+        begin()
+        kind = SharedStopRequest if processes.is_multiprocess() else StopRequest
+        stop = stack.enter_context(stop or kind())
+        log = stack.enter_context(open_log())
         log.print_warnings()
         stack.callback(log.print_warnings)
         recorder = RunRecorder(
             config,
-            step,
+            int(state.step),
             monitor=monitor,
             checkpoints=checkpoints,
             log=log,
             progress=stack.enter_context(make_progress()),
             stopped=lambda: stop.requested,
             prefetcher=prefetcher,
+            callback=callback,
         )
 
         def advance(state, count):
             if prefetcher:
                 return prefetcher.advance(chunk, state, count)
-            return chunk(state, samples, count)
+            return chunk(state, setup.samples, count)
 
-        run_loop(recorder, state, advance)
-    if recorder.step < run.steps:
-        step = recorder.step
-        print(f"stopped at step {step}, all saved; the same command resumes it")
-    else:
-        print(f"done: {recorder.step} steps, samples in {recorder.grid}")
+        state = run_loop(recorder, state, advance)
+    return Trained(setup, state, recorder.grid)

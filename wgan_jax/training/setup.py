@@ -1,7 +1,9 @@
 """Setup of a run: data, specification, compiled chunk and prefetcher."""
 
+import contextlib
 import dataclasses
 import time
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -9,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from wgan_jax.algorithm import steps
-from wgan_jax.algorithm.state import init_state, make_spec
+from wgan_jax.algorithm.state import TrainState, init_state, make_spec
 from wgan_jax.config import Config
 from wgan_jax.data.batches import make_get_batch, make_get_block_batch
 from wgan_jax.data.dataset import Dataset, load
@@ -17,21 +19,52 @@ from wgan_jax.data.prefetch import Prefetcher
 from wgan_jax.data.record import NO_DATA, DataRecord
 from wgan_jax.distributed import processes
 from wgan_jax.distributed.sharding import ONE_DEVICE, BatchSharding
+from wgan_jax.training.monitor import Monitor, MonitorPrograms
 
 DIAGNOSTIC_IMAGES = 2048
 """Images of a stream that stay on the device, for the diagnostics."""
 
 
-def initialise(config: Config, sharding: BatchSharding, record: DataRecord = NO_DATA):
-    """(dataset, samples, spec, initial state, three keys of the monitor).
+class Setup:
+    """Data, networks and programs of a run: made once, used by a longer run again."""
 
-    record: see `dataset.load`.
-    """
-    dataset = load_dataset(config, sharding, record)
-    samples, spec = prepare(config, dataset, sharding)
-    key, *monitor_keys = jax.random.split(jax.random.key(config.run.seed), 4)
-    state = sharding.replicate(jax.jit(partial(init_state, spec=spec))(key))
-    return dataset, samples, spec, state, monitor_keys
+    def __init__(self, config: Config, sharding: BatchSharding, dataset: Dataset):
+        """dataset: of the configuration, see `load_dataset`."""
+        self.sharding = sharding
+        self.dataset = dataset
+        self.samples, self.spec = prepare(config, dataset, sharding)
+        key = jax.random.key(config.run.seed)
+        self.key, *self.monitor_keys = jax.random.split(key, 4)
+        self.chunk: Callable | None = None
+        """chunk(state, samples, count) -> (state, mean metrics), once compiled."""
+        self._programs: MonitorPrograms | None = None
+
+    def initial_state(self) -> TrainState:
+        """The state before the first step, on every device."""
+        init = jax.jit(partial(init_state, spec=self.spec))
+        return self.sharding.replicate(init(self.key))
+
+    def compile(self, state: TrainState) -> Callable:
+        """The chunk, compiled the first time for states of these shapes."""
+        self.chunk = self.chunk or compile_chunk(state, self.samples, self.spec)
+        return self.chunk
+
+    def monitor(self, config: Config, **options) -> Monitor:
+        """The monitor of a run. options: see `Monitor`."""
+        get_batch, samples = prepare_monitor(
+            config, self.spec, self.dataset, self.samples
+        )
+        programs = self._programs or MonitorPrograms(config, self.spec, get_batch)
+        self._programs = programs
+        return Monitor(
+            config, programs, self.dataset, samples, self.monitor_keys, **options
+        )
+
+    def prefetcher(self, config: Config, state: TrainState):
+        """Context with the prefetcher of a stream, from a state; None in memory."""
+        if not self.dataset.stream:
+            return contextlib.nullcontext()
+        return make_prefetcher(config, self.dataset, state, self.sharding)
 
 
 def load_dataset(
@@ -100,7 +133,7 @@ def compile_chunk(state, samples, spec):
 
 
 def make_prefetcher(config, dataset, state, sharding) -> Prefetcher:
-    """Prefetcher of a stream, from the step of `state`."""
+    """Prefetcher of a stream, from the step of `state` to run.steps of `config`."""
 
     def before(step):
         return int(steps.critic_updates_before(step, config.objective))
@@ -110,4 +143,6 @@ def make_prefetcher(config, dataset, state, sharding) -> Prefetcher:
     key = jax.random.wrap_key_data(key)
     _, key = steps.split_key(dataclasses.replace(state, key=key))
     process = processes.index_and_count()
-    return Prefetcher(dataset.stream, sharding, key, int(state.step), before, process)
+    # That of a longer run than the one whose data were loaded.
+    stream = dataclasses.replace(dataset.stream, config=config)
+    return Prefetcher(stream, sharding, key, int(state.step), before, process)
