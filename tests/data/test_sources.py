@@ -1,19 +1,25 @@
 """Files of each source: the same pixels and labels as an independent reader finds."""
 
+import dataclasses
 import gzip
+import io
 import os
 import pickle
 import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from wgan_jax.config import Data, switch_source
-from wgan_jax.data.dataset import load_in_memory
+from wgan_jax.config import Config, Data, Model, switch_source
+from wgan_jax.data.dataset import load, load_in_memory
 from wgan_jax.data.memory import load_parts
 from wgan_jax.data.sources import detect, open_reader
+from wgan_jax.data.stream import read_batches
 from wgan_jax.errors import UserError
+from wgan_jax.runs import directory
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (12, 8, 8), np.uint8)
@@ -312,6 +318,160 @@ def test_a_pickle_of_anything_but_numbers_is_not_executed(
     assert message.startswith(str(folder / "data_batch_1"))
     assert expected in message or "binary version" in message
     assert not Path("made-by-a-pickle").exists()
+
+
+# ------------------------------------------------------------------ zip, class folders
+
+
+def png(image):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "png")
+    return file.getvalue()
+
+
+def write_zip(path, members, **options):
+    with zipfile.ZipFile(path, "w", **options) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def unpacked(path, folder):
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+CLASSES = {
+    f"{'cats' if n < 7 else 'dogs'}/{n:02}.png": png(image)
+    for n, image in enumerate(GREY)
+}
+
+
+def test_a_zip_has_the_images_labels_and_names_of_its_folder(tmp_path, capsys):
+    extra = {"__MACOSX/cats/x.png": b"", "notes.txt": b"", "cats/more.zip": b""}
+    compressed = {"compression": zipfile.ZIP_DEFLATED}
+    path = write_zip(tmp_path / "x.zip", CLASSES | extra, **compressed)
+    folder = unpacked(path, tmp_path / "x")
+    for source, where in (("zip", path), ("folder", folder)):
+        assert_part(parts(source, where)[0], GREY, [0] * 7 + [1] * 5)
+        assert parts(source, where)[0].label_names == ("cats", "dogs")
+        assert "skipped 3 files" in capsys.readouterr().out
+        assert detect(where) == source
+
+
+def test_the_names_of_labels_are_in_the_record(tmp_path):
+    path = write_zip(tmp_path / "x.zip", CLASSES)
+    data = Data(source="zip", dir=str(path), image_size=8, batch_size=2, heldout=2)
+    record = load_in_memory(data).record
+    assert (record.labels, record.label_names) == ((0, 1), ("cats", "dogs"))
+    chosen = load_in_memory(dataclasses.replace(data, classes=(1,))).record
+    assert (chosen.labels, chosen.label_names) == ((1,), ("dogs",))
+
+
+@pytest.mark.stream
+@pytest.mark.slow
+def test_a_zip_is_streamed_by_a_worker(tmp_path, new_key):
+    path = write_zip(tmp_path / "x.zip", CLASSES)
+    fields = {"image_size": 8, "batch_size": 2, "heldout": 2, "workers": 1}
+    data = Data(source="zip", dir=str(path), stream="always", **fields)
+    model = Model(kind="resnet", kernel=3, classes=2)
+    dataset = load(Config(data, model))
+    batch, labels = next(read_batches(dataset.stream, new_key(), range(1)))
+    cats = {image.tobytes() for image in GREY[:7]}
+    assert [image.tobytes() in cats for image in batch] == (labels == 0).tolist()
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "expected"),
+    [
+        (["a/1.png", "b/2.png", "a/3.png"], [0, 0, 1], ("a", "b")),
+        # A folder that holds everything is passed over.
+        (["all/b/1.png", "all/a/2.png"], [0, 1], ("a", "b")),
+        # Numbers are labels, also where their order by name is another one.
+        (["10/1.png", "2/2.png"], [10, 2], ()),
+        (["cats/1.png", "cats/2.png"], None, ()),
+        (["1.png", "2.png"], None, ()),
+    ],
+)
+def test_folders_of_classes(tmp_path, names, labels, expected):
+    path = write_zip(tmp_path / "x.zip", {n: png(GREY[0]) for n in names})
+    for source, where in (("zip", path), ("folder", unpacked(path, tmp_path / "x"))):
+        reader = open_reader(Data(source=source, dir=str(where), image_size=8))
+        found = reader.read(np.arange(len(names))).labels
+        assert (found if found is None else found.tolist()) == labels
+        assert reader.label_names == expected
+        assert reader.label_problem == ""
+
+
+@pytest.mark.parametrize(
+    "names", [["1.png", "a/2.png", "b/3.png"], ["a/1.png", "b/c/2.png"]]
+)
+def test_folders_that_are_ambiguous_give_no_labels(tmp_path, names):
+    path = write_zip(tmp_path / "x.zip", {n: png(GREY[0]) for n in names})
+    for source, where in (("zip", path), ("folder", unpacked(path, tmp_path / "x"))):
+        part = parts(source, where)[0]
+        assert part.labels is None
+        assert part.problem == (
+            f"images are at different depths or more than one folder deep, as "
+            f"{names[0]} and {names[1]}: each must be in the folder of its class"
+        )
+
+
+def test_a_run_without_labels_accepts_that_its_folder_has_gained_them(tmp_path):
+    def write(names):
+        return write_zip(tmp_path / "x.zip", dict(zip(names, CLASSES.values())))
+
+    fields = {"image_size": 8, "batch_size": 2, "heldout": 2}
+    data = Data(
+        source="zip", dir=str(write([f"{n:02}.png" for n in range(12)])), **fields
+    )
+    record = load_in_memory(data).record
+    directory.initialise(run := tmp_path, Config(data), record)
+    write(list(CLASSES))
+    labelled = load_in_memory(data).record
+    assert labelled.labels
+    directory.check_same_data(run, labelled)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (lambda p: p.unlink(), "is not a readable zip file: "),
+        (lambda p: p.write_bytes(b"text"), "is not a readable zip file: "),
+        (lambda p: p.write_bytes(p.read_bytes()[:-60]), "is not a readable zip file"),
+        (lambda p: write_zip(p, {"a.txt": b""}), "no image files: it must hold files"),
+        (lambda p: write_zip(p, {"b.zip": b""}), "1 zip in the zip (b.zip)"),
+        (lambda p: write_zip(p, {"../a.png": b""}), "../a.png, a name that points out"),
+        (lambda p: write_zip(p, {"/a.png": b""}), "/a.png, a name that points out"),
+        (lambda p: lock(p), "has 12 encrypted images, such as cats/00.png: write the"),
+        (lambda p: flip(p), "cats/00.png in "),
+        (
+            lambda p: write_zip(p, {"a.png": b"no image"}),
+            "1 of 1 images cannot be read",
+        ),
+    ],
+)
+def test_a_zip_that_cannot_be_used_is_one_sentence(tmp_path, spoil, expected):
+    spoil(path := write_zip(tmp_path / "x.zip", CLASSES))
+    assert expected in refused("zip", path)
+
+
+def lock(path):
+    """Sets the bit of an encrypted member in every entry of the directory."""
+    content = bytearray(path.read_bytes())
+    place = content.find(b"PK\1\2")
+    while place >= 0:
+        content[place + 8] |= 1
+        place = content.find(b"PK\1\2", place + 4)
+    path.write_bytes(content)
+
+
+def flip(path):
+    """Changes a byte of the first image, which its checksum shows."""
+    content = bytearray(path.read_bytes())
+    content[60] ^= 1
+    path.write_bytes(content)
 
 
 # ------------------------------------------------------------------------ npz and npy

@@ -3,8 +3,11 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePath
+from typing import NamedTuple
+
+import numpy as np
 
 from wgan_jax.errors import UserError, printable
 
@@ -112,7 +115,7 @@ def _walk(folder, prefix, wanted, seen, files, skipped):
         entries = sorted(opened, key=lambda e: (e.is_symlink(), e.name))
     for entry in entries:
         path, name = Path(entry.path), prefix + entry.name
-        if entry.name.startswith(".") or entry.name.lower() in SYSTEM:
+        if is_hidden(entry.name):
             skipped.add("hidden", name, _count_files(entry))
         elif entry.is_dir():
             _walk(path, f"{name}/", wanted, seen, files, skipped)
@@ -124,10 +127,56 @@ def _walk(folder, prefix, wanted, seen, files, skipped):
             skipped.add("not an image", name)
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is one of a system or a program."""
+    return name.startswith(".") or name.lower() in SYSTEM
+
+
 def _count_files(entry):
     if not entry.is_dir(follow_symlinks=False):
         return 1
     return sum(len(files) for _, _, files in os.walk(entry.path))
+
+
+class ClassFolders(NamedTuple):
+    """Labels of images by the folders that they are in."""
+
+    labels: np.ndarray | None = None
+    """int32 [n]; None where the folders do not define them."""
+    names: tuple[str, ...] = ()
+    """Name of each label 0, 1, ...; empty where folders are named by numbers."""
+    problem: str = ""
+    """Reason why the folders do not define labels, where there are some."""
+
+
+def class_folders(paths: Sequence[PurePath], root: PurePath) -> ClassFolders:
+    """Labels of image files below `root`: the places of their folders in sorted order.
+
+    Folders that hold all images are passed over. Where all others are named by whole
+    numbers, these are the labels. Images outside of the folders and folders in folders
+    are ambiguous, and one folder makes no classes: then there are no labels.
+    """
+    parents = [path.parent for path in paths]
+    inside = {parent: parent.relative_to(root) for parent in set(parents)}
+    shared = len(PurePath(os.path.commonpath(map(str, inside.values()))).parts)
+    inside = {parent: path.parts for parent, path in inside.items()}
+    depths = {len(parts) - shared for parts in inside.values()}
+    if depths == {0}:
+        return ClassFolders()
+    if depths != {1}:
+        deepest = max(paths, key=lambda path: len(inside[path.parent]))
+        first = min(paths, key=lambda path: len(inside[path.parent]))
+        found = f"{first.relative_to(root)} and {deepest.relative_to(root)}"
+        return ClassFolders(
+            problem=f"images are at different depths or more than one folder deep, as "
+            f"{printable(found)}: each must be in the folder of its class"
+        )
+    names = sorted({parts[-1] for parts in inside.values()})
+    places = {name: place for place, name in enumerate(names)}
+    if all(name.isdecimal() and name == str(int(name)) for name in names):
+        places, names = {name: int(name) for name in names}, []
+    labels = [places[inside[parent][-1]] for parent in parents]
+    return ClassFolders(np.array(labels, np.int64), tuple(names))
 
 
 def stamps(folder: Path, files: list[Path]) -> str:

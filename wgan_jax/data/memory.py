@@ -62,7 +62,7 @@ def load_samples(reader: Reader, hashed: bool = False) -> Samples:
         problem = f"data.source={reader.data.source} has the negative label {least}"
     if problem:
         samples = dataclasses.replace(samples, labels=None, problem=problem)
-    return samples
+    return dataclasses.replace(samples, label_names=reader.label_names)
 
 
 def print_remarks(

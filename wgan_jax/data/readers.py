@@ -31,6 +31,8 @@ class Samples:
     """Counts of what decoding did to the images, see `decoding.describe`."""
     problem: str = ""
     """Reason why labels of the source cannot be used."""
+    label_names: Sequence[str] = ()
+    """Name of each label 0, 1, ...; empty where labels have no names."""
 
     def rows(self, which) -> "Samples":
         """The samples at these places, in this order."""

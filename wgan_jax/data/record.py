@@ -22,6 +22,8 @@ class DataRecord:
     """Samples that repeat the content of another one."""
     labels: tuple[int, ...] = ()
     """Label in the source of each class 0 to k - 1; empty without labels."""
+    label_names: tuple[str, ...] = ()
+    """Name of each of `labels`; empty where they have no names."""
     label_shares: tuple[float, ...] = ()
     """Share of the training samples of each class, with sum 1."""
     mean: tuple[float, ...] = ()

@@ -57,11 +57,19 @@ def split(
         heldout=len(parts[1].samples),
         duplicates=len(keys) - len(np.unique(keys)),
         labels=labels if shares else (),
+        label_names=_names(train.label_names, labels) if shares else (),
         label_shares=shares,
         contents=np.concatenate([part.samples for part in parts]),
         classes=known,
     )
     return Split(*rows, classes, heldout_classes, record, problem)
+
+
+def _names(known, labels):
+    """Name of each label; none where a label has no name."""
+    if max(labels) >= len(known):
+        return ()
+    return tuple(known[label] for label in labels)
 
 
 def _rows(data, keys, test_keys):

@@ -148,8 +148,12 @@ def check_same_data(run, record: DataRecord, accept: bool = False) -> None:
     saved = read_data_record(run, missing=record)
     if not record.fingerprint or saved.fingerprint in ("", record.fingerprint):
         return
+    old = _with_contents(path, saved)
+    if not old.labels and _same_samples(old, record):
+        # Labels that the source had not before change nothing in such a run.
+        return
     noun = "vectors" if read_config(run).data.is_points else "images"
-    change = describe_change(_with_contents(path, saved), record, noun)
+    change = describe_change(old, record, noun)
     if not accept:
         raise UserError(
             f"{run} was trained on other data: {change}; restore these data, or accept "
@@ -160,6 +164,11 @@ def check_same_data(run, record: DataRecord, accept: bool = False) -> None:
     if change not in saved.accepted:
         saved = dataclasses.replace(saved, accepted=(*saved.accepted, change))
         write_json(path, _to_json(saved))
+
+
+def _same_samples(old, new):
+    same = old.contents is not None and np.array_equal(old.contents, new.contents)
+    return same and (old.train, old.heldout) == (new.train, new.heldout)
 
 
 def _write_data_record(out, record):

@@ -11,6 +11,7 @@ from wgan_jax.data.sources.idx import IdxImages
 from wgan_jax.data.sources.npz import NpzImages
 from wgan_jax.data.sources.tfds import TfdsImages
 from wgan_jax.data.sources.vectors import NpzVectors
+from wgan_jax.data.sources.zip import ZipImages
 from wgan_jax.errors import UserError
 from wgan_jax.references import lookup
 
@@ -18,6 +19,7 @@ SOURCES: dict[str, type[Reader]] = {
     "digits": Digits,
     "tfds": TfdsImages,
     "folder": ImageFolder,
+    "zip": ZipImages,
     "array_record": ArrayRecordImages,
     "idx": IdxImages,
     "cifar": CifarImages,

@@ -77,20 +77,18 @@ def _of_folder(folder, where, option):
             "--data.source tfds with --data.name and --data.tfds-dir"
         )
     files, _ = find_files(folder, lambda path: kind_of(path) is not None, option)
-    counts = Counter(str(kind_of(file)) for file in files)
-    if not counts:
+    # Single files next to others are left-overs, such as the zip that was unpacked.
+    kinds = [str(kind_of(file)) for file in files]
+    single = [file for file, kind in zip(files, kinds) if kind not in FILES]
+    others = Counter(kind for kind in kinds if kind in FILES)
+    if len(others) == 1:
+        return next(iter(others))
+    if not files:
         raise UserError(f"{where} has no files that are read: give {KINDS}")
-    if len(counts) == 1:
-        (kind,) = counts
-        if kind in FILES:
-            return kind
-    single = [file for file in files if file.suffix.lower() in SINGLE]
-    if len(single) == len(files):
+    if not others:
         more = f" or {single[-1]}" * (len(single) > 1)
         raise UserError(f"{where} is a folder: give the file {single[0]}{more}")
-    found = ", ".join(
-        f"{count} {FILES.get(kind, f'.{kind} files')}" for kind, count in counts.items()
-    )
+    found = ", ".join(f"{count} {FILES[kind]}" for kind, count in others.items())
     raise UserError(
         f"{where} has files of several kinds ({found}): name the source that is meant, "
         "as in --data.source folder"

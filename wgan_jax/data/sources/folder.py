@@ -7,12 +7,15 @@ import numpy as np
 
 from wgan_jax.config import Data
 from wgan_jax.data.decoding import decode, stack
-from wgan_jax.data.image_files import image_files, stamps
+from wgan_jax.data.image_files import class_folders, image_files, stamps
 from wgan_jax.data.readers import Reader, Samples, UnreadableSample
 
 
 class ImageFolder(Reader):
-    """The image files of data.dir at any depth, in the order of their names."""
+    """The image files of data.dir at any depth, in the order of their names.
+
+    Where each is in the folder of its class, they have labels.
+    """
 
     required_field = "dir"
 
@@ -20,6 +23,9 @@ class ImageFolder(Reader):
         super().__init__(data)
         self.paths, skipped = image_files(Path(data.dir))
         self.remarks = skipped.line()
+        folders = class_folders(self.paths, Path(data.dir))
+        self.labels, self.label_names, self.label_problem = folders
+        self.classes = 0 if self.labels is None else len(np.unique(self.labels))
 
     def __len__(self):
         return len(self.paths)
@@ -27,13 +33,15 @@ class ImageFolder(Reader):
     @property
     def identity(self) -> str:
         """Hash of the names, sizes and times of the files."""
-        return stamps(Path(self.data.dir), self.paths)
+        files = stamps(Path(self.data.dir), self.paths)
+        return f"{files} labelled" if self.classes else files
 
     def read(self, numbers: np.ndarray) -> Samples:
-        """Images of these numbers."""
+        """Images of these numbers, and their labels."""
         notes = Counter()
         images = [self._one(self.paths[i], notes) for i in numbers]
-        return Samples(stack(images, self.data), notes=notes)
+        labels = None if self.labels is None else self.labels[numbers]
+        return Samples(stack(images, self.data), labels, notes)
 
     def _one(self, path, notes):
         try:

@@ -35,6 +35,7 @@ class TfdsImages(Reader):
         self.image, self.label = image_features(features, data.name)
         if self.label:
             self.classes = features[self.label].num_classes
+            self.label_names = tuple(getattr(features[self.label], "names", ()))
         self.opened = self._open(builder)
 
     @functools.cached_property
@@ -116,4 +117,4 @@ class TfdsImages(Reader):
 
     def test_reader(self) -> Reader | None:
         """Reader of the split data.test_split, if one is named."""
-        return TfdsImages(self.data, "test_split") if self.data.test_split else None
+        return self.reader_of(self.data.test_split)
