@@ -283,7 +283,10 @@ def _sentence(box: str, argv, types) -> str:
     if wrong:
         name, value = wrong[1], _value(argv, wrong[1])
         words = {int: "a whole number", float: "a number", str: "text"}
+        words[int | tuple[int, int]] = "a whole number, or a height and a width"
         wanted = words.get(types.get(name), "whole numbers, one after another")
+        if value == "":
+            return f"{name} has no value: give one after it"
         return f"{name} {value} cannot be read: it must be {wanted}"
     choice = re.match(r"invalid choice .* argument '(--\S+)'\. .*?\((.*)\)", text)
     if choice:
@@ -313,10 +316,11 @@ def _sentence(box: str, argv, types) -> str:
 
 
 def _value(argv, option):
-    """The value of an option as it was typed."""
-    for word, value in zip(argv, [*argv[1:], ""]):
+    """The values of an option as they were typed."""
+    for i, word in enumerate(argv):
         if _option(word) == option:
-            return _short(word.partition("=")[2] if "=" in word else value)
+            rest = itertools.takewhile(lambda w: not w.startswith("--"), argv[i + 1 :])
+            return _short(word.partition("=")[2] if "=" in word else " ".join(rest))
     return ""
 
 

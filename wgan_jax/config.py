@@ -80,9 +80,9 @@ class Data:
     standardise: bool = True
     """Train on columns of mean 0 and standard deviation 1 in the training part, and
     return samples in the columns' units (source vectors)."""
-    image_size: int = 32
-    """Height and width of an image in pixels; images of other sizes are centre-cropped
-    and resized."""
+    image_size: int | tuple[int, int] = 32
+    """Height and width of an image in pixels, one number for a square; images of other
+    sizes are centre-cropped and resized."""
     channels: int = 1
     """Colour channels: 1 (grey) or 3 (RGB); other images are converted."""
     resize: Literal["box", "bilinear", "bicubic", "lanczos"] = "bicubic"
@@ -109,6 +109,23 @@ class Data:
     """Processes that read and decode a stream: -1 is one less than the number of cores,
     at most 16; 0 reads in threads of the training process."""
 
+    def __post_init__(self):
+        # A square has one spelling, by which configurations are compared.
+        match self.image_size:
+            case (int(height), int(width)) if height == width:
+                object.__setattr__(self, "image_size", height)
+
+    @property
+    def height_and_width(self) -> tuple[int, int]:
+        """Height and width of an image in pixels."""
+        size = self.image_size
+        return size if isinstance(size, tuple) else (size, size)
+
+    @property
+    def size_text(self) -> str:
+        """The size of an image as it is typed: 64, or 64 128."""
+        return " ".join(map(str, dict.fromkeys(self.height_and_width)))
+
     @property
     def is_toy(self) -> bool:
         """Samples are drawn from a distribution in the plane."""
@@ -127,7 +144,7 @@ class Data:
         """Shape of one sample: [height, width, channels], or [d] for points."""
         if self.is_points:
             return (2 if self.is_toy else self.dimensions,)
-        return (self.image_size, self.image_size, self.channels)
+        return (*self.height_and_width, self.channels)
 
 
 def switch_source(data: Data, source, **given) -> tuple[Data, str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import sys
 from collections import Counter
 from pathlib import Path
@@ -30,8 +31,9 @@ class Pack:
     """Folder of image files, at any depth."""
     out: Annotated[cli.Positional[str], cli.metavar("OUT")]
     """New folder for the array_record files."""
-    image_size: int
-    """Height and width in pixels; other images are centre-cropped and resized."""
+    image_size: int | tuple[int, int]
+    """Height and width in pixels, one number for a square; other images are
+    centre-cropped and resized."""
     channels: Literal[1, 3]
     """Colour channels: 1 (grey) or 3 (RGB)."""
     resize: Literal["box", "bilinear", "bicubic", "lanczos"] = Data.resize
@@ -86,9 +88,6 @@ def prepare_tfds(options: Tfds) -> None:
 
 def pack(options: Pack) -> None:
     """Decodes, fits and encodes every image of a folder, in threads."""
-    cli.require(options, "image_size", 1)
-    size = options.channels * options.image_size**2
-    require_memory(f"--image-size {options.image_size}", size, "bytes of one image")
     cli.require(options, "background", 0, 255)
     out = Path(options.out)
     if out.exists():
@@ -98,6 +97,10 @@ def pack(options: Pack) -> None:
         dir=options.folder,
         **{name: getattr(options, name) for name in FIELDS},
     )
+    option = f"--image-size {data.size_text}"
+    if min(data.height_and_width) < 1:
+        raise UserError(f"{option} must be 1 or more")
+    require_memory(option, math.prod(data.sample_shape), "bytes of one image")
     reader = ImageFolder(data)
     notes, count, brightest = Counter(), len(reader), 0
 

@@ -6,6 +6,7 @@ Each size is a lower bound: whatever fits is accepted. XLA aborts at impossible 
 import dataclasses
 import itertools
 import math
+import operator
 
 from wgan_jax.config import Config
 from wgan_jax.distributed.sharding import require_memory
@@ -100,24 +101,25 @@ def _network(config, is_critic):
     widths = [width * model.features for width in widths]
     count, numbers = len(widths), range(len(widths))
     if kind == "mlp":
-        sides, kernel = [1] * count, 1
+        pixels, kernel = [1] * count, 1
         first = math.prod(shape) if is_critic else model.z_dim
         ends = first * widths[0] + (0 if is_critic else widths[-1] * math.prod(shape))
     elif kind not in ("dcgan", "resnet"):
         return 0, 0
     elif is_critic:
         halvings = model.critic_halvings if kind == "resnet" else count
-        sides = [shape[0] >> min(i + 1, halvings) for i in numbers]
+        halved = [min(i + 1, halvings) for i in numbers]
+        pixels = [(shape[0] >> n) * (shape[1] >> n) for n in halved]
         kernel = model.kernel**2
         ends = kernel * shape[-1] * widths[0]
     else:
-        base = shape[0] >> count
-        sides = [base << (i + (kind == "resnet")) for i in numbers]
+        base = (shape[0] >> count) * (shape[1] >> count)
+        pixels = [base << 2 * (i + (kind == "resnet")) for i in numbers]
         kernel = model.kernel**2
-        ends = model.z_dim * base**2 * widths[0] + kernel * widths[-1] * shape[-1]
+        ends = model.z_dim * base * widths[0] + kernel * widths[-1] * shape[-1]
         if kind == "resnet":
             # The second convolution of each block, and the norms of the classes.
             ends += sum(kernel * width**2 + model.classes * width for width in widths)
     hidden = sum(kernel * a * b for a, b in itertools.pairwise(widths))
-    outputs = sum(side**2 * width for side, width in zip(sides, widths, strict=True))
+    outputs = sum(map(operator.mul, pixels, widths))
     return ends + hidden, outputs

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from wgan_jax.algorithm.constraints import Constraint, make_constraint
 from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.algorithm.optimizers import make_optimizer
-from wgan_jax.config import Config, Objective
+from wgan_jax.config import Config, Data, Objective
 from wgan_jax.data.sources import check_stream, reader_class
 from wgan_jax.errors import UserError
 from wgan_jax.nn.models import architectures
@@ -43,7 +44,8 @@ def check_networks(config: Config) -> None:
     else:
         _check_images(config)
         _check_labels(config.model)
-        _check_residual_blocks(config)
+        _check_residual_blocks(config.model)
+        _check_size(config)
         _check_norm_groups(config)
 
 
@@ -66,6 +68,14 @@ def _check_types(section, values):
         if field in FUNCTIONS and callable(value):
             continue
         choices, several = get_args(kind), get_origin(kind) is tuple
+        if get_origin(kind) is UnionType:
+            kind, several = int, type(value) is tuple
+            if len(value) != 2 if several else type(value) is not int:
+                raise _wrong(
+                    field,
+                    value,
+                    "must be a whole number, or a tuple of two: height and width",
+                )
         if get_origin(kind) is Literal:
             if type(value) is not str or value not in choices:
                 raise _wrong(field, value, f"must be one of {', '.join(choices)}")
@@ -122,7 +132,13 @@ def _check_ranges(config):
     not_negative = (lambda v: v >= 0, "0 or more")
     # In float32, where 0.99999999 is 1; the types are checked, so no cast overflows.
     fraction = (lambda v: 0 <= np.float32(v) < 1, "at least 0 and less than 1")
-    require("data", "batch_size image_size dimensions", *positive)
+    require("data", "batch_size dimensions", *positive)
+    require(
+        "data",
+        "image_size",
+        lambda v: min(v if isinstance(v, tuple) else (v,)) > 0,
+        "greater than 0",
+    )
     require("data", "heldout", *not_negative)
     require(
         "data",
@@ -270,27 +286,12 @@ def _check_images(config):
             f"model.output={model.output} does not match data.scale={data.scale}: "
             f"take model.output={matching}"
         )
-    if model.kernel > data.image_size and {"dcgan", "resnet"} & {
-        model.kind,
-        model.critic_is,
-    }:
+    least = min(data.height_and_width)
+    if model.kernel > least and {"dcgan", "resnet"} & {model.kind, model.critic_is}:
         raise UserError(
-            f"model.kernel={model.kernel} is wider than an image: take at most "
-            f"data.image_size={data.image_size}"
+            f"model.kernel={model.kernel} is wider than an image of data.image_size="
+            f"{data.image_size}: take at most {least}"
         )
-    for kind, name in (
-        (model.kind, "generator_widths"),
-        (model.critic_is, "critic_widths"),
-    ):
-        halves = kind == "dcgan" or (kind, name) == ("resnet", "generator_widths")
-        widths = getattr(model, name)
-        factor = 2 ** len(widths)
-        if halves and (data.image_size % factor or data.image_size // factor < 2):
-            raise UserError(
-                f"data.image_size={data.image_size} does not suit model.{name}="
-                f"{widths}: each of its {len(widths)} entries halves the image, so the "
-                f"size must be a multiple of {factor} and at least {2 * factor}"
-            )
 
 
 def _check_labels(model):
@@ -306,8 +307,7 @@ def _check_labels(model):
         )
 
 
-def _check_residual_blocks(config):
-    data, model = config.data, config.model
+def _check_residual_blocks(model):
     if "resnet" in (model.kind, model.critic_is) and model.kernel % 2 == 0:
         raise UserError(
             f"model.kernel={model.kernel} must be odd for residual blocks, whose "
@@ -315,19 +315,75 @@ def _check_residual_blocks(config):
         )
     if model.critic_is != "resnet":
         return
-    blocks, factor = len(model.critic_widths), 2**model.critic_halvings
+    blocks = len(model.critic_widths)
     if model.critic_halvings > blocks:
         raise UserError(
             f"model.critic_halvings={model.critic_halvings} is more than the {blocks} "
             f"blocks of model.critic_widths={model.critic_widths}: take at most "
             f"{blocks}"
         )
-    if data.image_size % factor:
-        raise UserError(
-            f"data.image_size={data.image_size} cannot be halved "
-            f"model.critic_halvings={model.critic_halvings} times: it must be a "
-            f"multiple of {factor}"
-        )
+
+
+def _check_size(config):
+    model, size = config.model, config.data.image_size
+    sizes = nearest_sizes(config)
+    if sizes == [size]:
+        return
+    rules = _halvings(model)
+    fewer = {}
+    for name, (halvings, least) in rules.items():
+        counts = range(name != "critic_halvings", halvings + 1)
+        fewer[name] = max((n for n in counts if _fits(config, n, least)), default=None)
+    remedies = [" or ".join(map(str, sizes))]
+    if None not in fewer.values():
+        taken = {
+            "generator_widths": lambda n: model.generator_widths[-n:],
+            "critic_widths": lambda n: model.critic_widths[:n],
+            "critic_halvings": lambda n: n,
+        }
+        changes = [
+            f"model.{name}={taken[name](n)}"
+            for name, n in fewer.items()
+            if n < rules[name][0]
+        ]
+        remedies.append(" and ".join(changes))
+    name = next(name for name, rule in rules.items() if not _fits(config, *rule))
+    (halvings, least), value = rules[name], getattr(model, name)
+    raise UserError(
+        f"data.image_size={size} cannot be halved {halvings} times to {least} or "
+        f"more pixels, as by model.{name}={value}: take {', or '.join(remedies)}"
+    )
+
+
+def nearest_sizes(config: Config) -> list[int | tuple[int, int]]:
+    """data.image_size if the networks can make it, or the next smaller and larger ones.
+
+    Networks of the user's own make every size here.
+    """
+    rules = _halvings(config.model).values()
+    factor = 2 ** max((halvings for halvings, _ in rules), default=0)
+    smallest = max((least << halvings for halvings, least in rules), default=1)
+    lower = tuple(n // factor * factor for n in config.data.height_and_width)
+    upper = tuple(-(-n // factor) * factor for n in config.data.height_and_width)
+    sizes = [tuple(max(n, smallest) for n in sides) for sides in (lower, upper)]
+    return list(dict.fromkeys(Data(image_size=size).image_size for size in sizes))
+
+
+def _fits(config, halvings, least):
+    sides = config.data.height_and_width
+    return all(n % 2**halvings == 0 and n >> halvings >= least for n in sides)
+
+
+def _halvings(model):
+    """{field: (number of times that it halves the image, least size after them)}."""
+    rules = {}
+    if model.kind in ("dcgan", "resnet"):
+        rules["generator_widths"] = len(model.generator_widths), 2
+    if model.critic_is == "dcgan":
+        rules["critic_widths"] = len(model.critic_widths), 2
+    elif model.critic_is == "resnet":
+        rules["critic_halvings"] = model.critic_halvings, 1
+    return rules
 
 
 def _check_norm_groups(config):

@@ -528,13 +528,17 @@ def test_what_is_allowed_passes(changes):
         (
             {**RESNET, "data.image_size": 24, "model.critic_widths": (1, 1, 1, 1)}
             | {"model.critic_halvings": 4},
-            ["data.image_size=24 cannot be halved", "a multiple of 16"],
+            [
+                "=24 cannot be halved 4 times",
+                "take 16 or 32, or model.critic_halvings=3",
+            ],
         ),
         (
             {**RESNET, "data.image_size": 12},
             [
-                "data.image_size=12 does not suit model.generator_widths",
-                "halves the image",
+                "data.image_size=12 cannot be halved 3 times to 2 or more pixels, as "
+                "by model.generator_widths=(4, 2, 1): take 16, or "
+                "model.generator_widths=(2, 1)",
             ],
         ),
         (
@@ -587,16 +591,31 @@ def test_what_is_allowed_passes(changes):
         ),
         (
             {"data.image_size": 28},
-            ["data.image_size=28", "model.generator_widths=(4, 2, 1)", "at least 16"],
+            [
+                "data.image_size=28 cannot",
+                "take 24 or 32, or model.generator_widths=(2, 1) and "
+                "model.critic_widths=(1, 2)",
+            ],
+        ),
+        (
+            {"data.image_size": (50, 64)},
+            [
+                "data.image_size=(50, 64) cannot",
+                "take (48, 64) or (56, 64), or model.generator_widths=(1,) and "
+                "model.critic_widths=(1,)",
+            ],
         ),
         (
             # 8 = 8 * 1: the innermost map would be a single pixel.
             {"data.image_size": 8},
-            ["data.image_size=8", "model.generator_widths=(4, 2, 1)", "at least 16"],
+            [
+                "=8 cannot be halved 3 times",
+                "take 16, or model.generator_widths=(2, 1)",
+            ],
         ),
         (
             {"data.image_size": 16, "model.critic_widths": (1, 2, 3, 4)},
-            ["data.image_size=16", "model.critic_widths=(1, 2, 3, 4)", "at least 32"],
+            ["=16 cannot", "as by model.critic_widths=(1, 2, 3, 4): take 32, or"],
         ),
     ],
     ids=str,
@@ -673,6 +692,8 @@ def test_numbers_that_are_not_finite_are_refused(name):
 
 def test_sample_shape_of_images_and_points():
     assert Data(image_size=28, channels=3).sample_shape == (28, 28, 3)
+    assert Data(image_size=(28, 32), channels=3).sample_shape == (28, 32, 3)
+    assert Data(image_size=(28, 28)) == Data(image_size=28)
     for source in config.TOYS:
         assert Data(source=source).is_toy
         assert Data(source=source, channels=3).sample_shape == (2,)

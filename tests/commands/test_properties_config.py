@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from types import UnionType
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from hypothesis import given, settings
@@ -20,6 +21,8 @@ def fields(integers, floats, text):
             return st.sampled_from(get_args(kind))
         if get_origin(kind) is tuple:
             return st.lists(integers, max_size=4).map(tuple)
+        if get_origin(kind) is UnionType:
+            return st.one_of(integers, st.tuples(integers, integers))
         return {int: integers, float: floats, str: text, bool: st.booleans()}[kind]
 
     return {

@@ -501,7 +501,7 @@ def test_cropped_and_enlarged_images_are_reported():
         data = Data(image_size=8, channels=1)
         decode(saved(np.zeros((height, width), np.uint8), "PNG"), data, notes)
     assert describe(notes, 5) == [
-        "2 of 5 images are not square and are cropped at the centre",
+        "2 of 5 images are of another aspect ratio and are cropped at the centre",
         "2 of 5 images are smaller than the image size and are enlarged",
     ]
 

@@ -186,7 +186,7 @@ def test_reports_also_come_from_the_cache(folder, reports, monkeypatch):
     Image.new("L", (7, 4), 99).save(path / "small.png")
     expected = [
         "skipped 1 file: 1 hidden (.b.png)",
-        "1 of 2 images are not square and are cropped at the centre",
+        "1 of 2 images are of another aspect ratio and are cropped at the centre",
         "1 of 2 images are smaller than the image size and are enlarged",
     ]
     load_samples(open_reader(folder_of(path)))

@@ -119,7 +119,7 @@ def _extremes(data_config, generate, shown, result, columns=8):
         rows.append((real, fake, np.abs(real.astype(float) - fake).mean(-1)))
     # One colour scale for both, so that they are comparable.
     top = max(residual.max() for _, _, residual in rows) or 1.0
-    repeat = max(1, 96 // data_config.image_size)
+    repeat = max(1, 96 // max(data_config.height_and_width))
     blocks = []
     for real, fake, residual in rows:
         grey = [np.broadcast_to(v, (*v.shape[:3], 3)) for v in (real, fake)]

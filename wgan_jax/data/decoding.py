@@ -57,8 +57,7 @@ def pixel_facts(data: Data) -> str:
 def decode(file: Path | bytes, data: Data, notes: Counter) -> np.ndarray:
     """Pixels of an image file or encoded image: see `view` and `fit`.
 
-    notes: counts what happened to the image. Returns uint8 [image_size, image_size,
-    channels].
+    notes: counts what happened to the image. Returns uint8 [*data.sample_shape].
     """
     if isinstance(file, bytes):
         pixels = plain_pixels(file, data)
@@ -331,25 +330,25 @@ def _to_srgb(image, profile, notes):
 def fit(image: Image.Image, data: Data, notes: Counter) -> np.ndarray:
     """A Pillow image of mode L or RGB, converted, cropped at the centre and resized.
 
-    Returns uint8 [image_size, image_size, channels].
+    Returns uint8 [*data.sample_shape].
     """
     image = image.convert("L" if data.channels == 1 else "RGB")
-    size = (data.image_size, data.image_size)
-    if image.size != size:
-        notes["cropped"] += image.width != image.height
-        notes["enlarged"] += min(image.size) < data.image_size
+    height, width = data.height_and_width
+    if image.size != (width, height):
+        notes["cropped"] += image.width * height != image.height * width
+        notes["enlarged"] += image.width < width or image.height < height
         method = Image.Resampling[data.resize.upper()]
-        image = ImageOps.fit(image, size, method=method)
+        image = ImageOps.fit(image, (width, height), method=method)
     return np.asarray(image).reshape(data.sample_shape)
 
 
 def stack(images: list, data: Data) -> np.ndarray:
-    """Fitted images as one uint8 [n, image_size, image_size, channels]."""
+    """Fitted images as one uint8 [n, *data.sample_shape]."""
     return np.stack(images) if images else np.zeros((0, *data.sample_shape), np.uint8)
 
 
 def fit_arrays(images: np.ndarray, data: Data, notes: Counter) -> np.ndarray:
-    """uint8 [n, height, width, 1 or 3] as uint8 [n, image_size, image_size, channels].
+    """uint8 [n, height, width, 1 or 3] as uint8 [n, *data.sample_shape].
 
     Images that have this shape are returned unchanged.
     """
@@ -370,7 +369,7 @@ def describe(notes: Counter, count: int) -> list[str]:
             f"frames, {notes['pages']} in all: the first one of each file is used"
         )
     for note, fact in {
-        "cropped": "not square and are cropped at the centre",
+        "cropped": "of another aspect ratio and are cropped at the centre",
         "enlarged": "smaller than the image size and are enlarged",
     }.items():
         if notes[note]:

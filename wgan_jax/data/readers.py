@@ -103,7 +103,7 @@ class Reader:
         raise NotImplementedError
 
     def read(self, numbers: np.ndarray) -> Samples:
-        """Samples of these numbers: uint8 [n, image_size, image_size, channels].
+        """Samples of these numbers: uint8 [n, *data.sample_shape].
 
         Threads call it concurrently. Raises UnreadableSample for a damaged sample.
         """

@@ -157,9 +157,9 @@ def _at_four_positions(kernel) -> Any:
     return sum(jnp.pad(kernel, shift) for shift in shifts)
 
 
-def pair(padding: int | tuple[int, int]) -> tuple[int, int]:
-    """Padding (before, after) of a number for both or of such a pair."""
-    return (padding, padding) if isinstance(padding, int) else padding
+def pair(numbers: int | tuple[int, int]) -> tuple[int, int]:
+    """Both padding (before, after) or kernel (height, width), where one is given."""
+    return (numbers, numbers) if isinstance(numbers, int) else numbers
 
 
 # ------------------------------------------------- three maps closed under derivatives

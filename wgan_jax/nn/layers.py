@@ -73,6 +73,7 @@ class Dense(Weighted):
 class Conv(Weighted):
     """`conv.conv`: [n, h, w, channels] to [n, h', w', width].
 
+    kernel: its side, or (height, width).
     resample: "up" doubles the image before the convolution, "down" halves it after the
     convolution; both need stride 1.
     """
@@ -80,15 +81,16 @@ class Conv(Weighted):
     def __init__(
         self, channels, width, *, kernel, stride=1, padding=0, resample="", **options
     ):
+        self.kernel_size = conv.pair(kernel)
+        taps = math.prod(self.kernel_size)
         super().__init__(
-            (kernel, kernel, channels, width),
+            (*self.kernel_size, channels, width),
             width,
-            fan_in=channels * kernel**2,
-            fan_out=width * kernel**2 / stride**2,
-            torch_fan_in=channels * kernel**2,
+            fan_in=channels * taps,
+            fan_out=width * taps / stride**2,
+            torch_fan_in=channels * taps,
             **options,
         )
-        self.kernel_size = kernel
         self.stride = stride
         self.padding = padding
         self.resample = resample
@@ -102,29 +104,32 @@ class Conv(Weighted):
         return self.add_bias(convolve(x, self.kernel[...], padding=self.padding))
 
     def __str__(self):
-        return f"conv {self.kernel_size}x{self.kernel_size} stride {self.stride}"
+        height, width = self.kernel_size
+        return f"conv {height}x{width} stride {self.stride}"
 
 
 class ConvTranspose(Weighted):
     """`conv.conv_transpose`: [n, h, w, channels] to [n, h', w', width].
 
-    A stride of 2 doubles the image. PyTorch's fan in is that of the output channels.
+    kernel: as of Conv; square where the stride is 2, which doubles the image. PyTorch's
+    fan in is that of the output channels.
     """
 
     def __init__(self, channels, width, *, kernel, stride=1, padding=0, **options):
+        self.kernel_size = conv.pair(kernel)
+        taps = math.prod(self.kernel_size)
         super().__init__(
-            (kernel, kernel, width, channels),
+            (*self.kernel_size, width, channels),
             width,
-            fan_in=channels * kernel**2 / stride**2,
-            fan_out=width * kernel**2,
-            torch_fan_in=width * kernel**2,
+            fan_in=channels * taps / stride**2,
+            fan_out=width * taps,
+            torch_fan_in=width * taps,
             **options,
         )
-        self.kernel_size = kernel
         self.stride = stride
         self.padding = padding
         # The pixels of a doubled image that the kernel does not cover.
-        missing = 2 + sum(conv.pair(padding)) - kernel
+        missing = 2 + sum(conv.pair(padding)) - self.kernel_size[0]
         self.output_padding = missing if stride == 2 else 0
 
     def __call__(self, x, train, labels=None):
@@ -138,8 +143,8 @@ class ConvTranspose(Weighted):
         return self.add_bias(y)
 
     def __str__(self):
-        size = f"{self.kernel_size}x{self.kernel_size}"
-        return f"transposed conv {size} stride {self.stride}"
+        height, width = self.kernel_size
+        return f"transposed conv {height}x{width} stride {self.stride}"
 
 
 class ResidualBlock(nnx.Module):

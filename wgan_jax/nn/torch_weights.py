@@ -124,10 +124,10 @@ def arjovsky_names(network: Network) -> dict[int, str]:
 
 def require_arjovsky(config: Config) -> None:
     """Raises UserError where Arjovsky's code does not define the same networks."""
-    model, size = config.model, config.data.image_size
-    widths = tuple(2**i for i in range(max(size.bit_length() - 3, 2)))
+    model, height = config.model, config.data.height_and_width[0]
+    widths = tuple(2**i for i in range(max(height.bit_length() - 3, 2)))
     expected = {
-        "data.image_size": (size, 4 * 2 ** len(widths)),
+        "data.image_size": (config.data.image_size, 4 * 2 ** len(widths)),
         "model.kind": (model.kind, "dcgan"),
         "model.critic_kind": (model.critic_is, "dcgan"),
         "model.features": (model.features, model.features // 2 * 2),

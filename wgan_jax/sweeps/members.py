@@ -5,6 +5,7 @@ import difflib
 import itertools
 import math
 from pathlib import Path
+from types import UnionType
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import jax.numpy as jnp
@@ -130,12 +131,17 @@ def _parse_value(name, type_, text):
         if text not in ("true", "false"):
             raise UserError(f"--vary {name}={text} must be true or false")
         return text == "true"
-    if type_ not in (int, float, str):
+    if get_origin(type_) is tuple:
         raise UserError(f"--vary {name}: a field of several values cannot be varied")
+    is_size = get_origin(type_) is UnionType
     try:
-        return type_(text)
+        if not is_size:
+            return type_(text)
+        height, *width = map(int, text.split("x"))
+        return (height, *width) if width else height
     except ValueError:
-        wanted = {int: "a whole number", float: "a number"}[type_]
+        wanted = {int: "a whole number", float: "a number"}
+        wanted = wanted.get(type_, "a whole number, or HEIGHTxWIDTH")
         raise UserError(f"--vary {name}={text} must be {wanted}") from None
 
 

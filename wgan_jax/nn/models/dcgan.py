@@ -1,5 +1,7 @@
 """DCGAN: a pyramid of (transposed) convolutions with stride 2 (Radford et al. 2016)."""
 
+import math
+
 from wgan_jax.nn import layers
 from wgan_jax.nn.models.parts import Parts
 
@@ -10,15 +12,15 @@ def generator(model, sample_shape, rngs):
     The first layer is a transposed convolution from 1x1 or, with model.ends=dense, a
     dense layer.
     """
-    parts, (size, _, image_channels) = Parts(model, rngs), sample_shape
-    base = size // 2 ** len(model.generator_widths)
+    parts, (*size, image_channels) = Parts(model, rngs), sample_shape
+    base = tuple(n // 2 ** len(model.generator_widths) for n in size)
     widths = [multiple * model.features for multiple in model.generator_widths]
     norm, activation = model.generator_norm, model.generator_activation
     if model.ends == "dense":
         channels, *widths = widths
-        units = base**2 * channels
+        units = math.prod(base) * channels
         stack = parts.dense_block(model.z_dim, units, norm, activation)
-        stack.append(layers.reshape(base, base, channels))
+        stack.append(layers.reshape(*base, channels))
         geometry = _stride_2(model)
     else:
         stack: list = [layers.reshape(1, 1, model.z_dim)]
@@ -35,8 +37,8 @@ def generator(model, sample_shape, rngs):
 
 def critic(model, sample_shape, rngs, outputs=1):
     """Convolutions that halve the image, then one layer over the rest of it."""
-    parts, (size, _, channels) = Parts(model, rngs), sample_shape
-    base = size // 2 ** len(model.critic_widths)
+    parts, (*size, channels) = Parts(model, rngs), sample_shape
+    base = tuple(n // 2 ** len(model.critic_widths) for n in size)
     stack, norm = [], "none"
     for multiple in model.critic_widths:
         width, normed = multiple * model.features, norm != "none"
@@ -47,7 +49,7 @@ def critic(model, sample_shape, rngs, outputs=1):
         stack += [*parts.norm(norm, width), parts.activation(model.critic_activation)]
         channels, norm = width, model.critic_norm
     if model.ends == "dense":
-        last = parts.dense(base**2 * channels, outputs)
+        last = parts.dense(math.prod(base) * channels, outputs)
         return [*stack, layers.reshape(-1), last]
     return [*stack, parts.conv(layers.Conv, channels, outputs, kernel=base)]
 

@@ -1,18 +1,20 @@
 """Residual networks of Gulrajani et al. 2017, appendix F."""
 
+import math
+
 from wgan_jax.nn import layers
 from wgan_jax.nn.models.parts import Parts
 
 
 def generator(model, sample_shape, rngs):
     """A dense layer, blocks that double the image, norm, convolution to the image."""
-    parts, (size, _, image_channels) = Parts(model, rngs), sample_shape
+    parts, (*size, image_channels) = Parts(model, rngs), sample_shape
     widths = [multiple * model.features for multiple in model.generator_widths]
-    base, channels = size // 2 ** len(widths), widths[0]
+    base, channels = [n // 2 ** len(widths) for n in size], widths[0]
     norm, activation = model.generator_norm, model.generator_activation
     stack = [
-        parts.dense(model.z_dim, base**2 * channels),
-        layers.reshape(base, base, channels),
+        parts.dense(model.z_dim, math.prod(base) * channels),
+        layers.reshape(*base, channels),
     ]
     options = {"norm": norm, "activation": activation, "classes": model.classes}
     for width in widths:
