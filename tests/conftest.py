@@ -69,6 +69,7 @@ LONG = (
 # Marker of a test: the module that it needs, which an extra of pyproject.toml installs.
 EXTRAS = {
     "figures": "matplotlib",
+    "onnx": "jax2onnx",
     "prepare": "tensorflow",
     "stream": "grain",
     "tensorboard": "tensorboardX",

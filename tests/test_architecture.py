@@ -17,7 +17,7 @@ LAYERS = (
     ("validation", "sizes"),
     ("runs",),
     ("metrics",),
-    ("evaluation", "anogan"),
+    ("evaluation", "anogan", "exports"),
     ("training", "pages"),
     ("sweeps",),
     ("suggest",),
@@ -40,6 +40,7 @@ WITHOUT_JAX = (
 ONE_PLACE = {
     "flax": "nn/",
     "grain": "data/stream.py",
+    "jax2onnx": "exports/onnx_model.py",
     "orbax": "runs/checkpoint.py",
     "ot": "metrics/transport.py",
     "tyro": "cli.py",

@@ -18,7 +18,10 @@ EXTRAS = PROJECT["optional-dependencies"]
 # Modules that an extra installs, which packages_distributions() lacks without it.
 MODULES = {
     "grain": "grain",
+    "jax2onnx": "jax2onnx",
     "matplotlib": "matplotlib",
+    "onnx": "onnx",
+    "onnxruntime": "onnxruntime",
     "tensorboardX": "tensorboardx",
     "tensorflow": "tensorflow",
     "torch": "torch",
@@ -76,7 +79,7 @@ def test_every_imported_distribution_is_declared():
 
 
 def test_every_declared_distribution_is_imported():
-    users = {"records", "stream", "tensorboard", "torch", "figures", "prepare"}
+    users = {"records", "stream", "tensorboard", "torch", "figures", "onnx", "prepare"}
     lines = [line for extra in users for line in EXTRAS[extra]]
     wanted = declared(PROJECT["dependencies"] + lines) - set(NOT_IMPORTED)
     assert wanted <= distributions(imported_modules(ROOT / "wgan_jax"))

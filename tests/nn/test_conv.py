@@ -455,3 +455,27 @@ def test_wrong_shapes_are_rejected():
         instance_norm(x, scale, jnp.ones(4), epsilon=1e-5)
     with pytest.raises(TypeCheckError):
         batch_norm(x, jnp.ones((4, 3)), scale, epsilon=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "extra"),
+    [(4, 2, 1, 0), (5, 2, (1, 2), 0), (5, 2, 2, 1), (3, 3, 0, 2), (3, 1, 1, 0)],
+)
+def test_a_transposed_convolution_is_one_without_dilation(
+    kernel, stride, padding, extra
+):
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(2, 4, 3, 2)).astype(np.float32)
+    k = rng.normal(size=(kernel, kernel, 3, 2)).astype(np.float32)
+    options = {"stride": stride, "padding": padding, "output_padding": extra}
+
+    def transposed(implementation):
+        return partial(conv_transpose, implementation=implementation, **options)
+
+    expected = jax.jit(transposed("products"))(y, k)
+    text = str(jax.make_jaxpr(transposed("subpixel"))(y, k))
+    assert "lhs_dilation=(1, 1)" in text
+    assert f"lhs_dilation=({stride}, {stride})" not in text or stride == 1
+    np.testing.assert_allclose(
+        jax.jit(transposed("subpixel"))(y, k), expected, atol=1e-5
+    )

@@ -4,10 +4,11 @@ A convolution ``y = F(x, k)``, its input gradient ``B(y, k)`` and its kernel gra
 ``W(x, y)`` are three bilinear maps, and every derivative of each is another of the
 three. They are defined here once, with rules that name each other, so the second
 derivatives of a gradient penalty run on the same three fast kernels. ``B`` is also the
-transposed convolution. Each map has three implementations: "products", a few matrix
+transposed convolution. Each map has four implementations: "products", a few matrix
 products; "winograd", these with fewer multiplications; "library", XLA's convolution.
 The first two are for the CPU, where XLA's convolutions are slow inside a loop. The
-third is for GPU and TPU.
+third is for GPU and TPU. "subpixel" is the third without dilated convolutions, for
+other programs that read ours.
 
 The rules are reverse-mode rules (`jax.custom_vjp`): `jax.jvp` of a convolution raises.
 """
@@ -294,12 +295,29 @@ def _input_gradient_library(y, kernel, g):
     ]
     return lax.conv_general_dilated(
         y,
-        jnp.flip(kernel, (0, 1)),
+        jnp.flip(kernel, (0, 1)).swapaxes(2, 3),
         (1, 1),
         list(zip(before, after, strict=True)),
         lhs_dilation=(g.stride, g.stride),
-        dimension_numbers=("NHWC", "HWOI", "NHWC"),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
+
+
+def _input_gradient_subpixel(y, kernel, g):
+    if g.stride == 1:
+        return _input_gradient_library(y, kernel, g)
+    kernel = jnp.flip(conv_products.kernel_to_blocks(kernel, g), (0, 1)).swapaxes(2, 3)
+    blocks = lax.conv_general_dilated(
+        y,
+        kernel,
+        (1, 1),
+        [(b - 1, b - 1) for b in g.blocks],
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    x, first = conv_products.to_pixels(blocks, g.stride), g.padding[0]
+    missing = [first + size - n for size, n in zip(g.size, x.shape[1:3], strict=True)]
+    x = jnp.pad(x, [(0, 0), *((0, max(0, m)) for m in missing), (0, 0)])
+    return x[:, first : first + g.size[0], first : first + g.size[1]]
 
 
 def _kernel_gradient_library(x, y, g):
@@ -334,5 +352,8 @@ _IMPLEMENTATIONS = {
     ),
     "library": _Maps(
         _forward_library, _input_gradient_library, _kernel_gradient_library
+    ),
+    "subpixel": _Maps(
+        _forward_library, _input_gradient_subpixel, _kernel_gradient_library
     ),
 }

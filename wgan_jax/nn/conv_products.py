@@ -10,7 +10,7 @@ from typing import Literal
 import jax.numpy as jnp
 from jax import lax
 
-Implementation = Literal["winograd", "products", "library"]
+Implementation = Literal["winograd", "products", "library", "subpixel"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,15 +58,21 @@ def to_blocks(x, g):
 
 def from_blocks(blocks, g):
     """The transpose of `to_blocks`: scatters channels back to pixels and crops."""
-    s = g.stride
-    n, rows, columns, _ = blocks.shape
-    if s > 1:
-        blocks = blocks.reshape(n, rows, columns, s, s, -1).transpose(0, 1, 3, 2, 4, 5)
-        blocks = blocks.reshape(n, rows * s, columns * s, -1)
+    blocks = to_pixels(blocks, g.stride)
     before = g.padding[0]
     after = [m - before - size for m, size in zip(blocks.shape[1:3], g.size)]
     edges = [(0, 0, 0), *((-before, -a, 0) for a in after), (0, 0, 0)]
     return lax.pad(blocks, jnp.zeros((), blocks.dtype), edges)
+
+
+def to_pixels(blocks, s):
+    """[n, rows, columns, s^2 channels] to [n, s rows, s columns, channels]."""
+    if s == 1:
+        return blocks
+    n, rows, columns, depth = blocks.shape
+    blocks = blocks.reshape(n, rows, columns, s, s, depth // s**2)
+    blocks = blocks.transpose(0, 1, 3, 2, 4, 5)
+    return blocks.reshape(n, rows * s, columns * s, depth // s**2)
 
 
 def kernel_to_blocks(kernel, g):

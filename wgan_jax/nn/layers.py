@@ -275,7 +275,8 @@ def activation(name, slope=0.2):
 
 def reshape(*shape):
     """[n, ...] to [n, *shape]."""
-    return Function("reshape", lambda x: x.reshape(len(x), *shape))
+    # A symbolic batch size has no len().
+    return Function("reshape", lambda x: x.reshape(x.shape[0], *shape))
 
 
 def upsample():
