@@ -70,6 +70,7 @@ LONG = (
 EXTRAS = {
     "figures": "matplotlib",
     "onnx": "jax2onnx",
+    "parquet": "pyarrow",
     "prepare": "tensorflow",
     "stream": "grain",
     "tensorboard": "tensorboardX",

@@ -43,6 +43,7 @@ ONE_PLACE = {
     "jax2onnx": "exports/onnx_model.py",
     "orbax": "runs/checkpoint.py",
     "ot": "metrics/transport.py",
+    "pyarrow": "data/sources/parquet.py",
     "tyro": "cli.py",
 }
 

@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import io
+import json
 import os
 import pickle
 import struct
@@ -472,6 +473,144 @@ def flip(path):
     content = bytearray(path.read_bytes())
     content[60] ^= 1
     path.write_bytes(content)
+
+
+# ----------------------------------------------------------------------------- parquet
+
+
+def write_parquet(path, image, label=None, features=None, group=5, **columns):
+    """A file of these columns, with row groups of 5 rows."""
+    import pyarrow
+    import pyarrow.parquet
+
+    columns = {"image": image, "label": label} | columns
+    table = pyarrow.table({k: v for k, v in columns.items() if v is not None})
+    if features:
+        info = {"info": {"features": features}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps(info)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pyarrow.parquet.write_table(table, path, row_group_size=group)
+    return path
+
+
+def structs(images):
+    return [{"bytes": png(image), "path": "a.png"} for image in images]
+
+
+CLASS_LABEL = {"image": {"_type": "Image"}}
+CLASS_LABEL |= {"label": {"_type": "ClassLabel", "names": ["ant", "bee", "cow"]}}
+
+
+@pytest.mark.parquet
+@pytest.mark.parametrize("encode", [structs, lambda images: list(map(png, images))])
+def test_parquet_shards_have_images_labels_and_names(tmp_path, encode, capsys):
+    folder = tmp_path / "x" / "data"
+    for name, rows in (
+        ("train-00000-of-00002", slice(0, 6)),
+        ("train-00001-of-00002", slice(6, 8)),
+        ("test-00000-of-00001", slice(8, 12)),
+    ):
+        path = folder / f"{name}.parquet"
+        write_parquet(path, encode(GREY[rows]), LABELS[rows], CLASS_LABEL)
+    train, test = parts("parquet", tmp_path / "x")
+    assert_part(train, GREY[:8], LABELS[:8])
+    assert_part(test, GREY[8:], LABELS[8:])
+    assert train.label_names == ("ant", "bee", "cow")
+    assert "held-out samples are those of test in" in capsys.readouterr().out
+    assert detect(tmp_path / "x") == "parquet"
+    alone = folder / "train-00001-of-00002.parquet"
+    assert_part(parts("parquet", alone)[0], GREY[6:8], LABELS[6:8])
+    message = refused("parquet", tmp_path / "x", split="valid")
+    assert "which has test, train: name one of them with --data.split" in message
+
+
+@pytest.mark.parquet
+def test_parquet_text_is_numbered_in_the_order_of_all_parts(tmp_path):
+    for part, texts in (("train", ["b", "c", "b"]), ("test", ["a", "c", "b"])):
+        path = tmp_path / part / "0000.parquet"
+        write_parquet(path, structs(GREY[:3]), texts)
+    train, test = parts("parquet", tmp_path)
+    assert_part(train, GREY[:3], [1, 2, 1])
+    assert_part(test, GREY[:3], [0, 2, 1])
+    assert train.label_names == test.label_names == ("a", "b", "c")
+
+
+@pytest.mark.parquet
+def test_parquet_columns_are_named_where_several_fit(tmp_path):
+    path = tmp_path / "x.parquet"
+    two = {"fine_label": LABELS, "coarse_label": LABELS // 2}
+    declared = {name: {"_type": "ClassLabel"} for name in two}
+    write_parquet(path, structs(GREY), None, declared, mask=structs(GREY[::-1]), **two)
+    assert "several columns of images, image, mask: name one" in refused(
+        "parquet", path
+    )
+    part = parts("parquet", path, array="mask")[0]
+    assert_part(part, GREY[::-1], None)
+    assert "has several columns of labels, fine_label, coarse_label" in part.problem
+    chosen = parts("parquet", path, array="image", label_array="coarse_label")[0]
+    assert_part(chosen, GREY, LABELS // 2)
+
+
+@pytest.mark.parquet
+@pytest.mark.parametrize(
+    ("write", "fields", "expected"),
+    [
+        (lambda p: p.write_bytes(b"PAR1"), {}, "is not a readable Parquet file ("),
+        (
+            lambda p: p.write_bytes(p.read_bytes()[:-9]),
+            {},
+            "not a readable Parquet file",
+        ),
+        (lambda p: p.unlink(), {}, "is neither a Parquet file nor a folder"),
+        (
+            lambda p: write_parquet(p, ["a.png"] * 12, LABELS),
+            {},
+            "no column of images, but image (string), label (int64): images must be",
+        ),
+        (
+            lambda p: write_parquet(p, [[1, 2]] * 12),
+            {},
+            "no column of images, but image (list<",
+        ),
+        (
+            lambda p: write_parquet(p, [{"bytes": None, "path": "a"}, *structs(GREY)]),
+            {},
+            "x.parquet (it has no bytes of an image)",
+        ),
+        (
+            lambda p: write_parquet(p, structs(GREY[:7]) + [{"bytes": b"x"}]),
+            {},
+            "row 7 of ",
+        ),
+        (
+            lambda p: None,
+            {"array": "photo"},
+            "data.array='photo' is not a column of im",
+        ),
+        (
+            lambda p: None,
+            {"label_array": "kind"},
+            "data.label_array='kind' is not a co",
+        ),
+    ],
+)
+def test_parquet_that_cannot_be_used_is_one_sentence(tmp_path, write, fields, expected):
+    path = write_parquet(tmp_path / "x.parquet", structs(GREY), LABELS)
+    write(path)
+    assert expected in refused("parquet", path, **fields)
+
+
+@pytest.mark.parquet
+def test_a_shard_without_the_column_and_rows_without_labels_are_named(tmp_path):
+    write_parquet(tmp_path / "a.parquet", structs(GREY), [*LABELS[:11], None])
+    part = parts("parquet", tmp_path)[0]
+    assert part.labels is None
+    assert part.problem.endswith("has 1 rows without one")
+    write_parquet(tmp_path / "b.parquet", None, LABELS)
+    message = refused("parquet", tmp_path)
+    assert message.startswith(
+        f"{tmp_path}/b.parquet has no images in the column 'image'"
+    )
 
 
 # ------------------------------------------------------------------------ npz and npy

@@ -9,6 +9,7 @@ from wgan_jax.data.sources.digits import Digits
 from wgan_jax.data.sources.folder import ImageFolder
 from wgan_jax.data.sources.idx import IdxImages
 from wgan_jax.data.sources.npz import NpzImages
+from wgan_jax.data.sources.parquet import ParquetImages
 from wgan_jax.data.sources.tfds import TfdsImages
 from wgan_jax.data.sources.vectors import NpzVectors
 from wgan_jax.data.sources.zip import ZipImages
@@ -21,6 +22,7 @@ SOURCES: dict[str, type[Reader]] = {
     "folder": ImageFolder,
     "zip": ZipImages,
     "array_record": ArrayRecordImages,
+    "parquet": ParquetImages,
     "idx": IdxImages,
     "cifar": CifarImages,
     "npz": NpzImages,

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from wgan_jax.data.image_files import SUFFIXES, find_files
+from wgan_jax.data.sources import parquet
 from wgan_jax.data.sources.cifar import Batch
 from wgan_jax.data.sources.idx import IdxFile
 from wgan_jax.data.sources.npz import IMAGES, VECTORS, array_shapes, default_array
@@ -20,7 +21,6 @@ FILES = {
 }
 # Kinds of files that stand alone in data.dir.
 SINGLE = {".npz": "npz", ".npy": "npz", ".zip": "zip"}
-PARQUET = (".parquet", ".pq")
 ARCHIVES = (".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 KINDS = (
     "a folder of images, a .zip of images, an .npz or .npy file, Parquet files, IDX "
@@ -58,7 +58,7 @@ def kind_of(path: Path) -> str | None:
     suffix = path.suffix.lower()
     if suffix in SINGLE:
         return SINGLE[suffix]
-    if suffix in PARQUET:
+    if suffix in parquet.SUFFIXES:
         return "parquet"
     # Sharded files are named x.array_record-00000-of-00008.
     if ".array_record" in path.name:
