@@ -141,6 +141,7 @@ def test_the_run_equals_that_of_one_process(whole, tmp_path):
     assert_equal_runs(tmp_path / "one", whole)
 
 
+@pytest.mark.slow
 def test_both_write_the_checkpoints(whole):
     state = whole / "checkpoints" / str(STEPS) / "state"
     assert {p.name for p in state.glob("ocdbt.process_*")} == {
@@ -240,6 +241,7 @@ def test_processes_of_different_runs_are_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_separate_directories_are_refused(tmp_path):
     words = ["-m", "wgan_jax.train", *TOY]
     words += ["--coordinator", coordinator(), *TWO]

@@ -6,7 +6,7 @@ import pytest
 from helpers import TOY, in_process
 
 import torture
-from tortures import flips, hostile, kills
+from tortures import flips, hostile, kills, writers
 from tortures.runs import Tally, difference_of_runs, unclear_error
 from wgan_jax import train
 
@@ -64,7 +64,8 @@ def test_the_table_names_each_failure():
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("part", torture.PARTS)
 def test_one_round_of_each_part(part, tmp_path, monkeypatch):
-    monkeypatch.setattr(kills, "KILLS", 2)
+    monkeypatch.setattr(kills, "KILLS", 1)
+    monkeypatch.setattr(writers, "CONFLICTS", 2)
     monkeypatch.setattr(flips, "FLIPS", 10)
     monkeypatch.setattr(hostile, "EVERY", 20)
     assert torture.main([part, "--out", str(tmp_path / "out")]) == 0
