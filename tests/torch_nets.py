@@ -198,9 +198,9 @@ class Seed003Critic(nn.Sequential):
 
 
 class Seed004Generator(FromNoise):
-    def __init__(self, z_dim, width):
+    def __init__(self, z_dim, width, start=7):
         super().__init__(
-            nn.ConvTranspose2d(z_dim, 4 * width, 7, 1, 0, bias=False),
+            nn.ConvTranspose2d(z_dim, 4 * width, start, 1, 0, bias=False),
             nn.BatchNorm2d(4 * width),
             nn.ReLU(True),
             nn.ConvTranspose2d(4 * width, 2 * width, 4, 2, 1, bias=False),
@@ -212,13 +212,13 @@ class Seed004Generator(FromNoise):
 
 
 class Seed004Critic(nn.Sequential):
-    def __init__(self, width):
+    def __init__(self, width, start=7):
         super().__init__(
             nn.Conv2d(1, width, 4, 2, 1),
             nn.LeakyReLU(0.2),
             nn.Conv2d(width, 2 * width, 4, 2, 1),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(2 * width, 1, 7, 1, 0),
+            nn.Conv2d(2 * width, 1, start, 1, 0),
         )
 
 
@@ -360,12 +360,13 @@ class ConvSame(nn.Conv2d):
 
 
 class CifarGenerator(nn.Module):
-    def __init__(self, z_dim, dim):
+    def __init__(self, z_dim, dim, start=(4, 4)):
         super().__init__()
-        self.dim = dim
+        self.start = (4 * dim, *start)
+        units = math.prod(self.start)
         self.preprocess = nn.Sequential(
-            nn.Linear(z_dim, 4 * 4 * 4 * dim),
-            nn.BatchNorm1d(4 * 4 * 4 * dim),
+            nn.Linear(z_dim, units),
+            nn.BatchNorm1d(units),
             nn.ReLU(True),
         )
         self.main = nn.Sequential(
@@ -380,11 +381,11 @@ class CifarGenerator(nn.Module):
         )
 
     def forward(self, z):
-        return self.main(self.preprocess(z).view(-1, 4 * self.dim, 4, 4))
+        return self.main(self.preprocess(z).view(-1, *self.start))
 
 
 class CifarCritic(nn.Module):
-    def __init__(self, dim, normed):
+    def __init__(self, dim, normed, start=(4, 4)):
         super().__init__()
         self.main = nn.Sequential(
             ConvSame(3, dim),
@@ -396,7 +397,7 @@ class CifarCritic(nn.Module):
             *([nn.BatchNorm2d(4 * dim)] if normed else []),
             nn.LeakyReLU(0.2),
         )
-        self.linear = nn.Linear(4 * 4 * 4 * dim, 1)
+        self.linear = nn.Linear(math.prod(start) * 4 * dim, 1)
 
     def forward(self, x):
         return self.linear(self.main(x).flatten(1))
@@ -448,16 +449,16 @@ class UpBlock(nn.Module):
 
 
 class CifarResNetGenerator(nn.Module):
-    def __init__(self, z_dim, dim, classes=0):
+    def __init__(self, z_dim, dim, classes=0, start=(4, 4)):
         super().__init__()
-        self.dim = dim
-        self.input = nn.Linear(z_dim, 4 * 4 * dim)
+        self.start = (dim, *start)
+        self.input = nn.Linear(z_dim, math.prod(self.start))
         self.blocks = nn.ModuleList([UpBlock(dim, classes) for _ in range(3)])
         self.norm = TwoTowerNorm(dim)
         self.output = nn.Conv2d(dim, 3, 3, padding=1)
 
     def forward(self, z, labels=None):
-        x = self.input(z).view(-1, self.dim, 4, 4)
+        x = self.input(z).view(-1, *self.start)
         for block in self.blocks:
             x = block(x, labels)
         return torch.tanh(self.output(F.relu(self.norm(x, labels))))

@@ -42,11 +42,12 @@ if "fusion_emitters" in os.environ.get("XLA_FLAGS", ""):
 CLIP, GP_WEIGHT, LR = 0.1, 10.0, 1e-3
 
 
-def from_file(name, **model):
+def from_file(name, size=None, **model):
     """A configuration of the repository at the width of these tests."""
     config = load(ROOT / "configs" / f"{name}.py")
     model = {"z_dim": Z_DIM, "features": WIDTH} | model
-    return replace(config, model=replace(config.model, **model))
+    data = replace(config.data, image_size=size or config.data.image_size)
+    return replace(config, data=data, model=replace(config.model, **model))
 
 
 def of_paper(**model):
@@ -122,9 +123,10 @@ NETS = {
         lambda: nets.LayerNormCritic(3, WIDTH),
     ),
     "cifar_dcgan": (
-        from_file("cifar10_dcgan_gp_adam"),
-        lambda: nets.CifarGenerator(Z_DIM, WIDTH),
-        lambda: nets.CifarCritic(WIDTH, normed=False),
+        # As `cifar_dcgan_normed`, but no square.
+        from_file("cifar10_dcgan_gp_adam", (16, 24)),
+        lambda: nets.CifarGenerator(Z_DIM, WIDTH, (2, 3)),
+        lambda: nets.CifarCritic(WIDTH, False, (2, 3)),
     ),
     "cifar_dcgan_normed": (
         from_file("cifar10_dcgan_clip"),
@@ -132,14 +134,25 @@ NETS = {
         lambda: nets.CifarCritic(WIDTH, normed=True),
     ),
     "cifar_resnet": (
-        from_file("cifar10_resnet"),
-        lambda: nets.CifarResNetGenerator(Z_DIM, WIDTH),
+        # As `cifar_resnet_acgan`, but no square.
+        from_file("cifar10_resnet", (24, 16)),
+        lambda: nets.CifarResNetGenerator(Z_DIM, WIDTH, start=(3, 2)),
         lambda: nets.CifarResNetCritic(WIDTH),
     ),
     "cifar_resnet_acgan": (
         from_file("cifar10_resnet_acgan", classes=CLASSES),
         lambda: nets.CifarResNetGenerator(Z_DIM, WIDTH, CLASSES),
         lambda: nets.CifarResNetCritic(WIDTH, CLASSES),
+    ),
+    "rectangle_mlp": (
+        from_file("fashion_mnist_mlp", (4, 6)),
+        lambda: nets.Seed000Generator((1, 4, 6), Z_DIM, WIDTH),
+        lambda: nets.Seed000Critic((1, 4, 6), WIDTH),
+    ),
+    "rectangle_dcgan": (
+        from_file("mnist_wgan_gp", (12, 20)),
+        lambda: nets.Seed004Generator(Z_DIM, WIDTH, (3, 5)),
+        lambda: nets.Seed004Critic(WIDTH, (3, 5)),
     ),
 }
 CLIPPING = Objective(constraint="clip", clip=CLIP)
@@ -180,8 +193,14 @@ CASES = {
     "cifar_dcgan_normed": CLIPPED + ["gan_adam"],
     "cifar_resnet": ["penalty_adam"],
     "cifar_resnet_acgan": ["penalty_adam"],
+    "rectangle_mlp": ["penalty_adam"],
+    "rectangle_dcgan": ["penalty_adam"],
 }
-CASES = [(net, system) for net, systems in CASES.items() for system in systems]
+CASES = [
+    pytest.param(net, system, marks=[pytest.mark.slow] * net.startswith("rectangle"))
+    for net, systems in CASES.items()
+    for system in systems
+]
 
 LEAVES = {
     "kernel": "weight",
@@ -349,9 +368,12 @@ def train(net, system, dtype):
     optimizer = replace(optimizer, critic_lr=LR, generator_lr=LR)
     validate(replace(config, objective=objective, optimizer=optimizer))
     image = config.data.sample_shape
-    images = [image] if config.data.is_points else [image, (4, 4, 4 * WIDTH)]
-    if config.model.kind == "resnet":
-        images = [(4, 4, WIDTH)]
+    images, scale = [image], 2 ** len(config.model.generator_widths)
+    if not config.data.is_points:
+        start = image[0] // scale, image[1] // scale
+        images = [image, (*start, 4 * WIDTH)]
+        if config.model.kind == "resnet":
+            images = [(*start, WIDTH)]
     spec = replace(base_spec(net), objective=objective, optimizer=optimizer)
     rng = np.random.default_rng(0)
     state = starting_state(spec, rng, dtype)

@@ -227,16 +227,16 @@ MLP = Model(kind="mlp", z_dim=3, features=4, generator_widths=(1, 3))
 DCGAN = Model(z_dim=3, features=2, generator_widths=(2, 1), critic_widths=(1, 2))
 FAMILIES = {
     "points": (dataclasses.replace(MLP, output="linear"), (2,)),
-    "mlp": (dataclasses.replace(MLP, critic_norm="layer"), (4, 4, 3)),
+    "mlp": (dataclasses.replace(MLP, critic_norm="layer"), (4, 6, 3)),
     "mlp without biases": (dataclasses.replace(MLP, bias="none"), (4, 4, 1)),
-    "batch": (dataclasses.replace(DCGAN, critic_norm="batch"), (8, 8, 3)),
+    "batch": (dataclasses.replace(DCGAN, critic_norm="batch"), (8, 12, 3)),
     "instance": (
         dataclasses.replace(DCGAN, critic_norm="instance", bias="all"),
         (8, 8, 1),
     ),
     "layer, odd kernels": (
         dataclasses.replace(DCGAN, critic_norm="layer", kernel=5),
-        (8, 8, 3),
+        (12, 8, 3),
     ),
     "no norm": (dataclasses.replace(DCGAN, generator_norm="none"), (8, 8, 3)),
     "mlp critic": (dataclasses.replace(DCGAN, critic_kind="mlp"), (8, 8, 3)),

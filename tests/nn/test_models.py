@@ -142,12 +142,18 @@ def test_parameter_counts(model, sample_shape, generator_count, critic_count):
 
 
 @pytest.mark.parametrize(
-    ("size", "depth", "kernel", "channels"),
-    [(28, 2, 5, 1), (28, 1, 3, 3), (32, 3, 4, 1), (64, 4, 3, 1), (128, 5, 5, 3)],
+    ("shape", "depth", "kernel", "ends"),
+    [
+        ((28, 28, 1), 2, 5, "conv"),
+        ((28, 28, 3), 1, 3, "conv"),
+        ((64, 128, 1), 4, 3, "conv"),
+        ((40, 56, 3), 3, 4, "dense"),
+        ((96, 48, 1), 3, 5, "dense"),
+    ],
 )
-def test_dcgan_shapes(size, depth, kernel, channels):
-    shape = (size, size, channels)
-    model = replace(TINY, generator_widths=(1,) * depth, critic_widths=(1,) * depth)
+def test_dcgan_shapes(shape, depth, kernel, ends):
+    widths = (1,) * depth
+    model = replace(TINY, generator_widths=widths, critic_widths=widths, ends=ends)
     generator, critic = build(replace(model, kernel=kernel), shape)
     key = jax.random.key(0)
     for network, inputs, output in ((generator, (6,), shape), (critic, shape, ())):
@@ -158,12 +164,13 @@ def test_dcgan_shapes(size, depth, kernel, channels):
                 lambda *a, n=network, t=train: n.apply(*a, t), params, stats, x
             )
             assert (y.shape, y.dtype) == ((3, *output), jnp.float32)
-    heights = [
-        row.shape[0]
+    sizes = [
+        row.shape[:2]
         for row in generator.summary
         if isinstance(row.layer, layers.ConvTranspose)
     ]
-    assert heights == [size >> i for i in range(depth, -1, -1)]
+    halvings = range(depth - (ends == "dense"), -1, -1)
+    assert sizes == [(shape[0] >> i, shape[1] >> i) for i in halvings]
 
 
 @pytest.mark.parametrize("shape", [(2,), (8, 8, 3)])

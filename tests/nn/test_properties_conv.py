@@ -32,9 +32,11 @@ def three_maps(function, x, kernel, seed):
 
 
 def check_agreement(data):
-    kernel = data.draw(st.integers(1, 6), "kernel")
+    kernel = data.draw(st.tuples(*[st.integers(1, 6)] * 2), "kernel")
+    if data.draw(st.booleans(), "square"):
+        kernel = (kernel[0],) * 2
     stride = data.draw(st.integers(1, 4), "stride")
-    padding = data.draw(st.tuples(*[st.integers(0, kernel - 1)] * 2), "padding")
+    padding = data.draw(st.tuples(*[st.integers(0, min(kernel) - 1)] * 2), "padding")
     n, ins, outs = (data.draw(SMALL, name) for name in ("n", "ins", "outs"))
     ins = 4 * ins if data.draw(st.booleans(), "narrow") else ins
     transposed = data.draw(st.booleans(), "transposed")
@@ -44,17 +46,17 @@ def check_agreement(data):
         extra = data.draw(st.integers(0, stride - 1), "output padding")
         options["output_padding"] = extra
         sizes = [
-            (m - 1) * stride - sum(padding) + kernel + extra for m in (height, width)
+            (m - 1) * stride - sum(padding) + k + extra
+            for m, k in zip((height, width), kernel)
         ]
         assume(min(sizes) > 0)
     else:
-        assume(min(height, width) + sum(padding) >= kernel)
+        assume(height + sum(padding) >= kernel[0])
+        assume(width + sum(padding) >= kernel[1])
     rng = np.random.default_rng(data.draw(st.integers(0, 99), "seed"))
     with jax.enable_x64(True):
         x = rng.normal(size=(n, height, width, ins))
-        shape = (
-            (kernel, kernel, outs, ins) if transposed else (kernel, kernel, ins, outs)
-        )
+        shape = (*kernel, outs, ins) if transposed else (*kernel, ins, outs)
         function = conv_transpose if transposed else conv
         results = three_maps(
             lambda x, k, **more: function(x, k, **options, **more),
