@@ -72,8 +72,9 @@ def last_of_each(words):
 
 def launch(module, *arguments, before=(), cached=True):
     """Starts `python -m wgan_jax.MODULE`, after the words `before`."""
+    words = _without_report(module, last_of_each(arguments))
     return subprocess.Popen(
-        [*before, sys.executable, "-m", f"wgan_jax.{module}", *last_of_each(arguments)],
+        [*before, sys.executable, "-m", f"wgan_jax.{module}", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -91,7 +92,18 @@ def python_m(module, *arguments, **more):
 
 def in_process(module, *arguments, cwd=ROOT):
     """Runs a command in this process: (exit status, stderr)."""
-    return run_main(module.main, last_of_each(arguments), cwd)
+    words = _without_report(module.__name__, last_of_each(arguments))
+    return run_main(module.main, words, cwd)
+
+
+def _without_report(module, words):
+    """The words of a command, without the page that training writes at its end.
+
+    The word --report, which is no option of the command, asks for the page.
+    """
+    if "--report" in words:
+        return [word for word in words if word != "--report"]
+    return [*words, "--no-report"] if module.endswith("train") else words
 
 
 def run_main(main, words, cwd):

@@ -14,6 +14,7 @@ COMMANDS = {
     "anomaly": "score images by how well a run reconstructs them",
     "convert": "convert weights from and to PyTorch",
     "prepare": "prepare data sets for training",
+    "report": "write a page about a run, or about several runs",
 }
 
 

@@ -354,7 +354,8 @@ class Config:
 def load(path) -> Config:
     """The `Config` that `get_config()` of the Python file at `path` returns.
 
-    Raises UserError if the file is missing, fails, or returns another type.
+    path: may also be the config.json of a run. Raises UserError if the file is missing,
+    fails, or returns another type.
     """
     path = Path(path)
     if not path.is_file():
@@ -364,6 +365,8 @@ def load(path) -> Config:
             near = closest or [*near[:10], "..."]
         known = f"; {path.parent} has {', '.join(near)}" if near else ""
         raise UserError(f"--config {path} is not a file{known}")
+    if path.suffix == ".json":
+        return from_json(path.read_bytes())
     if path.suffix != ".py":
         raise UserError(
             f"--config {path} is not a Python file: name one that ends in .py and "

@@ -12,8 +12,11 @@ from wgan_jax.distributed import launcher, processes
 from wgan_jax.distributed.launcher import DistributedOptions
 from wgan_jax.distributed.sharding import make_sharding
 from wgan_jax.errors import UserError
+from wgan_jax.pages.write import NAME, write_page
+from wgan_jax.references import describe
 from wgan_jax.runs import directory
 from wgan_jax.sizes import check_memory
+from wgan_jax.training.loop import Diverged
 from wgan_jax.training.plan import print_plan
 from wgan_jax.training.progress import LogFormat, log_output
 from wgan_jax.training.run import train
@@ -26,7 +29,8 @@ class RunOptions:
     """Options of one run."""
 
     config: str = ""
-    """Python file whose get_config() returns the configuration."""
+    """Python file whose get_config() returns the configuration, or config.json of a
+    run."""
     out: str = ""
     """Run directory; empty is runs/NAME for configs/NAME.py."""
     seed: int = -1
@@ -43,6 +47,9 @@ class RunOptions:
     """Resume a run in --out that had fewer run.steps."""
     accept_changed_data: bool = False
     """Resume a run although its data have changed, and record the change."""
+    report: bool = True
+    """Write the page of the run, report.html, at the end of training (by one
+    process)."""
     log_format: LogFormat = "auto"
     """Output: a live display on a terminal and a line per record elsewhere (auto), a
     line per record (lines), or a JSON object per line (json)."""
@@ -84,16 +91,35 @@ def main(argv=None) -> int:
                 setup.compile(setup.initial_state())
             return 0
         out = Path(options.out or f"runs/{Path(options.config).stem}")
-        trained = train(
-            config,
-            sharding,
-            out,
-            fresh=options.fresh,
-            extend=options.extend,
-            accept_changed_data=options.accept_changed_data,
-        )
+        report = options.report and not processes.is_multiprocess()
+        try:
+            trained = train(
+                config,
+                sharding,
+                out,
+                fresh=options.fresh,
+                extend=options.extend,
+                accept_changed_data=options.accept_changed_data,
+            )
+        except Diverged:
+            if report:
+                _write_report(out)
+            raise
         _print_end(config, out, trained)
+        if report:
+            _write_report(out)
     return 0
+
+
+def _write_report(out):
+    """Writes the page of a run, whose training a failure of the page does not undo."""
+    try:
+        print(f"page of the run: {write_page([out])}")
+    except Exception as error:
+        print(
+            f"warning: {out / NAME} is not written ({describe(error)}); the run is "
+            f"saved, and python -m wgan_jax.report {out} writes its page"
+        )
 
 
 def _print_end(config, out, trained):

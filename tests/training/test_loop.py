@@ -54,6 +54,9 @@ class Parts:
         self.records.append({"step": step, **values})
         self.warnings |= warnings
 
+    def write_divergence(self, step, cause):
+        self.events.append(f"diverged {step}: {cause}")
+
 
 def train(parts, start=0, stop_at=None, diverges_at=None, callback=None, **run):
     """The recorder of a run whose state is its step."""

@@ -48,6 +48,27 @@ def density_coverage(real, fake, neighbours: int = 5) -> tuple[float, float]:
     return inside / (neighbours * len(fake)), float(covered.mean())
 
 
+def nearest(x, y) -> tuple[np.ndarray, np.ndarray]:
+    """Number and Euclidean distance [n] of the row of y [m, d] nearest to each of x.
+
+    y: anything that slices of rows are read from, in blocks.
+    """
+    x = np.asarray(x, np.float64)
+    squares = np.full(len(x), math.inf)
+    numbers = np.zeros(len(x), int)
+    for start in range(0, len(y), BLOCK):
+        block = np.asarray(y[start : start + BLOCK], np.float64).reshape(-1, x.shape[1])
+        for rows, squared in _squared_distances(x, block):
+            best = squared.argmin(1)
+            least = squared[np.arange(len(best)), best]
+            closer = least < squares[rows]
+            numbers[rows][closer] = start + best[closer]
+            squares[rows][closer] = least[closer]
+    rows = [np.ravel(np.asarray(y[n : n + 1], np.float64)) for n in numbers]
+    # The expanded square of a short distance has few digits.
+    return numbers, np.linalg.norm(x - np.reshape(rows, x.shape), axis=1)
+
+
 def _centred(x, y):
     # In one order for every order of the inputs, because sums round by their order.
     x, y = (np.asarray(v, np.float64)[content_order(v)] for v in (x, y))

@@ -26,6 +26,7 @@ MOST_POINTS = 2000
 """Points of a line; a longer one is reduced to the extremes of equal parts."""
 # Widths of the four margins: left, right, top, bottom.
 MARGINS = 58, 28, 22, 40
+Values = Sequence[float] | np.ndarray
 CHARACTER = 6.4
 """Width of a character of the legend, on average."""
 
@@ -35,16 +36,18 @@ class Series:
     """One line of a chart, with a band around it where there is one."""
 
     name: str
-    x: Sequence[float]
-    y: Sequence[float]
-    low: Sequence[float] = ()
+    x: Values
+    y: Values
+    low: Values = ()
     """Lower edge of the band; empty draws none."""
-    high: Sequence[float] = ()
+    high: Values = ()
     colour: int | None = None
-    """Number in `PALETTE`; None takes the place in the chart."""
+    """Number in `PALETTE`, -1 for that of text, None for the place in the chart."""
     faint: bool = False
     """Draw a thin and pale line, as of raw values under their median."""
     dashed: bool = False
+    dots: bool = False
+    """Draw points without a line between them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +59,7 @@ class _Path:
     opacity: float = 1.0
     dashed: bool = False
     filled: bool = False
+    dots: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,13 +83,17 @@ def chart(
     width: int = 720,
     height: int = 320,
     legend: bool = True,
+    limits=None,
 ) -> str:
     """A chart as the text of one SVG element, also a file by itself.
 
     log: logarithmic values; a point that is not positive is left out. Values that are
     not finite are left out. legend: draw the names where there is more than one.
+    limits: [[left, right], [bottom, top]]; points outside are drawn on the edge. None
+    takes those of the values.
     """
-    shapes = _layout(series, title, x_label, y_label, log, width, height, legend)
+    labels = title, x_label, y_label
+    shapes = _layout(series, labels, log, width, height, legend, limits)
     body = "".join(_svg(shape) for shape in shapes)
     names = ", ".join(s.name for s in series)
     about = html.escape(f"Chart: {title or y_label}. Lines: {names}")
@@ -111,9 +119,11 @@ def draw(
     width: int = 720,
     height: int = 320,
     scale: int = 2,
+    limits=None,
 ) -> np.ndarray:
     """The same chart as pixels on white: uint8 [scale height, scale width, 3]."""
-    shapes = _layout(series, title, x_label, y_label, log, width, height, True)
+    labels = title, x_label, y_label
+    shapes = _layout(series, labels, log, width, height, True, limits)
     # Drawn at twice the size, so that the reduction smooths the lines.
     factor = 2 * scale
     picture = Image.new("RGB", (factor * width, factor * height), "white")
@@ -136,7 +146,8 @@ def thin(x, y, most: int = MOST_POINTS) -> np.ndarray:
 # ------------------------------------------------------------------------------ layout
 
 
-def _layout(series, title, x_label, y_label, log, width, height, legend) -> list:
+def _layout(series, labels, log, width, height, legend, limits) -> list:
+    title, x_label, y_label = labels
     left, right, top, bottom = MARGINS
     shapes: list[_Path | _Text] = []
     if title:
@@ -147,13 +158,15 @@ def _layout(series, title, x_label, y_label, log, width, height, legend) -> list
         shapes += entries
         top += 20 * rows
     box = left, top, width - right, height - bottom
-    lines = [_finite(s, log) for s in series]
+    lines = [_finite(s, log, limits) for s in series]
     xs = np.concatenate([line["x"] for line in lines] or [[]])
     ys = [line[k] for line in lines for k in ("y", "low", "high") if len(line[k])]
-    x_axis = _Axis(xs, box[0], box[2], count=max(2, width // 110), tight=True)
-    y_axis = _Axis(
-        np.concatenate(ys or [[]]), box[3], box[1], count=max(2, height // 60), log=log
-    )
+    ys = np.concatenate(ys or [[]])
+    tight = limits is not None
+    if tight:
+        xs, ys = (np.array(pair, float) for pair in limits)
+    x_axis = _Axis(xs, box[0], box[2], count=max(2, width // 90), tight=True)
+    y_axis = _Axis(ys, box[3], box[1], count=max(2, height // 52), log=log, tight=tight)
     shapes += _axes(x_axis, y_axis, box, x_label, y_label)
     if not len(xs):
         middle = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
@@ -167,6 +180,9 @@ def _layout(series, title, x_label, y_label, log, width, height, legend) -> list
             around = np.stack([np.concatenate([x, x[::-1]]), outline], 1)
             shapes.append(_Path(around, colour, opacity=0.18, filled=True))
         points = np.stack([x, y_axis.at(line["y"])], 1)
+        if one.dots:
+            shapes.append(_Path(points, colour, 3.2, 0.55, dots=True))
+            continue
         if len(points) == 1:
             points = points + [[-2, 0], [2, 0]]
         faint = one.faint
@@ -177,10 +193,10 @@ def _layout(series, title, x_label, y_label, log, width, height, legend) -> list
 
 def _colour(series, place):
     number = place if series.colour is None else series.colour
-    return PALETTE[number % len(PALETTE)]
+    return None if number < 0 else PALETTE[number % len(PALETTE)]
 
 
-def _finite(series, log):
+def _finite(series, log, limits):
     """The arrays of a series without points that cannot be drawn, reduced in number."""
     columns = {"x": series.x, "y": series.y, "low": series.low, "high": series.high}
     columns = {k: np.asarray(v, np.float64) for k, v in columns.items()}
@@ -191,7 +207,10 @@ def _finite(series, log):
         if log and name != "x":
             usable &= values > 0
     present = {k: v[usable] for k, v in present.items()}
-    if present:
+    if limits is not None:
+        for name, bounds in zip("xy", limits):
+            present[name] = present[name].clip(*bounds)
+    elif present:
         kept = thin(present["x"], present["y"])
         present = {k: v[kept] for k, v in present.items()}
     return {k: present.get(k, np.zeros(0)) for k in columns}
@@ -255,8 +274,15 @@ def tick_labels(ticks: Sequence[float]) -> list[str]:
     largest = max(map(abs, ticks), default=0)
     smallest = min((abs(t) for t in ticks if t), default=1)
     if largest >= 1e7 or largest < 1e-3 or smallest < 1e-4:
-        return [f"{t:.3g}".replace("e-0", "e-").replace("e+0", "e") for t in ticks]
+        return [_scientific(t) for t in ticks]
     return [_trimmed(t) for t in ticks]
+
+
+def _scientific(value):
+    mantissa, exponent = f"{value:.2e}".split("e")
+    number = mantissa.rstrip("0").rstrip(".")
+    text = f"{number}e{int(exponent)}" if value else "0"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _trimmed(value):
@@ -308,6 +334,12 @@ def _svg(shape):
         )
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in shape.points)
     colour = shape.colour or "currentColor"
+    if shape.dots:
+        path = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in shape.points)
+        return (
+            f'<path d="{path}" stroke="{colour}" stroke-width="{shape.width}" '
+            f'stroke-opacity="{shape.opacity}" stroke-linecap="round"/>'
+        )
     if shape.filled:
         return (
             f'<polygon points="{points}" fill="{colour}" '
@@ -328,9 +360,11 @@ def _paint(picture, shape, factor):
         place = shape.x * factor, shape.y * factor
         anchor = {"start": "ls", "middle": "ms", "end": "rs"}[shape.anchor]
         shade = _on_white(ink, shape.opacity)
+        # Pillow's font has no other minus.
+        words = shape.text.replace("\N{MINUS SIGN}", "-")
         stroke = factor // 4 if shape.bold else 0
         ImageDraw.Draw(picture).text(
-            place, shape.text, shade, font, anchor, stroke_width=stroke
+            place, words, shade, font, anchor, stroke_width=stroke
         )
         return picture
     points = [(x * factor, y * factor) for x, y in shape.points]
@@ -342,6 +376,11 @@ def _paint(picture, shape, factor):
         return Image.blend(picture, layer, shape.opacity)
     pencil, shade = ImageDraw.Draw(picture), _on_white(rgb, shape.opacity)
     width = max(1, round(shape.width * factor))
+    if shape.dots:
+        for x, y in points:
+            radius = width / 2
+            pencil.ellipse((x - radius, y - radius, x + radius, y + radius), shade)
+        return picture
     for part in _dashes(points, 6 * factor) if shape.dashed else [points]:
         pencil.line(part, shade, width, joint="curve")
     return picture

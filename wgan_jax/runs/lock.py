@@ -33,6 +33,24 @@ else:
 
 
 NAME = ".lock"
+BUSY = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+"""Reasons of the system to refuse a lock that another process holds."""
+
+
+def holder(directory) -> str:
+    """The process that holds the lock of a directory, as text; empty if none does."""
+    try:
+        descriptor = os.open(Path(directory) / NAME, os.O_RDONLY)
+    except OSError:
+        return ""
+    try:
+        _flock(descriptor)
+    except OSError as error:
+        if error.errno in BUSY:
+            return os.read(descriptor, 500).decode(errors="replace") or "a process"
+    finally:
+        os.close(descriptor)
+    return ""
 
 
 class DirectoryLock(contextlib.AbstractContextManager):
@@ -124,7 +142,7 @@ class DirectoryLock(contextlib.AbstractContextManager):
         try:
             _flock(descriptor)
         except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+            if error.errno not in BUSY:
                 print(
                     f"warning: {self.out} cannot be locked on this file system "
                     f"({error.strerror}): start no second command that writes it"

@@ -11,6 +11,9 @@ import numpy as np
 from wgan_jax.config import Config, to_json
 from wgan_jax.files import write_text
 
+DIVERGED = "diverged"
+"""Warning of the record, without metrics, that ends a run that diverged."""
+
 
 def read_records(path: Path) -> list[dict]:
     """The records of a metrics.jsonl, oldest first; reports the lines that are not.
@@ -72,6 +75,9 @@ class MemoryLog:
         self.recent.append(record)
         return record
 
+    def write_divergence(self, step: int, cause: str) -> None:
+        """Appends the record of a divergence to metrics.jsonl."""
+
     def print_warnings(self) -> None:
         """Prints the warnings of the run so far, if any."""
         if self.warnings:
@@ -120,6 +126,12 @@ class RunLog(MemoryLog):
             for name, value in metrics.items():
                 self.board.add_scalar(name, value, step)
         return record
+
+    def write_divergence(self, step, cause) -> None:
+        """Appends the record of a divergence, which a resumed run drops."""
+        record = {"step": step, "warnings": {DIVERGED: cause}}
+        self.file.write(json.dumps(record) + "\n")
+        self.file.flush()
 
     def picture(self, step, name, image) -> None:
         """Writes a uint8 image [h, w, c] to TensorBoard."""

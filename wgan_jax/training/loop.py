@@ -166,10 +166,12 @@ class RunRecorder:
             saved = "No checkpoint is saved yet"
             if self._saved_step:
                 saved = f"The checkpoint of step {self._saved_step} is intact"
-            raise Diverged(
+            cause = (
                 f"training diverged: {names[0]} is not finite between steps "
                 f"{self._clock.step} and {step}. {saved}; try a lower learning rate"
             )
+            self._log.write_divergence(step, cause)
+            raise Diverged(cause)
 
 
 def run_loop(recorder: RunRecorder, state, advance):

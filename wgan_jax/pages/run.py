@@ -1,0 +1,551 @@
+"""The page of one run."""
+
+import json
+import shlex
+
+import numpy as np
+
+from wgan_jax.evaluation.distances import LABELS as DISTANCES
+from wgan_jax.pages import html, images
+from wgan_jax.pages.charts import Series, chart
+from wgan_jax.pages.curves import (
+    Figure,
+    estimate_name,
+    is_score,
+    label,
+    run_figures,
+    smooth,
+    window,
+)
+from wgan_jax.pages.drawn import Drawn
+from wgan_jax.pages.facts import RunFacts, changed_fields
+from wgan_jax.pictures import point_limits
+
+STATES = {
+    "finished": "finished",
+    "stopped": "stopped",
+    "running": "running",
+    "diverged": "diverged",
+    "empty": "not trained yet",
+}
+MOST_COLUMNS = 6
+"""Columns of vectors whose distributions are drawn."""
+
+
+def run_page(facts: RunFacts, drawn: Drawn | str) -> str:
+    """The page of a run as HTML.
+
+    drawn: samples of its newest checkpoint, or the reason why there are none.
+    """
+    samples = drawn if isinstance(drawn, Drawn) else None
+    notes = list(facts.problems)
+    if isinstance(drawn, str):
+        notes.append(f"No samples were drawn for this page: {drawn}.")
+    elif drawn.problem:
+        notes.append(f"Real samples are missing on this page: {drawn.problem}.")
+    figures = run_figures(facts.records, facts.fields)
+    charts = "".join(html.figure(f, wide=i == 0) for i, f in enumerate(figures))
+    sections = [
+        ("warnings", "Warnings", _warnings(facts, notes)),
+        ("samples", "Samples over training", _film(facts)),
+        ("curves", "Curves", charts and f'<div class="charts">{charts}</div>'),
+        ("real", "Real and generated", _real(facts, samples)),
+        ("interpolation", "Interpolation", _interpolation(samples)),
+        ("memorisation", "Memorisation", _memorisation(samples)),
+        ("measures", "Measures", evaluation_table(facts)),
+        ("configuration", "Configuration", _configuration(facts)),
+        ("environment", "Environment", _environment(facts)),
+    ]
+    return html.document(
+        f"{facts.name}: a run of wgan_jax", _header(facts, samples), sections
+    )
+
+
+def method(facts: RunFacts) -> str:
+    """The method of a run in words."""
+    kind = facts.fields.get("objective.kind", "")
+    constraint = facts.fields.get("objective.constraint", "")
+    names = {"wgan": "WGAN", "gan": "GAN", "lsgan": "LSGAN"}
+    name = names.get(str(kind), str(kind))
+    words = {"penalty": "gradient penalty", "clip": "weight clipping", "none": ""}
+    word = words.get(str(constraint), str(constraint))
+    return f"{name} with {word}" if name and word else name
+
+
+def progress(facts: RunFacts) -> str:
+    """Steps that are trained, of how many."""
+    if facts.steps is None:
+        return f"step {facts.step:,}"
+    return f"{facts.step:,} of {facts.steps:,} generator updates"
+
+
+def hardware(facts: RunFacts) -> str:
+    """Devices that a run was trained on."""
+    platform, _, kind = str(facts.environment.get("device") or "").partition(": ")
+    if platform == "cpu":
+        return f"{facts.environment.get('cpu_cores') or 'some'} CPU cores"
+    count = facts.environment.get("devices")
+    return f"{count} x {kind}" if kind and count not in (1, None) else kind
+
+
+# ------------------------------------------------------------------------------ header
+
+
+def _header(facts, drawn):
+    facts_line = [progress(facts), method(facts), facts.source]
+    if facts.seconds:
+        facts_line.append(html.duration(facts.seconds))
+    facts_line.append(hardware(facts))
+    line = html.escape(" · ".join(filter(None, facts_line)))
+    tiles = "".join(
+        f'<div><dt>{html.escape(name)}</dt><dd><div class="value">{html.escape(value)}'
+        f'</div><div class="read">{html.escape(reading)}</div></dd></div>'
+        for name, value, reading in _tiles(facts, drawn)
+    )
+    return (
+        f'<p class="kicker">A run of wgan_jax</p><h1>{html.escape(facts.name)}</h1>'
+        f'<p class="facts"><span class="pill {facts.state}">{STATES[facts.state]}'
+        f"</span> {line}</p>" + (f'<dl class="tiles">{tiles}</dl>' if tiles else "")
+    )
+
+
+def _tiles(facts, drawn):
+    """(name, value, reading) of the main numbers."""
+    names = {name for record in facts.records for name in record}
+    estimate = estimate_name(list(names))
+    if estimate:
+        held = f"heldout_{estimate}"
+        shown = held if held in names else estimate
+        values = [r[shown] for r in facts.records if shown in r]
+        last = smooth(values, window(len(values)))[-1]
+        start = f"Highest {html.number(max(values))}. " if len(values) > 1 else ""
+        where = "held out" if shown == held else "training"
+        own = "In the critic's own units." if _is_clipped(facts) else ""
+        reading = f"{start}{own or 'Falls as samples improve.'}"
+        yield f"{label(estimate)} estimate, {where}", html.number(last), reading
+    for name in sorted(filter(is_score, names)):
+        count = facts.fields.get("run.evaluate_num")
+        best = min(r[name] for r in facts.records if name in r)
+        reading = f"Of {count:,} images. " if isinstance(count, int) else ""
+        reading += f"Best {html.number(best)}. Lower is better."
+        yield label(name), html.number(facts.last(name)), reading
+    if drawn and "w1" in drawn.distances:
+        ratio = w1_ratio(drawn)
+        n = int(drawn.distances["points"])
+        reading = f"{n:,} points. 1 is as near as fresh real points."
+        yield "Exact W1 over its floor", html.number(ratio), reading
+    if drawn and "modes" in drawn.distances:
+        yield (
+            "Modes covered",
+            html.number(int(drawn.distances["modes"])),
+            ("Of the mixture's Gaussians, by 1,000 points."),
+        )
+    if drawn and drawn.neighbours:
+        ratio = drawn.neighbours.ratio
+        yield (
+            "Nearest-training-sample ratio",
+            html.number(ratio),
+            ("Well below 1 would show copies of training samples."),
+        )
+    speed = [r["cycles_per_second"] for r in facts.records if "cycles_per_second" in r]
+    if speed:
+        reading = "Generator updates per second, median."
+        yield "Speed", html.number(float(np.median(speed))), reading
+
+
+def _is_clipped(facts):
+    return facts.fields.get("objective.constraint") == "clip"
+
+
+def w1_ratio(drawn: Drawn) -> float:
+    """Exact W1 to the truth over that of real points."""
+    return drawn.distances["w1"] / drawn.distances["floor"]
+
+
+def _warnings(facts, notes):
+    items = []
+    if facts.diverged:
+        items.append(("bad", facts.diverged))
+    if facts.state == "running":
+        items.append(("info", f"The run is in training by {facts.writer}."))
+    items += [("", sentence) for sentence in facts.warnings.values()]
+    items += [("info", note) for note in notes]
+    lines = "".join(f'<li class="{k}">{html.escape(text)}</li>' for k, text in items)
+    return lines and f'<ul class="notes">{lines}</ul>'
+
+
+# ----------------------------------------------------------------------------- samples
+
+
+def picture_class(facts: RunFacts) -> str:
+    """CSS class of the saved pictures of a run."""
+    config = facts.config
+    if config is None or config.data.is_points:
+        # Plots on white, which a dark page inverts; unknown pictures are shown as is.
+        return "" if config is None else "ink"
+    # Small images are enlarged without blur.
+    return "grid pixels" if max(config.data.sample_shape[:2]) <= 64 else "grid"
+
+
+def _film(facts):
+    frames = images.frames(facts.grids, facts.config)
+    if not frames:
+        return ""
+    captions = {step: f"step {step:,}" for step in frames}
+    kind = picture_class(facts)
+    fewer = len(frames) < len(facts.grids)
+    count = f"{len(frames)} of {len(facts.grids)} saved pictures are shown. " * fewer
+    points = facts.config is not None and facts.config.data.is_points
+    what = "Generated points (red) and real ones (grey)" if points else "Samples"
+    film = html.film(frames, captions, "Generated samples", kind)
+    reading = html.paragraph(
+        f"{what}, in every picture from the same noise. {count}Use the slider, its "
+        "arrow keys, or the play button.",
+        "reading",
+    )
+    return f'<div class="beside">{film}{reading}</div>'
+
+
+def _real(facts, drawn):
+    if drawn is None:
+        return _saved_pair(facts)
+    if drawn.generated.ndim == 2:
+        return _points(drawn)
+    if drawn.real is None:
+        return ""
+    count = 25 if drawn.generated.shape[1] > 64 else 36
+    kind = picture_class(facts)
+    pair = [
+        ("Real images, held out from training", drawn.real[:count]),
+        (f"Generated images, step {drawn.step:,}", drawn.generated[:count]),
+    ]
+    body = "".join(
+        html.picture(_grid_uri(array), text, text, kind) for text, array in pair
+    )
+    which = "averaged" if drawn.averaged else "current"
+    return f'<div class="pair">{body}</div>' + html.paragraph(
+        "Neither side is selected: the first held-out images, and the first images of "
+        f"noise by seed 0, by the {which} weights of the generator.",
+        "reading",
+    )
+
+
+def _grid_uri(array, columns=0):
+    picture = images.grid(array, columns)
+    return images.data_uri(picture, picture.width * picture.height < 500_000)
+
+
+def _saved_pair(facts):
+    """The pictures of real and of fresh samples that training wrote."""
+    pair = [("Real samples", facts.path / "samples" / "real.png")]
+    newest = [*facts.fresh.items()][-1:]
+    pair += [(f"Generated samples, step {step:,}", path) for step, path in newest]
+    body = ""
+    for text, path in pair:
+        picture = images.saved_grid(path, facts.config)
+        if picture:
+            uri = images.data_uri(picture)
+            body += html.picture(uri, text, text, picture_class(facts))
+    return body and f'<div class="pair">{body}</div>'
+
+
+def _points(drawn):
+    """Scatter plot, and the distributions of the columns of vectors."""
+    real = drawn.real if drawn.real is not None else np.zeros((0, 2))
+    series = _clouds(("real", real, -1), ("generated", drawn.generated, 7))
+    body = _scatter(series, real, "Real and generated points")
+    reading = "Colours that cover each other show equal distributions."
+    if "w1" in drawn.distances:
+        values = {k: html.number(v) for k, v in drawn.distances.items()}
+        reading += (
+            f" Exact Wasserstein-1 distance of {values['points']} points: "
+            f"{values['w1']}; of as many real points: {values['floor']} (the floor)."
+        )
+    columns = ""
+    if len(real) and real.shape[1] > 2:
+        count = min(real.shape[1], MOST_COLUMNS)
+        columns = "".join(html.figure(_column(drawn, i)) for i in range(count))
+        columns = f'<h3 class="sub">Columns</h3><div class="charts">{columns}</div>'
+    body += html.paragraph(reading, "reading")
+    return f'<div class="beside">{body}</div>{columns}'
+
+
+def _clouds(*parts):
+    return [
+        Series(name, *_plane(points), dots=True, colour=colour)
+        for name, points, colour in parts
+        if len(points)
+    ]
+
+
+def _plane(points):
+    """The first two coordinates; the second of points on a line is 0."""
+    x = points[:, 0]
+    return x, points[:, 1] if points.shape[1] > 1 else 0 * x
+
+
+def _scatter(series, real, title):
+    svg = chart(
+        series,
+        title=title,
+        x_label="column 0",
+        y_label="column 1",
+        width=560,
+        height=540,
+        limits=point_limits(real),
+    )
+    return f'<figure class="cloud">{svg}</figure>'
+
+
+def _column(drawn, i):
+    pair = (("real", drawn.real[:, i], 1), ("generated", drawn.generated[:, i], 0))
+    low, high = np.quantile(drawn.real[:, i], [0.005, 0.995])
+    edges = np.linspace(low, high, 31)
+    middle = (edges[1:] + edges[:-1]) / 2
+    series = tuple(
+        Series(name, middle, np.histogram(values, edges)[0] / len(values), colour=c)
+        for name, values, c in pair
+    )
+    reading = "" if i else "Share of points in each of 30 bins; equal lines are best."
+    return Figure(f"Column {i}", reading, series, "share", "value")
+
+
+def _interpolation(drawn):
+    if drawn is None:
+        return ""
+    if drawn.generated.ndim == 2:
+        real = drawn.real if drawn.real is not None else np.zeros((0, 2))
+        paths = drawn.interpolation
+        series = _clouds(("real", real, -1)) + [
+            Series(f"path {i + 1}", *_plane(path), colour=i)
+            for i, path in enumerate(paths)
+        ]
+        limits = real if len(real) else paths.reshape(-1, paths.shape[-1])
+        body = _scatter(series, limits, "Paths between two points of noise")
+        body += html.paragraph(
+            "Each line is the path of a sample while its noise moves from one point to "
+            "another. A continuous generator cannot leave out the space between two "
+            "modes; a good one crosses it quickly.",
+            "reading",
+        )
+        return f'<div class="beside">{body}</div>'
+    uri = _grid_uri(drawn.interpolation, 8)
+    kind = "walk pixels" if drawn.interpolation.shape[1] <= 64 else "walk"
+    alt = "Rows of eight images, from one point of noise to another"
+    return html.picture(uri, alt, kind=kind) + html.paragraph(
+        "Each row leads from one point of noise to another, along a great circle. "
+        "Gradual changes show a generator that learned a space of images; a jump "
+        "between two still images would show single ones.",
+        "reading",
+    )
+
+
+# ------------------------------------------------------------------------ memorisation
+
+
+def _memorisation(drawn):
+    if drawn is None or drawn.neighbours is None:
+        return ""
+    found = drawn.neighbours
+    noun = "images" if found.pairs else "vectors"
+    body = html.paragraph(
+        f"Each generated and each held-out sample is compared with "
+        f"{_compared(found, noun)}. Both kinds are new to the training set, so "
+        "distances of one size are the sign of a generator that does not copy. The "
+        f"median of generated samples is {html.number(found.ratio)} times that of "
+        "held-out ones: " + _verdict(found.ratio)
+    )
+    if found.pairs:
+        body += html.paragraph(
+            "Distances are Euclidean, of pixel values in [0, 1]. They miss copies that "
+            "are shifted or mirrored.",
+            "reading",
+        )
+    else:
+        body += html.paragraph(
+            "Distances are Euclidean, in the units of the networks.", "reading"
+        )
+    for name, title in (
+        ("generated", "Generated images that are nearest to a training image"),
+        ("heldout", "Held-out images that are nearest to a training image"),
+    ):
+        if name in found.pairs:
+            samples, training = found.pairs[name]
+            body += _twins(title, samples, training, getattr(found, name))
+    lines = ("generated", found.generated), ("held out", found.heldout)
+    series = tuple(
+        Series(name, distances, np.arange(1, len(distances) + 1) / len(distances))
+        for name, distances in lines
+    )
+    one = Figure(
+        "Distance to the nearest training sample",
+        "Share of samples with at most this distance. A blue line far to the left of "
+        "the other one would show copies; far to the right, samples unlike the data.",
+        series,
+        "share of samples",
+        "distance",
+    )
+    return body + f'<div class="charts">{html.figure(one, wide=True)}</div>'
+
+
+def _compared(found, noun):
+    if found.compared == found.total:
+        return f"all {found.total:,} training {noun}"
+    return f"{found.compared:,} of {found.total:,} training {noun}, chosen evenly"
+
+
+def _verdict(ratio):
+    if ratio < 0.5:
+        return (
+            "generated samples are much nearer. Look at the pairs below for copies, or "
+            "for a generator that makes the simplest samples only."
+        )
+    if ratio < 0.8:
+        return "generated samples are somewhat nearer; look at the pairs below."
+    if ratio <= 1.25:
+        return "about equal, so nothing points to copies."
+    return (
+        "generated samples are further away, so nothing points to copies, but they "
+        "are less typical than real ones."
+    )
+
+
+def _twins(title, samples, training, distances):
+    cells = "".join(
+        '<figure class="twin">'
+        f'<img class="pixels" src="{a}" alt="Sample"><img class="pixels" src="{b}" '
+        f'alt="Its nearest training image"><figcaption>{d:.2f}</figcaption></figure>'
+        for a, b, d in zip(images.strip(samples), images.strip(training), distances)
+    )
+    note = html.paragraph(
+        "Above the sample, below its nearest training image, and their distance: the "
+        f"{len(samples)} least of {len(distances)}.",
+        "reading",
+    )
+    head = f'<h3 class="sub">{html.escape(title)}</h3>'
+    return f'{head}<div class="twins">{cells}</div>{note}'
+
+
+# ------------------------------------------------------------------------------ tables
+
+
+def evaluation_table(facts: RunFacts) -> str:
+    """The results of evaluation.json."""
+    if not facts.evaluations:
+        return ""
+    rows = []
+    for result in facts.evaluations:
+        reference = _mean_std(result.get("reference"))
+        against = result.get("reference_is")
+        rows.append(
+            (
+                measure_label(result["measure"]),
+                result.get("step", ""),
+                " / ".join(f"{n:,}" for n in result.get("samples", [])),
+                _mean_std(result.get("value")) or result.get("withheld", "-"),
+                f"{reference} ({against})" if reference and against else reference,
+                html.number(result["ratio"]) if result.get("ratio") else "",
+                MEASURES.get(result["measure"].split("_", 1)[-1])
+                or MEASURES.get(result["measure"], ""),
+            )
+        )
+    head = ("measure", "step", "samples", "value", "reference", "ratio", "reading")
+    command = f"python -m wgan_jax.evaluate {shlex.quote(str(facts.path))}"
+    return html.table(head, rows, numbers=(1, 2, 3, 5)) + html.paragraph(
+        "A reference is the value of real samples in place of the generated ones; a "
+        f"ratio of 1 is the best possible. Results of {command}.",
+        "reading",
+    )
+
+
+def measure_label(key: str) -> str:
+    """The key of a measure as text."""
+    return DISTANCES.get(key) or label(key)
+
+
+MEASURES = {
+    "wasserstein": "Exact distance of two sets of samples; lower is better.",
+    "sliced_wasserstein": "Mean over projections; at most the exact distance.",
+    "modes": "Gaussians of the mixture with a share of the samples.",
+    "high_quality": "Share of points near a mode; compare with the truth.",
+    "smallest_mode": "Rarest mode; compare with the truth.",
+    "largest_mode": "Most frequent mode; compare with the truth.",
+    "heldout_estimate": "The critic's estimate on held-out samples.",
+    "critic_estimate": "In the critic's own units.",
+    "critic_mean_norm": "Slope of the critic; 1 makes estimates distances.",
+    "critic_largest_norm": "Steepest slope found.",
+    "critic_calibrated": "In the units of the data; approximates W1.",
+    "critic_lower_bound_on_points": "Does not exceed W1 where slopes were found.",
+    "fid": "Frechet distance; compare at equal numbers of images.",
+    "frechet": "Frechet distance; compare at equal numbers of images.",
+    "is": "Inception score; higher is better.",
+    "score": "Confident and varied classes; higher is better.",
+    "kid": "Kernel distance; 0 is best, without bias by the number of images.",
+    "precision": "Share of generated images that look real.",
+    "recall": "Share of real images that the generator reaches.",
+    "density": "How densely real images surround generated ones; 1 is ideal.",
+    "coverage": "Share of real images with a generated one nearby.",
+}
+
+
+def _mean_std(value):
+    if not isinstance(value, dict) or value.get("mean") is None:
+        return ""
+    mean = html.number(value["mean"])
+    std = value.get("std")
+    return f"{mean} ± {std:.2g}" if isinstance(std, (int, float)) else mean
+
+
+def _configuration(facts):
+    if not facts.fields:
+        return ""
+    changed = changed_fields(facts.fields)
+    rows = [
+        (name, _plain(value), _plain(default))
+        for name, (value, default) in changed.items()
+    ]
+    path = shlex.quote(str(facts.path / "config.json"))
+    out = shlex.quote(f"{facts.path}-again")
+    body = (
+        html.table(("field", "this run", "default"), rows)
+        if rows
+        else (html.paragraph("Every field has its default."))
+    )
+    if facts.config is not None:
+        body += '<h3 class="sub">Train it again</h3>' + html.code(
+            f"python -m wgan_jax.train --config {path} --out {out}"
+        )
+    text = json.dumps(facts.fields, indent=2)
+    whole = f"<pre>{html.escape(text)}</pre>"
+    return body + html.details("All fields of the configuration", whole)
+
+
+def _plain(value):
+    if value in ("", [], None):
+        return "(empty)"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _environment(facts):
+    environment = {k: v for k, v in facts.environment.items() if k != "packages"}
+    packages = facts.environment.get("packages")
+    packages = packages if isinstance(packages, dict) else {}
+    rows = [(k.replace("_", " "), _plain(v)) for k, v in environment.items()]
+    if facts.seconds:
+        rows.append(("time in training", html.duration(facts.seconds)))
+    for name in ("train", "heldout", "duplicates"):
+        if facts.data.get("train") and isinstance(facts.data.get(name), int):
+            rows.append((f"data: {name}", f"{facts.data[name]:,}"))
+    if facts.data.get("labels"):
+        rows.append(("data: labels", _plain(facts.data["labels"])))
+    for change in facts.data.get("accepted") or ():
+        rows.append(("data changed", _plain(change)))
+    body = html.table(("fact", "value"), rows) if rows else ""
+    if packages:
+        versions = [(k, _plain(v)) for k, v in packages.items()]
+        body += html.table(("package", "version"), versions)
+    return body and f'<div class="pair">{body}</div>'
