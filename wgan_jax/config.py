@@ -366,7 +366,10 @@ def load(path) -> Config:
         known = f"; {path.parent} has {', '.join(near)}" if near else ""
         raise UserError(f"--config {path} is not a file{known}")
     if path.suffix == ".json":
-        return from_json(path.read_bytes())
+        try:
+            return from_json(path.read_bytes())
+        except UserError as error:
+            raise UserError(f"--config {path}: {error}") from error
     if path.suffix != ".py":
         raise UserError(
             f"--config {path} is not a Python file: name one that ends in .py and "

@@ -234,11 +234,21 @@ def test_load_reports_the_error_of_a_file(tmp_path, source, expected):
     assert str(path) in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["a.yaml", "a.json", "a"])
+@pytest.mark.parametrize("name", ["a.yaml", "a"])
 def test_a_configuration_that_is_not_python_gets_one_sentence(tmp_path, name):
     (tmp_path / name).write_bytes(b"\x00data: 3\xff")
     with pytest.raises(UserError, match="is not a Python file: name one that ends in"):
         config.load(tmp_path / name)
+
+
+def test_the_config_of_a_run_is_a_configuration(tmp_path):
+    wanted = Config(run=Run(steps=7), data=Data(classes=(1, 2)))
+    path = tmp_path / "config.json"
+    path.write_text(config.to_json(wanted))
+    assert config.load(path) == wanted
+    path.write_bytes(b"\x00data: 3\xff")
+    with pytest.raises(UserError, match=r"^--config .*/config.json: config.json was "):
+        config.load(path)
 
 
 def test_a_binary_file_gets_one_sentence(tmp_path):
