@@ -41,7 +41,9 @@ def test_a_packed_folder_has_the_images_of_the_folder(
     out = tmp_path / "records"
     more = ("--format", file_format)
     assert pack(folder, out, *more, size=4, channels=channels) == (0, "")
-    assert capsys.readouterr().out == f"7 images of {folder} are in {out}\n"
+    grey = "7 of 7 images have three channels and are converted to grey\n"
+    expected = f"{grey * (channels == 1)}7 images of {folder} are in {out}\n"
+    assert capsys.readouterr().out == expected
     assert [p.name for p in out.iterdir()] == ["images.array_record-00000-of-00001"]
     same = {"image_size": 4, "channels": channels, "batch_size": 1, "heldout": 2}
     packed = load_in_memory(Data(source="array_record", dir=str(out), **same))

@@ -737,6 +737,29 @@ def test_arrays_of_which_none_is_meant_are_listed(tmp_path):
     assert "has the arrays a[12, 8, 8], b[12, 8, 8], c[12]: one must be" in message
 
 
+# ---------------------------------------------------------------------------- channels
+
+
+@pytest.mark.parametrize(
+    ("channels", "image", "expected"),
+    [
+        (1, COLOUR[0], "2 of 2 images have three channels and are converted to grey\n"),
+        (3, GREY[0], "2 of 2 images are grey and are converted to three channels\n"),
+        (3, COLOUR[0], ""),
+        (1, GREY[0], ""),
+    ],
+)
+def test_images_of_other_channels_are_stated(
+    tmp_path, channels, image, expected, capsys
+):
+    path = write_zip(tmp_path / "x.zip", {"1.png": png(image), "2.png": png(image)})
+    parts("zip", path, image_size=len(image), channels=channels)
+    assert capsys.readouterr().out == expected
+    np.save(tmp_path / "x.npy", np.stack([image] * 2))
+    parts("npz", tmp_path / "x.npy", image_size=len(image), channels=channels)
+    assert capsys.readouterr().out == expected
+
+
 # ----------------------------------------------------------------------- switch_source
 
 

@@ -332,7 +332,10 @@ def fit(image: Image.Image, data: Data, notes: Counter) -> np.ndarray:
 
     Returns uint8 [*data.sample_shape].
     """
-    image = image.convert("L" if data.channels == 1 else "RGB")
+    mode = "L" if data.channels == 1 else "RGB"
+    notes["to_grey"] += image.mode != "L" and mode == "L"
+    notes["to_colour"] += image.mode == "L" and mode == "RGB"
+    image = image.convert(mode)
     height, width = data.height_and_width
     if image.size != (width, height):
         notes["cropped"] += image.width * height != image.height * width
@@ -369,11 +372,13 @@ def describe(notes: Counter, count: int) -> list[str]:
             f"frames, {notes['pages']} in all: the first one of each file is used"
         )
     for note, fact in {
-        "cropped": "of another aspect ratio and are cropped at the centre",
-        "enlarged": "smaller than the image size and are enlarged",
+        "cropped": "are of another aspect ratio and are cropped at the centre",
+        "enlarged": "are smaller than the image size and are enlarged",
+        "to_grey": "have three channels and are converted to grey",
+        "to_colour": "are grey and are converted to three channels",
     }.items():
         if notes[note]:
-            lines.append(f"{notes[note]} of {count} images are {fact}")
+            lines.append(f"{notes[note]} of {count} images {fact}")
     if notes["profile"]:
         lines.append(
             f"warning: the colour profile of {notes['profile']} of {count} images "
