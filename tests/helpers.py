@@ -201,6 +201,59 @@ def encode_image(image, file_format="png"):
     return file.getvalue()
 
 
+def photo(seed, width, height, mode="RGB"):
+    """A Pillow image of smooth random colours."""
+    colours = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), np.uint8)
+    image = Image.fromarray(colours).resize((width, height), Image.Resampling.BICUBIC)
+    return image.convert(mode)
+
+
+def messy_folder(root, cats=12, dogs=4):
+    """Writes a folder of images as people have them.
+
+    cats, dogs: numbers of plain photos. Of the others, 23 can be read and 3 cannot, 4
+    are skipped, and no colours repeat except in copies.
+    """
+    folders = [root / "cats", root / "dogs" / "small", root / "icons"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    sizes = itertools.cycle([(96, 80), (80, 96), (96, 96), (120, 90)])
+    for i, size in zip(range(cats + dogs), sizes):
+        place = folders[0] if i < cats else folders[1]
+        photo(1000 + i, *size).save(place / f"{i}.jpg", quality=95)
+    cat, dog, icons = folders
+    for orientation in range(2, 9):
+        exif = Image.Exif()
+        exif[274] = orientation
+        photo(orientation, 90, 60).save(cat / f"turned_{orientation}.jpg", exif=exif)
+    photo(11, 80, 80, "CMYK").save(dog / "print.jpg")
+    deep = np.asarray(photo(12, 80, 80, "L")).astype(np.uint16) * 257
+    Image.fromarray(deep).save(dog / "deep.png")
+    frames = [photo(13 + i, 80, 80, "P") for i in range(3)]
+    frames[0].save(dog / "animated.gif", save_all=True, append_images=frames[1:])
+    clear = photo(16, 80, 80, "RGBA")
+    clear.putalpha(photo(17, 80, 80, "L"))
+    clear.save(dog / "clear.png")
+    photo(18, 1000, 80).save(dog / "panorama.jpg")
+    for i in range(5):
+        photo(20 + i, 10, 10).save(icons / f"{i}.png")
+    photo(30, 80, 80).save(cat / "K\u00e4tzchen \u732b.JPEG")
+    photo(31, 80, 80).save(cat / "two\nlines.jpg")
+    photo(32, 80, 80, "L").save(cat / "grey.png")
+    (dog / "copy.jpg").write_bytes((cat / "0.jpg").read_bytes())
+    original = Image.open(cat / "1.jpg")
+    original.resize((original.width // 2, original.height // 2)).save(cat / "half.png")
+    encoded = encode_image(np.asarray(photo(40, 200, 200)), "jpeg")
+    (cat / "truncated.jpg").write_bytes(encoded[: len(encoded) // 2])
+    (cat / "empty.jpg").write_bytes(b"")
+    (cat / "text.jpg").write_text("my notes")
+    (root / ".DS_Store").write_bytes(b"system")
+    (root / "__MACOSX").mkdir()
+    (root / "__MACOSX" / "._0.jpg").write_bytes(b"system")
+    (root / "readme.txt").write_text("photos")
+    (root / "gone.jpg").symlink_to(root / "nowhere.jpg")
+
+
 def write_array_record(path, records):
     """Writes records to one array_record file."""
     writer = ArrayRecordWriter(str(path), "group_size:1")

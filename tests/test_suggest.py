@@ -1,13 +1,17 @@
 """Suggested configurations: valid for all data, and functions of the facts."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
+from helpers import in_process, last_of_each, photo
 
-from wgan_jax.config import Data
+from wgan_jax import cli, prepare, train
+from wgan_jax.config import Data, load
 from wgan_jax.errors import UserError
-from wgan_jax.suggest import Facts, suggest
+from wgan_jax.runs.directory import read_config
+from wgan_jax.suggest import Facts, python_file, suggest
 from wgan_jax.validation import validate
 
 PHOTOS = Facts(
@@ -92,3 +96,117 @@ def test_facts_of_an_array():
     assert facts == Facts(PHOTOS.data, 6, (8, 8, 1), classes=3, rarest=1)
     config, _ = suggest(Facts.of_array(VECTORS.data, np.zeros((20, 3))))
     assert config.data.dimensions == 3
+
+
+def test_the_file_of_a_suggestion_gives_the_same_configuration(tmp_path):
+    for facts in (PHOTOS, DIGITS, VECTORS):
+        config, reasons = suggest(facts)
+        path = tmp_path / "suggested.py"
+        path.write_text(python_file(config, reasons, "python -m wgan_jax.train"))
+        assert load(path) == config
+        assert max(map(len, path.read_text().splitlines())) <= 88
+
+
+SMALL = """--data.batch-size 4 --model.features 2 --run.chunk 2 --run.steps 4
+--objective.n-critic 1 --run.grid-size 4""".split()  # noqa: SIM905
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(16):
+        photo(i, 18 + i % 3, 18).save(folder / f"{i}.png")
+    return folder
+
+
+def auto(photos, *more):
+    return in_process(
+        train, "--config", "auto", "--data.dir", photos, *more, cwd=photos.parent
+    )
+
+
+def parsed(photos, config="auto", *more):
+    words = ["--config", str(config), "--data.dir", str(photos), *last_of_each(more)]
+    return cli.parse_config(train.Options, words, "train")[0]
+
+
+def test_auto_prints_each_choice_that_is_not_given(photos, capsys):
+    config = parsed(photos, "auto", "--model.features", "2")
+    assert (config.data.image_size, config.model.features) == (16, 2)
+    out = capsys.readouterr().out
+    assert out.startswith("--config auto:\n")
+    for choice in (
+        f"data.source=folder: {photos} is of this kind",
+        "data.image_size=16: the largest power of two",
+        "model.kind=dcgan: ",
+        "warning: 16 samples are few",
+    ):
+        assert f"  {choice}" in out
+    assert "model.features=" not in out
+    parsed(photos, "auto", "--log-format", "json")
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"event": "message", "text": "--config auto:"} in events
+
+
+def test_a_mistake_with_auto_is_one_sentence(tmp_path, photos):
+    for words, expected in (
+        ((), "--config auto needs data: add --data.dir PATH"),
+        (("--data.dir", tmp_path / "no"), f"data.dir={tmp_path / 'no'} does not exist"),
+        (
+            (
+                "--data.dir",
+                photos,
+                "--num-processes",
+                2,
+                "--process-id",
+                0,
+                "--coordinator",
+                "localhost:1",
+            ),
+            "--config auto is for one",
+        ),
+        (("--data.dir", photos, "--data.image-size", 0), "data.image_size=0 must be"),
+        (("--data.dir", photos, "--model.kind", "dcgn"), "model.kind=dcgn is not"),
+    ):
+        status, error = in_process(train, "--config", "auto", *words, cwd=tmp_path)
+        assert (status, error.count("\n")) == (2, 1)
+        assert error.startswith(f"error: {expected}"), error
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_the_same_command_resumes_although_the_choice_would_differ(
+    photos, monkeypatch, capsys
+):
+    run = photos.parent / "runs" / "photos"
+    assert auto(photos, *SMALL, "--dry-run") == (0, "")
+    assert not run.exists()
+    assert auto(photos, *SMALL) == (0, "")
+    first = read_config(run)
+    assert (first.data.source, first.data.image_size) == ("folder", 16)
+    # A machine with an accelerator chooses other optimizers.
+    monkeypatch.setattr("wgan_jax.suggest.device", lambda: (1e12, True))
+    capsys.readouterr()
+    monkeypatch.chdir(photos.parent)
+    config = parsed(photos, "auto", *SMALL, "--run.steps", "8")
+    assert "that of the run in runs/photos" in capsys.readouterr().out
+    assert config == dataclasses.replace(
+        first, run=dataclasses.replace(first.run, steps=8)
+    )
+    config = parsed(photos, "auto", *SMALL, "--fresh")
+    assert config.optimizer != first.optimizer
+    status, error = auto(photos, *SMALL, "--data.image-size", "8")
+    assert status == 2
+    assert "holds a run that differs in data.image_size: 16 and 8" in error
+    photo(99, 20, 20).save(photos / "0.png")
+    status, error = auto(photos, *SMALL)
+    assert status == 2
+    assert "was trained on other data" in error
+
+
+def test_the_written_file_and_auto_are_the_same_configuration(photos):
+    path = photos.parent / "photos.py"
+    assert in_process(prepare, "check", photos, "--write-config", path) == (0, "")
+    assert parsed(photos) == parsed(photos, path)

@@ -17,20 +17,32 @@ import signal
 import sys
 import threading
 import traceback
-from typing import Annotated, Any, TypeVar, get_origin
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
 
 import tyro
 from tyro.conf import Positional as Positional
 
-from wgan_jax.config import SOURCE_FIELDS, Config, load, switch_source
+from wgan_jax.config import (
+    SOURCE_FIELDS,
+    Config,
+    differences,
+    load,
+    switch_source,
+)
 from wgan_jax.distributed import launcher, processes
 from wgan_jax.errors import UserError, printable
 from wgan_jax.files import enable_compilation_cache, explain
 from wgan_jax.references import describe
+from wgan_jax.runs import directory
+from wgan_jax.suggest import automatic
+from wgan_jax.training.progress import log_output
 from wgan_jax.validation import check_types
 
 Options = TypeVar("Options")
 
+AUTO = "auto"
+"""Value of --config that chooses a configuration for the data."""
 LARGEST = 2**31 - 1
 """Largest whole number of an option: int32, by which the device counts."""
 SEEDS = 2**32 - 1
@@ -158,16 +170,36 @@ def parse_config(
 ) -> tuple[Config, Options]:
     """(config, options): the configuration and the fields of the dataclass `kind`.
 
-    kind: has a field `config`, the path of the configuration file. The command line
-    overrides the file, which overrides the defaults. required: whether --config must
-    be given.
+    kind: has a field `config`, the path of the configuration file, or AUTO, which
+    chooses one for the data and prints the reasons. The command line overrides the
+    file, which overrides the defaults. required: whether --config must be given.
     """
     types = _option_types(kind) | _option_types(Config)
     _check_given_once(argv, types)
+    # Lines on the configuration are part of the output that --log-format formats.
+    log_format: Any = "json" if _typed(argv, "--log-format") == "json" else "auto"
+    with log_output(log_format):
+        return _parse_config(kind, argv, prog, types, required)
+
+
+def _parse_config(kind, argv, prog, types, required):
     path = _typed(argv, "--config")
-    sections = load(path) if path else Config()
+    sections = load(path) if path not in ("", AUTO) else Config()
     check_types(sections)
     sections = _switch_source(sections, argv)
+    parsed = _parse_both(kind, argv, prog, types, sections)
+    if path == AUTO:
+        sections = _automatic(parsed.config, parsed.options, argv)
+        parsed = _parse_both(kind, argv, prog, types, sections)
+    if required and not parsed.options.config:
+        raise UserError(
+            "--config is missing: name a file, as in configs/digits.py, or give "
+            "--config auto --data.dir PATH for data of your own"
+        )
+    return parsed.config, parsed.options
+
+
+def _parse_both(kind, argv, prog, types, sections):
     # An empty name: the options of both have no prefix.
     both = dataclasses.make_dataclass(
         "CommandLine",
@@ -177,10 +209,45 @@ def parse_config(
         ],
     )
     default = both(options=kind(), config=sections)
-    parsed = _parse(both, argv, prog, kind.__doc__, types, default)
-    if required and not parsed.options.config:
-        raise UserError("--config is missing: name a file, as in configs/digits.py")
-    return parsed.config, parsed.options
+    return _parse(both, argv, prog, kind.__doc__, types, default)
+
+
+def _automatic(config, options, argv):
+    """The configuration for the data that a command line names.
+
+    That of the run in --out where the command line gives the same fields, so that the
+    same command resumes it although a new choice may differ; else a suggestion.
+    """
+    if isinstance(options, launcher.DistributedOptions) and options.enabled():
+        raise UserError(
+            "--config auto is for one process: python -m wgan_jax.prepare check PATH "
+            "--write-config FILE.py writes the configuration for several"
+        )
+    check_types(config)
+    given_fields = {
+        f"{section}.{field.name}": getattr(getattr(config, section), field.name)
+        for section, kind in get_type_hints(Config).items()
+        for field in dataclasses.fields(kind)
+        if given(argv, f"--{section}.{field.name.replace('_', '-')}")
+    }
+    out = Path(getattr(options, "out", "") or f"runs/{run_name(AUTO, config)}")
+    if (out / "config.json").exists() and not getattr(options, "fresh", False):
+        saved = directory.read_config(out)
+        changed = (line.split(":")[0] for line in differences(saved, config))
+        if not {*given_fields} & {*changed} - directory.RESUMABLE:
+            print(f"--config auto: the configuration is that of the run in {out}")
+            return saved
+    suggested, reasons = automatic(config.data, given_fields)
+    print("--config auto:", *(f"  {reason}" for reason in reasons), sep="\n")
+    return suggested
+
+
+def run_name(path: str, config: Config) -> str:
+    """NAME of runs/NAME: that of the configuration file, or with AUTO of the data."""
+    data = config.data
+    if path != AUTO:
+        return Path(path).stem
+    return Path(data.dir).resolve().stem if data.dir else data.name or data.source
 
 
 def _switch_source(config, argv):

@@ -1,4 +1,7 @@
-"""Prepares data: `python -m wgan_jax.prepare pack FOLDER OUT` or `tfds NAME`."""
+"""Checks and prepares data: `python -m wgan_jax.prepare check PATH`.
+
+`pack FOLDER OUT` and `tfds NAME` write array_record files.
+"""
 
 import contextlib
 import dataclasses
@@ -6,21 +9,57 @@ import math
 import sys
 from collections import Counter
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Literal
 
 import numpy as np
 
 from wgan_jax import cli
 from wgan_jax.config import Data
+from wgan_jax.data.check import contact_sheet, lines, make_report, points_report
 from wgan_jax.data.decoding import FIELDS
 from wgan_jax.data.memory import in_threads, print_remarks
 from wgan_jax.data.sources.array_record import encode, write_records
 from wgan_jax.data.sources.folder import ImageFolder
+from wgan_jax.data.survey import survey
 from wgan_jax.data.tfds import open_builder
-from wgan_jax.distributed.sharding import require_memory
+from wgan_jax.distributed.sharding import format_bytes, require_memory
 from wgan_jax.errors import UserError, printable
+from wgan_jax.files import check_new, write_json, write_text
+from wgan_jax.pictures import save_png
+from wgan_jax.sizes import training_bytes
+from wgan_jax.suggest import (
+    device,
+    facts_of,
+    name_source,
+    python_file,
+    read_facts,
+    suggest,
+)
 
 PROG = "python -m wgan_jax.prepare"
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """Reports on the data at a path, and suggests a configuration for it."""
+
+    path: Annotated[cli.Positional[str], cli.metavar("PATH")]
+    """Folder of images, or any file or folder that a data source reads."""
+    source: str = ""
+    """Source of the data, as data.source; empty detects it."""
+    array: str = ""
+    """Array of an .npz file or column of a Parquet file, as data.array."""
+    sheet: str = ""
+    """NAME.png for a contact sheet: images drawn by --seed, and the most unusual."""
+    seed: int = 0
+    """Seed of the images on the sheet."""
+    json: str = ""
+    """NAME.json for the report."""
+    write_config: str = ""
+    """NAME.py for the suggested configuration, to edit and to give to --config."""
+    overwrite: bool = False
+    """Replace these files where they exist."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,14 +98,18 @@ class Tfds:
 def main(argv=None) -> int:
     """Runs the subcommand that the first word names; returns the exit status."""
     name, *words = (sys.argv[1:] if argv is None else argv) or ["--help"]
-    commands = {"pack": (Pack, pack), "tfds": (Tfds, prepare_tfds)}
+    commands = {
+        "check": (Check, check),
+        "pack": (Pack, pack),
+        "tfds": (Tfds, prepare_tfds),
+    }
     if name in ("-h", "--help"):
         print(f"usage: {PROG} COMMAND ...; COMMAND --help lists the options\n")
         for command, (kind, _) in commands.items():
             print(f"  {command}  {kind.__doc__}")
         return 0
     if name not in commands:
-        raise UserError(f"{name} is not a command of prepare: take pack or tfds")
+        raise UserError(f"{name} is not a command of prepare: take check, pack or tfds")
     kind, run = commands[name]
     options = cli.parse(kind, words, f"{PROG} {name}")
     try:
@@ -74,10 +117,56 @@ def main(argv=None) -> int:
     except UserError as error:
         # Here the fields of a configuration are options.
         sentence = str(error).replace("--data.", "--")
+        sentence = sentence.replace("data.source=", "--source ")
         for field in ("data.dir=", "data.name="):
             sentence = sentence.replace(field, "")
         raise UserError(sentence) from error
     return 0
+
+
+def check(options: Check) -> None:
+    """Surveys the data, prints the report and writes the files that are asked for."""
+    outputs = {"sheet": ".png", "json": ".json", "write_config": ".py"}
+    for name, suffix in outputs.items():
+        path, option = getattr(options, name), f"--{name.replace('_', '-')}"
+        if path and Path(path).suffix != suffix:
+            raise UserError(f"{option} {path} must end in {suffix}")
+        if path:
+            check_new(Path(path), option, options.overwrite)
+    cli.require(options, "seed", 0, cli.SEEDS)
+    data, _ = name_source(Data(dir=options.path, array=options.array), options.source)
+    if data.is_points and options.sheet:
+        raise UserError(f"--sheet shows images, and {options.path} has vectors")
+    found = None if data.is_points else survey(data)
+    facts = facts_of(found) if found else read_facts(data)
+    memory, accelerator = device()
+    config, reasons = suggest(facts, memory, accelerator=accelerator)
+    command = f"python -m wgan_jax.train --config auto --data.dir {quote(options.path)}"
+    for name in ("source", "array"):
+        if value := getattr(options, name):
+            command += f" --data.{name} {quote(value)}"
+    report = make_report(found, config.data) if found else points_report(config.data)
+    least = format_bytes(training_bytes(config))
+    print(
+        f"{printable(options.path)}, data.source={data.source}",
+        *lines(report),
+        f"training      at least {least} more for weights and a batch",
+        "\nsuggested configuration",
+        *(f"  {reason}" for reason in reasons),
+        f"\nto train it: {command}",
+        sep="\n",
+    )
+    if found and options.sheet:
+        save_png(options.sheet, contact_sheet(found, options.seed))
+        print(f"contact sheet: {options.sheet}")
+    if options.json:
+        write_json(
+            Path(options.json), report | {"reasons": reasons, "command": command}
+        )
+        print(f"report: {options.json}")
+    if options.write_config:
+        write_text(Path(options.write_config), python_file(config, reasons, command))
+        print(f"configuration, for --config: {options.write_config}")
 
 
 def prepare_tfds(options: Tfds) -> None:

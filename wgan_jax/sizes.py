@@ -80,6 +80,13 @@ def _check(config, fields, count, size, noun):
     )
 
 
+def training_bytes(config: Config) -> int:
+    """Bytes of weights, moments and one batch, at least; without the images."""
+    state = STATE_BYTES.get(config.optimizer.kind, 4) * parameters(config)
+    batch = max(config.data.batch_size, config.objective.generator_batch)
+    return state + 4 * batch * activations(config)
+
+
 def parameters(config: Config) -> int:
     """Parameters of both networks, at least; 0 for networks of the user."""
     return sum(_network(config, is_critic)[0] for is_critic in (False, True))

@@ -5,19 +5,27 @@ on the memory only where the network of the data would not fit into it.
 """
 
 import dataclasses
+import json
 import math
+import textwrap
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
+import jax
 import numpy as np
 
 from wgan_jax import sizes
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer, Run
-from wgan_jax.distributed.sharding import format_bytes
+from wgan_jax.data.sources import detect, open_reader
+from wgan_jax.data.sources.vectors import vector_length
+from wgan_jax.data.survey import Survey, survey
+from wgan_jax.distributed.sharding import format_bytes, memory_limit
 from wgan_jax.errors import UserError
 
 # Largest side of an image that is chosen, with and without an accelerator.
 LARGEST = {True: 128, False: 64}
+# Sides that a pyramid makes from 4 to 7 pixels, by doubling.
+MADE = {base << n: base for base in range(4, 8) for n in range(1, 10)}
 # Fewer images than this are memorised rather than generalised from.
 FEW = 500
 # Training needs about this multiple of the lower bound of `sizes`: the gradient of a
@@ -36,15 +44,19 @@ class Facts:
     shape: tuple[int, ...]
     """Shape of a sample: [height, width, channels], the medians of the originals and 1
     channel where all are grey, or [d] for points."""
-    shorter_sides: tuple[int, int, int] = (0, 0, 0)
+    shorter_sides: tuple[int, ...] = (0, 0, 0)
     """Quantiles (10 %, 50 %, 90 %) of the shorter sides of the originals; zeros where
     every image has `shape`."""
-    aspects: tuple[float, float, float] = (0, 0, 0)
+    aspects: tuple[float, ...] = (1.0, 1.0, 1.0)
     """The same quantiles of width / height."""
     classes: int = 0
     """Number of different labels; 0 without labels."""
     rarest: int = 0
     """Number of samples of the rarest label."""
+    unreadable: int = 0
+    """Number of samples that cannot be read, which `count` does not include."""
+    test_count: int = 0
+    """Number of samples of a test part to hold out; 0 holds out of `count`."""
 
     @classmethod
     def of_array(
@@ -63,6 +75,32 @@ class Facts:
             classes=len(counts),
             rarest=int(min(counts, default=0)),
         )
+
+
+def facts_of(survey: Survey) -> Facts:
+    """The facts of a survey of images."""
+    rows, classes = survey.rows, survey.classes()
+    heights, widths = np.maximum(rows["height"], 1), np.maximum(rows["width"], 1)
+    sides, aspects = (
+        np.quantile(values, (0.1, 0.5, 0.9))
+        for values in (np.minimum(heights, widths), widths / heights)
+    )
+    is_labelled = survey.reader.classes > 0
+    channels = 1 if rows["grey"].all() else 3
+    data = survey.reader.data
+    return Facts(
+        data=dataclasses.replace(
+            data, image_size=Data.image_size, channels=channels, resize=Data.resize
+        ),
+        count=len(rows),
+        shape=(int(np.median(heights)), int(np.median(widths)), channels),
+        shorter_sides=tuple(int(side) for side in sides),
+        aspects=tuple(float(aspect) for aspect in aspects),
+        classes=len(classes) if is_labelled else 0,
+        rarest=min(classes.values(), default=0) if is_labelled else 0,
+        unreadable=len(survey.unreadable),
+        test_count=_test_count(survey.reader),
+    )
 
 
 def suggest(
@@ -87,7 +125,112 @@ def suggest(
     _choose_batch(choices, facts)
     _fit_memory(choices, memory)
     _choose_run(choices, accelerator)
-    return choices.config, choices.reasons
+    # Warnings last.
+    reasons = sorted(choices.reasons, key=lambda r: r.startswith("warning: "))
+    return choices.config, reasons
+
+
+def automatic(data: Data, given: Mapping[str, Any]) -> tuple[Config, list[str]]:
+    """`suggest` for the samples that a data section names, on this machine.
+
+    given: see `suggest`; without data.source the source is detected. Raises UserError
+    where the samples cannot be read.
+    """
+    data, reason = name_source(data, given.get("data.source", ""))
+    memory, accelerator = device()
+    facts = read_facts(data)
+    config, reasons = suggest(facts, memory, accelerator=accelerator, given=given)
+    return config, [reason] * bool(reason) + reasons
+
+
+def name_source(data: Data, source: str) -> tuple[Data, str]:
+    """(data section with its source, reason of the choice or empty).
+
+    source: as typed; empty detects the source of data.dir.
+    """
+    if source:
+        return dataclasses.replace(data, source=source), ""
+    if not data.dir:
+        raise UserError(
+            "--config auto needs data: add --data.dir PATH, or --data.source NAME with "
+            "the fields that it needs"
+        )
+    source = detect(data.dir, "data.dir=")
+    data = dataclasses.replace(data, source=source)
+    return data, f"data.source={source}: {data.dir} is of this kind"
+
+
+def device() -> tuple[float | None, bool]:
+    """(bytes of memory of the device or None, whether it is a GPU or TPU)."""
+    return memory_limit(), jax.default_backend() != "cpu"
+
+
+def read_facts(data: Data) -> Facts:
+    """The facts about the samples that a data section names, which are all read.
+
+    Raises UserError where there are none.
+    """
+    if data.is_toy:
+        return Facts(data, 0, (2,))
+    if not data.is_points:
+        return facts_of(survey(data))
+    if data.source == "vectors":
+        data = dataclasses.replace(data, dimensions=vector_length(data))
+    reader = open_reader(data)
+    return Facts(data, len(reader), data.sample_shape, test_count=_test_count(reader))
+
+
+def _test_count(reader):
+    test = reader.test_reader()
+    return len(test) if test else 0
+
+
+def python_file(config: Config, reasons: list[str], command: str) -> str:
+    """Text of a configuration file, with the reasons as comments.
+
+    command: that trains the same without the file.
+    """
+    why = dict(reason.split(": ", 1) for reason in reasons)
+    why = {name.split("=")[0]: text for name, text in why.items()}
+    sections = []
+    for section in dataclasses.fields(Config):
+        values = getattr(config, section.name)
+        rows = []
+        for field in dataclasses.fields(values):
+            value = getattr(values, field.name)
+            reason = why.get(f"{section.name}.{field.name}")
+            if reason:
+                rows += textwrap.wrap(
+                    f"{reason[0].upper()}{reason[1:]}.",
+                    88,
+                    initial_indent=" " * 12 + "# ",
+                    subsequent_indent=" " * 12 + "# ",
+                )
+            if reason or value != field.default:
+                text = json.dumps(value) if isinstance(value, str) else repr(value)
+                rows.append(f"{' ' * 12}{field.name}={text},")
+        kind = type(values).__name__
+        sections += [f"        {section.name}={kind}(", *rows, "        ),"]
+    names = ", ".join(
+        ["Config", *(kind.__name__ for kind in get_type_hints(Config).values())]
+    )
+    return "\n".join(
+        [
+            '"""A configuration that was suggested for the data.',
+            "",
+            f"The command without this file: {command}",
+            '"""',
+            "",
+            f"from wgan_jax.config import {names}",
+            "",
+            "",
+            "def get_config():",
+            "    return Config(",
+            *sections,
+            "    )",
+            "",
+        ]
+    )
 
 
 class _Choices:
@@ -166,6 +309,12 @@ def _choose_images(choices, facts, accelerator):
         "every image is grey" if channels == 1 else "there are images in colour",
         data__channels=1 if channels == 1 else 3,
     )
+    if facts.unreadable:
+        choices.set(
+            f"{facts.unreadable} images cannot be read; python -m wgan_jax.prepare "
+            "check names them",
+            data__skip_corrupt=True,
+        )
     choices.set(
         "mirrored images need not look like the data; where they do, --data.flip "
         "doubles the data",
@@ -196,9 +345,9 @@ def _choose_size(choices, facts, accelerator):
     small, middle, large = facts.shorter_sides
     if not any(facts.shorter_sides):
         small = middle = large = min(height, width)
-    if small == large <= limit and halvings(small):
+    if small == large <= limit and small in MADE:
         return choices.set(
-            f"the images have this size, which halves {halvings(small)} times",
+            f"the shorter side of the images, which halves to {MADE[small]} pixels",
             data__image_size=small,
         )
     if small < 8:
@@ -261,8 +410,8 @@ def _choose_network(choices, facts, accelerator):
     widths = tuple(2**i for i in range(max(count, 1)))
     if kind == "dcgan":
         choices.set(
-            f"one layer for each halving of {size} pixels to "
-            f"{size >> count}, each twice as wide as the one before",
+            f"one layer for each halving, from {size} to {size >> count} pixels, each "
+            "twice as wide as the one before",
             model__critic_widths=widths,
             model__generator_widths=widths[::-1],
             model__init="dcgan",
@@ -308,18 +457,15 @@ def _choose_batch(choices, facts):
             f"{FEW} or more"
         )
     is_points = len(facts.shape) == 1
-    heldout = min(1000, facts.count // 10)
-    if data.test_split:
-        heldout = 1000
-    choices.set(
-        f"held out of data.test_split={data.test_split}"
-        if data.test_split
-        else f"a tenth of {facts.count:,} samples"
-        if heldout < 1000
-        else f"enough for the held-out estimate, of {facts.count:,} samples",
-        data__heldout=heldout,
-    )
-    left = facts.count - (0 if data.test_split else choices.config.data.heldout)
+    test = facts.test_count
+    heldout = min(1000, test or facts.count // 10)
+    reason = "enough for the held-out estimate"
+    if test:
+        reason = f"held-out samples are of the test part, which has {test:,}"
+    elif heldout < 1000:
+        reason = f"a tenth of {facts.count:,} samples"
+    choices.set(reason, data__heldout=heldout)
+    left = facts.count - (0 if test else choices.config.data.heldout)
     largest = 256 if is_points else 64
     batch = min(largest, 2 ** int(math.log2(max(left // 4, 1))))
     choices.set(
@@ -335,7 +481,7 @@ def _choose_batch(choices, facts):
             f"{FEW} or more are better"
         )
     size = facts.count * math.prod(data.sample_shape)
-    if not is_points and size > 1e6:
+    if not is_points and size > 2**28:
         choices.set(
             f"the images take {format_bytes(size)} and are streamed only where that is "
             "more than half of the device's memory",
@@ -347,10 +493,7 @@ def _fit_memory(choices, memory):
     """Halves the batch, then the width, while training would exceed the memory."""
 
     def need():
-        config = choices.config
-        state = sizes.STATE_BYTES["adam"] * sizes.parameters(config)
-        numbers = config.data.batch_size * sizes.activations(config)
-        return OVERHEAD * (state + 4 * numbers)
+        return OVERHEAD * sizes.training_bytes(choices.config)
 
     fields = {"data.batch_size": 8, "model.features": 4}
     for name, least in fields.items():

@@ -31,9 +31,11 @@ class Options:
     """Trains several seeds per setting and reports mean and standard deviation."""
 
     config: str = ""
-    """Python file whose get_config() returns the configuration."""
+    """Python file whose get_config() returns the configuration, or auto, which chooses
+    one for the data in --data.dir and prints the reasons."""
     out: str = ""
-    """Directory of the sweep; empty is runs/NAME-sweep for configs/NAME.py."""
+    """Directory of the sweep; empty is runs/NAME-sweep for configs/NAME.py, or
+    with auto for the data NAME."""
     seeds: int = 4
     """Number of seeds of each setting, counted from run.seed."""
     vary: tuple[str, ...] = ()
@@ -64,7 +66,7 @@ def main(argv=None) -> int:
         field = f"--{axis.partition('=')[0].replace('_', '-')}"
         if cli.given(argv, field):
             raise UserError(f"{field} is also varied: give its values by --vary only")
-    out = Path(options.out or f"runs/{Path(options.config).stem}-sweep")
+    out = Path(options.out or f"runs/{cli.run_name(options.config, config)}-sweep")
     members = make_members(config, out, options.seeds, options.vary)
     groups = shape_groups(members)
     shardings = [make_sharding(group[0].config, options.devices) for group in groups]

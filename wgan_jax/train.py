@@ -29,10 +29,11 @@ class RunOptions:
     """Options of one run."""
 
     config: str = ""
-    """Python file whose get_config() returns the configuration, or config.json of a
-    run."""
+    """Python file whose get_config() returns the configuration, config.json of a run,
+    or auto, which chooses one for the data in --data.dir and prints the reasons."""
     out: str = ""
-    """Run directory; empty is runs/NAME for configs/NAME.py."""
+    """Run directory; empty is runs/NAME for configs/NAME.py, or
+    with auto for the data NAME."""
     seed: int = -1
     """Short for --run.seed; -1 leaves it unchanged."""
     dry_run: bool = False
@@ -90,7 +91,7 @@ def main(argv=None) -> int:
                 setup = Setup(config, sharding, dataset)
                 setup.compile(setup.initial_state())
             return 0
-        out = Path(options.out or f"runs/{Path(options.config).stem}")
+        out = Path(options.out or f"runs/{cli.run_name(options.config, config)}")
         report = options.report and not processes.is_multiprocess()
         try:
             trained = train(

@@ -5,6 +5,7 @@ detection and packing have the same pixels.
 """
 
 import contextlib
+import dataclasses
 import functools
 import io
 import math
@@ -52,6 +53,48 @@ def pixel_fields(data: Data) -> dict:
 def pixel_facts(data: Data) -> str:
     """All that decides the pixels of a file, as part of a cache key."""
     return f"decoder {VERSION} {pixel_fields(data)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """Facts about an image file or encoded image, without its pixels."""
+
+    format: str
+    """Pillow's name, such as JPEG."""
+    mode: str
+    """Pillow's mode, such as RGB or CMYK."""
+    bits: int
+    """Bits of one value in the file."""
+    height: int
+    """Pixels as a viewer shows them, after the turn by EXIF."""
+    width: int
+    frames: int
+    """Pages or frames."""
+    turned: bool
+    """Whether the EXIF tag turns or mirrors the image."""
+
+
+def header(file: Path | bytes) -> Header:
+    """The header of a file that `view` can read."""
+    with Image.open(_source(file)) as image:
+        layout, width, height = _layout(image), image.width, image.height
+        depth = _tag(image, BITS) or re.search(r"(?<!\d)(1|2|4|12|16|32)(?!\d)", layout)
+        bits = depth if isinstance(depth, int) else int(depth[1]) if depth else 0
+        bits = bits or {"1": 1, "I": 32, "F": 32, "I;16": 16}.get(image.mode, 8)
+        orientation = None
+        with contextlib.suppress(Exception):
+            orientation = image.getexif().get(EXIF_ORIENTATION)
+        if orientation in (5, 6, 7, 8):
+            width, height = height, width
+        return Header(
+            image.format or "",
+            image.mode,
+            bits,
+            height,
+            width,
+            _pages(image),
+            orientation in TURNS,
+        )
 
 
 def decode(file: Path | bytes, data: Data, notes: Counter) -> np.ndarray:

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,13 @@ class Reader:
         Threads call it concurrently. Raises UnreadableSample for a damaged sample.
         """
         raise NotImplementedError
+
+    def original(self, number: int) -> Path | bytes | np.ndarray | None:
+        """The sample before it is fitted: a file, an encoded image, or an array.
+
+        None where the source has no other form of it.
+        """
+        return None
 
     @property
     def identity(self) -> str:

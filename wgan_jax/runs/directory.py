@@ -33,6 +33,10 @@ UNFINISHED = (".lock", ".config.", ".processes")
 BEST_CHECKPOINTS = "checkpoints-best"
 DATA_FORMAT = 1
 """Version of data.json; a file of another version is refused."""
+# How images reach the device changes no computed number.
+UNIMPORTANT = {"data.stream", "data.workers"}
+RESUMABLE = UNIMPORTANT | {"run.steps"}
+"""Fields that can change when a run is resumed, run.steps with --extend."""
 BEST = ("step", "metric", "value")
 PACKAGES = (
     "jax",
@@ -232,9 +236,8 @@ def environment(config: Config) -> dict:
 
 
 def _check_same_run(out, old, new, extend):
-    # How images reach the device changes no computed number.
-    ignored = ("data.stream:", "data.workers:")
-    changed = [line for line in differences(old, new) if not line.startswith(ignored)]
+    lines = differences(old, new)
+    changed = [line for line in lines if line.split(":")[0] not in UNIMPORTANT]
     # At a constant learning rate a longer run has the first steps of a shorter one;
     # with linear decay it differs from its first step.
     longer = old.run.steps < new.run.steps and new.optimizer.decay == "constant"

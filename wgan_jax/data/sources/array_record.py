@@ -57,6 +57,11 @@ class ArrayRecordImages(Reader):
         """Hash of the names, sizes and times of the files."""
         return stamps(Path(self.data.dir), self.paths)
 
+    def original(self, number: int) -> bytes:
+        """The encoded image of this number."""
+        file = bisect.bisect_right(self.starts, number) - 1
+        return self._records(file, [number - self.starts[file]])[0]
+
     def read(self, numbers: np.ndarray) -> Samples:
         """Images of these numbers."""
         by_file, images, notes = {}, [None] * len(numbers), Counter()

@@ -32,6 +32,10 @@ class ArrayImages(Reader):
     def __len__(self):
         return len(self.images)
 
+    def original(self, number: int) -> np.ndarray:
+        """The image of this number, uint8 [height, width, 1 or 3]."""
+        return self.images[number]
+
     def read(self, numbers: np.ndarray) -> Samples:
         """Images of these numbers, resized and converted."""
         labels = None if self.labels is None else self.labels[numbers]

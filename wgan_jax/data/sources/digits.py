@@ -28,6 +28,10 @@ class Digits(Reader):
     def __len__(self):
         return len(self.images)
 
+    def original(self, number: int) -> np.ndarray:
+        """The scan of this number, [8, 8, 1]."""
+        return self.images[number]
+
     def read(self, numbers: np.ndarray) -> Samples:
         """Scans of these numbers, resized and converted."""
         notes = Counter()

@@ -36,6 +36,10 @@ class ImageFolder(Reader):
         files = stamps(Path(self.data.dir), self.paths)
         return f"{files} labelled" if self.classes else files
 
+    def original(self, number: int) -> Path:
+        """The file of this number."""
+        return self.paths[number]
+
     def read(self, numbers: np.ndarray) -> Samples:
         """Images of these numbers, and their labels."""
         notes = Counter()

@@ -73,6 +73,10 @@ class TfdsImages(Reader):
         """
         return f"{self.split} {stamps(self.folder, sorted(self.folder.iterdir()))}"
 
+    def original(self, number: int) -> bytes | np.ndarray:
+        """The image of this number, encoded unless its values are floats."""
+        return self._one(number)[self.image]
+
     def read(self, numbers: np.ndarray) -> Samples:
         """Images of these numbers and their labels."""
         records = list(map(int, numbers))

@@ -53,6 +53,16 @@ class NpzVectors(Reader):
         return self.reader_of(self.test_array)
 
 
+def vector_length(data: Data) -> int:
+    """Length of the vectors in data.dir, whatever data.dimensions says.
+
+    Raises UserError where there are none.
+    """
+    _, vectors, _, _ = read_array(data, "array", VECTORS)
+    # An array of another shape is refused by the reader.
+    return vectors.shape[1] if vectors.ndim == 2 else data.dimensions
+
+
 def check_columns(vectors: np.ndarray, name: str) -> None:
     """Raises UserError for a column [n] that is constant."""
     constant = (vectors == vectors[:1]).all(0) & (len(vectors) > 1)
