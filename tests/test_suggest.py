@@ -44,6 +44,22 @@ def test_images_of_one_size_keep_it():
     assert config.model.critic_widths == (1, 2)
 
 
+@pytest.mark.parametrize(
+    ("aspects", "size"),
+    [
+        ((1.3, 1.5, 2.0), (64, 96)),
+        ((0.4, 0.5, 0.7), (128, 64)),
+        ((1.3, 9.0, 12.0), (64, 256)),
+        ((0.7, 1.0, 1.4), 64),
+        ((1.0, 1.5, 1.6), 64),
+    ],
+)
+def test_images_far_from_squares_become_rectangles(aspects, size):
+    config, _ = suggest(dataclasses.replace(PHOTOS, aspects=aspects))
+    assert config.data.image_size == size
+    validate(config)
+
+
 def test_labels_are_used_on_an_accelerator_and_named_elsewhere():
     _, reasons = suggest(DIGITS)
     assert any("the 10 labels are not used" in reason for reason in reasons)
@@ -77,10 +93,13 @@ def test_few_samples_have_a_warning_and_one_is_refused():
         suggest(dataclasses.replace(PHOTOS, count=1))
 
 
+SHAPES = [(h, w, 1) for h in (*range(1, 34), 48, 63, 64, 65) for w in (h, 7, 28, 90)]
+
+
 @pytest.mark.parametrize("accelerator", [False, True])
 @pytest.mark.parametrize("count", [2, 10, 70_000])
 def test_every_suggestion_is_valid(count, accelerator):
-    for shape in ((1,), (5,), (300,), *((side, side, 1) for side in range(1, 70))):
+    for shape in ((1,), (5,), (300,), *SHAPES):
         data = (VECTORS if len(shape) == 1 else PHOTOS).data
         facts = Facts(data, count, shape)
         config, reasons = suggest(facts, accelerator=accelerator)

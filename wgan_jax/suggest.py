@@ -26,6 +26,8 @@ from wgan_jax.errors import UserError
 LARGEST = {True: 128, False: 64}
 # Sides that a pyramid makes from 4 to 7 pixels, by doubling.
 MADE = {base << n: base for base in range(4, 8) for n in range(1, 10)}
+# Least ratio of the sides of nine in ten images that become rectangles, and largest.
+WIDE, WIDEST = 1.25, 4
 # Fewer images than this are memorised rather than generalised from.
 FEW = 500
 # Training needs about this multiple of the lower bound of `sizes`: the gradient of a
@@ -346,46 +348,55 @@ def _choose_size(choices, facts, accelerator):
     if not any(facts.shorter_sides):
         small = middle = large = min(height, width)
     if small == large <= limit and small in MADE:
-        return choices.set(
-            f"the shorter side of the images, which halves to {MADE[small]} pixels",
-            data__image_size=small,
-        )
-    if small < 8:
-        return choices.set(
-            "the shorter sides of a tenth of the images have at most this many pixels",
-            data__image_size=max(middle, 1),
-        )
-    size = min(2 ** int(math.log2(small)), limit)
-    reason = (
-        f"the largest power of two that nine of ten images reach (median {width}x"
-        f"{height})"
-    )
-    if size == limit < small:
-        where = "on an accelerator" if accelerator else "without an accelerator"
-        reason = (
-            f"the largest size that is chosen {where}; the median of the originals is "
-            f"{width}x{height}"
-        )
-    return choices.set(reason, data__image_size=size)
+        side = small
+        reason = f"the shorter side of the images, which halves to {MADE[small]} pixels"
+    elif small < 8:
+        side = max(middle, 1)
+        reason = "the images are too small for a pyramid of convolutions"
+    else:
+        side = min(2 ** int(math.log2(small)), limit)
+        reason = "the largest power of two that nine of ten shorter sides reach"
+        if side == limit < small:
+            where = "on an accelerator" if accelerator else "without an accelerator"
+            reason = f"the largest size that is chosen {where}"
+        reason += f"; the median of the originals is {width}x{height}"
+    sides, shape = _rectangle(facts, side)
+    choices.set(reason + shape, data__image_size=sides)
 
 
-def halvings(size: int) -> int:
-    """Number of times that a side can be halved to 4 or more; 0 for an odd one."""
+def _rectangle(facts, side):
+    """(data.image_size whose shorter side is `side`, addition to the reason)."""
+    low, middle, high = facts.aspects
+    if not any(facts.shorter_sides):
+        low = middle = high = facts.shape[1] / facts.shape[0]
+    if low < WIDE and high > 1 / WIDE:
+        return side, ""
+    ratio = min(max(middle, 1 / middle), WIDEST)
+    # A multiple of the factor by which the shorter side is halved.
+    factor = 2 ** halvings(side, side)
+    longer = round(side * ratio / factor) * factor
+    if middle > 1:
+        return (side, longer), f"; nine of ten images are wider than {low:.3g} to 1"
+    return (longer, side), f"; nine of ten images are higher than 1 to {high:.3g}"
+
+
+def halvings(height: int, width: int) -> int:
+    """Number of times that both sides can be halved to 4 or more; 0 for an odd one."""
     count = 0
-    while size % 2 == 0 and size >= 8:
-        size, count = size // 2, count + 1
+    while height % 2 == width % 2 == 0 and min(height, width) >= 8:
+        height, width, count = height // 2, width // 2, count + 1
     return count
 
 
 def _choose_network(choices, facts, accelerator):
-    size = choices.config.data.image_size
-    count = halvings(size)
+    height, width = choices.config.data.height_and_width
+    size, count = max(height, width), halvings(height, width)
     is_conditional = choices.given.get("model.classes", 0) > 0 or (
         accelerator and facts.classes > 1 and facts.rarest >= 100 and size <= 64
     )
     if not count:
         choices.set(
-            f"images of side {size} cannot be halved to 4 pixels or more",
+            f"images of {height}x{width} pixels cannot be halved to 4 or more",
             model__kind="mlp",
             model__generator_widths=(1, 2, 4),
             model__critic_widths=(4, 2),
@@ -410,8 +421,9 @@ def _choose_network(choices, facts, accelerator):
     widths = tuple(2**i for i in range(max(count, 1)))
     if kind == "dcgan":
         choices.set(
-            f"one layer for each halving, from {size} to {size >> count} pixels, each "
-            "twice as wide as the one before",
+            f"one layer for each halving, from {height}x{width} to "
+            f"{height >> count}x{width >> count} pixels, each twice as wide as the one "
+            "before",
             model__critic_widths=widths,
             model__generator_widths=widths[::-1],
             model__init="dcgan",

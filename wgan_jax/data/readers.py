@@ -117,6 +117,10 @@ class Reader:
         """
         return None
 
+    def name(self, number: int) -> str:
+        """Name of a sample for the user."""
+        return f"number {number}"
+
     @property
     def identity(self) -> str:
         """Text that changes whenever a sample does; empty disables all caching."""

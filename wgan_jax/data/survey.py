@@ -10,7 +10,6 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from wgan_jax.data import decoding
 from wgan_jax.data.memory import in_threads
 from wgan_jax.data.readers import Reader, UnreadableSample
 from wgan_jax.data.sources import open_reader
-from wgan_jax.errors import UserError, printable
+from wgan_jax.errors import UserError
 from wgan_jax.files import cached_npz
 
 # To be increased when the survey of some data changes.
@@ -67,13 +66,9 @@ class Survey:
 
     def names(self, places) -> list[str]:
         """Names of the images at these places of `rows`."""
-        return [self._name(int(number)) for number in self.rows["number"][places]]
-
-    def _name(self, number):
-        original = self.reader.original(number)
-        if not isinstance(original, Path):
-            return f"number {number}"
-        return printable(str(original.relative_to(self.reader.data.dir)))
+        return [
+            self.reader.name(number) for number in self.rows["number"][places].tolist()
+        ]
 
     def classes(self) -> dict[str, int]:
         """Number of images of each label, or else of each folder; {} without either."""
@@ -82,13 +77,8 @@ class Survey:
             names = dict(enumerate(self.reader.label_names))
             pairs = zip(labels.tolist(), counts.tolist(), strict=True)
             return {str(names.get(label) or label): count for label, count in pairs}
-        folders = Counter()
-        for number in self.rows["number"]:
-            original = self.reader.original(int(number))
-            if not isinstance(original, Path):
-                return {}
-            parts = original.relative_to(self.reader.data.dir).parts
-            folders[printable(parts[0]) if len(parts) > 1 else "."] += 1
+        names = [self.reader.name(number) for number in self.rows["number"].tolist()]
+        folders = Counter(n.split("/")[0] if "/" in n else "." for n in names)
         return dict(folders) if len(folders) > 1 else {}
 
     def copies(self) -> list[np.ndarray]:

@@ -9,6 +9,7 @@ from wgan_jax.config import Data
 from wgan_jax.data.decoding import decode, stack
 from wgan_jax.data.image_files import class_folders, image_files, stamps
 from wgan_jax.data.readers import Reader, Samples, UnreadableSample
+from wgan_jax.errors import printable
 
 
 class ImageFolder(Reader):
@@ -39,6 +40,10 @@ class ImageFolder(Reader):
     def original(self, number: int) -> Path:
         """The file of this number."""
         return self.paths[number]
+
+    def name(self, number: int) -> str:
+        """The path of the file in the folder."""
+        return printable(str(self.paths[number].relative_to(self.data.dir)))
 
     def read(self, numbers: np.ndarray) -> Samples:
         """Images of these numbers, and their labels."""

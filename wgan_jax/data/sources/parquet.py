@@ -90,6 +90,11 @@ class ParquetImages(Reader):
         files = stamps(root.parent if root.is_file() else root, self.paths)
         return f"{files} {self.column} {self.data.label_array}"
 
+    def original(self, number: int) -> bytes:
+        """The encoded image of this number."""
+        group = int(np.searchsorted(self.starts, number, side="right")) - 1
+        return self._group(group)[number - int(self.starts[group])]
+
     def read(self, numbers: np.ndarray) -> Samples:
         """Images of these numbers, and their labels."""
         notes = Counter()

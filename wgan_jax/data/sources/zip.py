@@ -59,6 +59,14 @@ class ZipImages(Reader):
         path = Path(self.data.dir)
         return stamps(path.parent, [path])
 
+    def original(self, number: int) -> bytes:
+        """The encoded image of this number."""
+        return self.opened.read(self.members[number])
+
+    def name(self, number: int) -> str:
+        """The path of the image in the zip."""
+        return printable(self.members[number].filename)
+
     def read(self, numbers: np.ndarray) -> Samples:
         """Images of these numbers, and their labels."""
         notes = Counter()
