@@ -22,7 +22,17 @@ LAYERS = (
     ("sweeps",),
     ("suggest",),
     ("cli",),
-    ("train", "sample", "evaluate", "sweep", "anomaly", "convert", "prepare", "report"),
+    (
+        "train",
+        "sample",
+        "evaluate",
+        "sweep",
+        "anomaly",
+        "convert",
+        "export",
+        "prepare",
+        "report",
+    ),
     ("__main__", "__init__"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -12,6 +12,7 @@ COMMANDS = {
     "evaluate": "measure a run, or any images, against real images",
     "sweep": "train several seeds and settings and compare them",
     "anomaly": "score images by how well a run reconstructs them",
+    "export": "write networks for JAX, PyTorch, ONNX or as plain arrays",
     "convert": "convert weights from and to PyTorch",
     "prepare": "prepare data sets for training",
     "report": "write a page about a run, or about several runs",

@@ -11,8 +11,8 @@ from wgan_jax.algorithm.state import Spec, TrainState
 from wgan_jax.config import Config
 from wgan_jax.data.record import NO_DATA, DataRecord
 from wgan_jax.errors import UserError
-from wgan_jax.exports import onnx_model, program, tensors
-from wgan_jax.exports.metadata import describe
+from wgan_jax.exports import onnx_model, program, tensors, torch_module
+from wgan_jax.exports.metadata import describe, sentences
 from wgan_jax.exports.part import Part
 from wgan_jax.files import check_new
 from wgan_jax.runs.sampling import weights
@@ -24,6 +24,7 @@ from wgan_jax.runs.sampling import weights
 FORMATS: dict[str, Any] = {
     "safetensors": tensors,
     "stablehlo": program,
+    "torch": torch_module,
     "onnx": onnx_model,
 }
 NETWORKS = ("generator", "critic", "both")
@@ -37,6 +38,15 @@ class Export(NamedTuple):
     """See `metadata.describe`; stored in the files too."""
     difference: float
     """Largest difference of the files' outputs to the run's own, which are about 1."""
+
+    def __str__(self):
+        return "\n".join(
+            [
+                *sentences(self.metadata),
+                f"largest difference to the run's outputs: {self.difference:.1g}",
+                *map(str, self.files),
+            ]
+        )
 
 
 def write(
@@ -61,16 +71,8 @@ def write(
     cannot be written in this format.
     """
     path = Path(path)
-    form = _form(path, format)
-    name = next(n for n, f in FORMATS.items() if f is form)
-    if network not in NETWORKS:
-        raise UserError(f"--network {network} must be one of {', '.join(NETWORKS)}")
-    if network == "both" and not form.SEVERAL:
-        raise UserError(
-            f"--network both: a {name} file holds one network; give generator or critic"
-        )
-    for file in form.files(path):
-        check_new(file, "--out", overwrite)
+    name = check(path, format, network, overwrite)
+    form = FORMATS[name]
     parts = _parts(config, spec, state, network, raw)
     metadata = describe(config, spec, state, parts, name, raw, record)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +96,8 @@ def write(
     return Export(form.files(path), metadata, difference)
 
 
-def _form(path, format):
+def check(path: Path, format: str, network: str, overwrite: bool) -> str:
+    """The format's name; UserError where `write` would refuse these arguments."""
     suffixes = {s: name for name, f in FORMATS.items() for s in f.SUFFIXES}
     if format and format not in FORMATS:
         raise UserError(f"--format {format} must be one of {', '.join(FORMATS)}")
@@ -104,10 +107,22 @@ def _form(path, format):
             f"--format is missing: give one of {', '.join(FORMATS)}, or let the name "
             f"in --out end in {', '.join(suffixes)}"
         )
-    if path.suffix not in FORMATS[name].SUFFIXES:
-        known = " or ".join(FORMATS[name].SUFFIXES)
+    form = FORMATS[name]
+    if path.suffix not in form.SUFFIXES:
+        known = " or ".join(form.SUFFIXES)
         raise UserError(f"--out {path} must end in {known} for --format {name}")
-    return FORMATS[name]
+    if network not in NETWORKS:
+        raise UserError(f"--network {network} must be one of {', '.join(NETWORKS)}")
+    if network == "both" and not form.SEVERAL:
+        raise UserError(
+            f"--network both: a {name} file holds one network; give generator or critic"
+        )
+    for file in form.files(path):
+        if file.is_dir():
+            raise UserError(f"--out {file} is a folder: give the name of a file")
+        check_new(file, "--out", overwrite)
+    form.require()
+    return name
 
 
 def _parts(config, spec, state, network, raw):

@@ -69,3 +69,19 @@ def as_text(metadata: dict) -> dict[str, str]:
         key: value if isinstance(value, str) else json.dumps(value)
         for key, value in metadata.items()
     }
+
+
+def sentences(metadata: dict) -> list[str]:
+    """The description in lines for people."""
+    names = metadata["networks"]
+    weights = metadata["weights"]
+    lines = [f"{' and '.join(names)} of step {metadata['step']}, {weights} weights"]
+    if "generator" not in names:
+        return lines
+    lines.append(f"input: {metadata['latents']}")
+    if metadata["classes"]:
+        lines.append(f"labels: int32 [n], 0 to {metadata['classes'] - 1}")
+    low_high = metadata["value_range"]
+    values = f"in {low_high}" if low_high else "points"
+    lines.append(f"output: {values}; in units of the data {metadata['to_data']}")
+    return lines

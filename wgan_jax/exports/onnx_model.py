@@ -1,5 +1,6 @@
 """A network as an ONNX model; the only file that imports jax2onnx and ONNX."""
 
+import importlib.util
 import logging
 import warnings
 from collections.abc import Sequence
@@ -22,25 +23,26 @@ def files(path: Path) -> tuple[Path, ...]:
     return (path,)
 
 
+def require() -> None:
+    """Raises UserError without the extra onnx."""
+    for name in ("onnx", "onnxruntime", "jax2onnx"):
+        if importlib.util.find_spec(name) is None:
+            raise UserError(f'{name} is not installed: pip install "wgan_jax[onnx]"')
+
+
 def write(path: Path, parts: Sequence[Part], metadata: dict) -> None:
     """Writes the model of one part, for any batch size.
 
-    Raises UserError without the extra onnx, and for an operation that jax2onnx does not
-    know.
+    Raises UserError for an operation that jax2onnx does not know.
     """
     (part,) = parts
     # Both report each of their plugins for other libraries that cannot be loaded.
     for name in ("jax2onnx", "onnx_ir"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings(action="ignore"):
-        try:
-            import jax2onnx
-            import onnx
-            import onnxruntime  # noqa: F401
-        except ImportError as error:
-            raise UserError(
-                f'{error.name} is not installed: pip install "wgan_jax[onnx]"'
-            ) from error
+        import jax2onnx
+        import onnx
+
         (count,) = export.symbolic_shape("n")
         try:
             # jax2onnx 0.13 drops the dilation of a convolution without an error.

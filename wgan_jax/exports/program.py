@@ -20,6 +20,10 @@ def files(path: Path) -> tuple[Path, ...]:
     return (path, path.with_name(f"{path.name}.json"))
 
 
+def require() -> None:
+    """Nothing is missing."""
+
+
 def write(path: Path, parts: Sequence[Part], metadata: dict) -> None:
     """Writes the program of one part, for any batch size and all of PLATFORMS."""
     (part,) = parts

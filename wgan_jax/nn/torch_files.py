@@ -6,6 +6,7 @@ import re
 import warnings
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -16,10 +17,8 @@ from wgan_jax.errors import UserError
 from wgan_jax.nn import torch_weights
 from wgan_jax.nn.models import build
 
-# Keys of a file under which a state dict is searched, in lower case.
-WRAPPERS = {
-    "state_dict",
-    "model",
+# Names of a network, in lower case: keys of a file, or prefixes in a state dict.
+NETWORKS = {
     "generator",
     "critic",
     "discriminator",
@@ -30,6 +29,8 @@ WRAPPERS = {
     "g",
     "d",
 }
+# Keys of a file under which a state dict is searched, in lower case.
+WRAPPERS = {"state_dict", "model"} | NETWORKS
 REMEDY = "save it with torch.save(net.state_dict(), FILE)"
 
 
@@ -44,10 +45,14 @@ def import_torch():
     return torch
 
 
-def read(path) -> dict[str, dict[str, np.ndarray]]:
+def read(
+    path, report: Callable[[str], None] = print
+) -> dict[str, dict[str, np.ndarray]]:
     """The state dicts {label: {name: float32 array}} of a file.
 
-    Code in the file is not executed. Raises UserError where the file does not exist, is
+    One state dict of both networks, as a LightningModule's, is divided by the names of
+    its parts. report: gets a sentence about parts that are not networks. Code in the
+    file is not executed. Raises UserError where the file does not exist, is
     damaged or holds no state dict of finite numbers.
     """
     torch, path = import_torch(), Path(path)
@@ -76,7 +81,9 @@ def read(path) -> dict[str, dict[str, np.ndarray]]:
         raise UserError(
             f"{path} is damaged or was not written by torch.save ({damaged}): {REMEDY}"
         )
-    state_dicts = _state_dicts(content, str(path), torch)
+    state_dicts = {}
+    for label, tensors in _state_dicts(content, str(path), torch).items():
+        state_dicts |= _divided(label, tensors, report)
     if not state_dicts:
         kind = f"a {type(content).__name__}"
         if isinstance(content, dict):
@@ -151,6 +158,27 @@ def _state_dicts(content, label, torch):
         if str(key).lower().removesuffix("_state_dict") in WRAPPERS:
             state_dicts |= _state_dicts(value, f"{label} [{key}]", torch)
     return state_dicts
+
+
+def _divided(label, tensors, report):
+    """{label: tensors} of each network in one state dict of several."""
+    names = {name: name.split(".") for name in tensors}
+    # As in module.generator.0.weight, of a module in another one.
+    while len({parts[0] for parts in names.values()}) == 1:
+        if min(map(len, names.values())) < 3:
+            return {label: tensors}
+        names = {name: parts[1:] for name, parts in names.items()}
+    parts, other = {}, set()
+    for name, (first, *rest) in names.items():
+        if first.lower() in NETWORKS:
+            parts.setdefault(first, {})[".".join(rest)] = tensors[name]
+        else:
+            other.add(f"{first}.*")
+    if len(parts) < 2:
+        return {label: tensors}
+    if other:
+        report(f"{label}: {', '.join(sorted(other))} are not networks and are left out")
+    return {f"{label} [{first}]": part for first, part in parts.items()}
 
 
 def _networks(model, config):

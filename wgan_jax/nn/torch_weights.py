@@ -27,8 +27,10 @@ NAMES = {
     "mean": "running_mean",
     "variance": "running_var",
 }
-# Order of our axes in PyTorch, by their number.
-AXES = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
+# Order of the axes of our kernels in PyTorch, by their number.
+AXES = {2: (1, 0), 4: (3, 2, 0, 1)}
+# Parts of a layer, in the order in which PyTorch saves them.
+PARTS = ("main", "shortcut", "score", "classes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,14 +90,16 @@ def to_torch(params, stats, network: Network, input_shape, names=None) -> dict:
     """The inverse of `from_torch`: a state dict {name: array} in PyTorch's layouts.
 
     names: {position in network.summary: module}; the default is the positions, as in an
-    nn.Sequential with one module per row of the summary.
+    nn.Sequential with one module per row of the summary, and in such a module as in
+    3.main.0, 3.shortcut.0, 9.score and 9.classes.
     """
     tensors = {}
-    for i, arrays in _layers(network, input_shape).items():
-        module = names[i] if names else str(i)
+    for place, arrays in _layers(network, input_shape).items():
+        module = names[place[0]] if names else ".".join(map(str, place))
         for array in arrays:
-            collection, _, _, name = array.path
-            ours = (params, stats)[collection]["layers"][i][name]
+            ours = (params, stats)
+            for key in array.path:
+                ours = ours[key]
             tensors[f"{module}.{array.name}"] = array.to_torch(ours)
         if any(array.name == "running_var" for array in arrays):
             tensors[f"{module}.num_batches_tracked"] = np.array(0)
@@ -162,7 +166,7 @@ class _Array:
     """
 
     path: tuple
-    """(0 for params or 1 for stats, "layers", position, name)."""
+    """(0 for params or 1 for stats, "layers", position, part of the layer..., name)."""
     shape: tuple[int, ...]
     order: tuple
     """Index that orders the elements of a flat image channels first."""
@@ -172,16 +176,21 @@ class _Array:
         return NAMES[self.path[-1]]
 
     @property
+    def axes(self):
+        count = len(self.shape)
+        return AXES[count] if self.path[-1] == "kernel" else tuple(range(count))
+
+    @property
     def needs(self):
-        return tuple(self.shape[a] for a in AXES[len(self.shape)])
+        return tuple(self.shape[a] for a in self.axes)
 
     def to_torch(self, ours):
-        theirs = np.asarray(ours)[self.order].transpose(AXES[len(self.shape)])
+        theirs = np.asarray(ours)[self.order].transpose(self.axes)
         return np.ascontiguousarray(theirs)
 
     def from_torch(self, theirs):
         ours = np.empty(self.shape, np.float32)
-        ours[self.order] = theirs.transpose(np.argsort(AXES[len(self.shape)]))
+        ours[self.order] = theirs.transpose(np.argsort(self.axes))
         return ours
 
 
@@ -193,31 +202,45 @@ def _keys(path):
     return tuple(p.idx if hasattr(p, "idx") else p.key for p in path)
 
 
-def _layers(network, input_shape) -> dict[int, list[_Array]]:
-    """The arrays of each layer that has any, by its position in network.summary."""
+def _layers(network, input_shape) -> dict[tuple, list[_Array]]:
+    """The arrays of each module that has any, by its place.
+
+    A place is the position in network.summary, and the path in that layer.
+    """
     leaves = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(_shapes(network))[0]:
         path = _keys(path)
-        if len(path) != 4 or path[-1] not in NAMES or leaf.ndim not in AXES:
+        inner = [key for key in path[3:-1] if not isinstance(key, int)]
+        is_kernel = path[-1] == "kernel"
+        fits = leaf.ndim in AXES if is_kernel else leaf.ndim in (1, 2)
+        if path[-1] not in NAMES or not fits or not set(inner) <= set(PARTS):
             raise UserError(
                 f"layer {path[2]} ({network.summary[path[2]][0]}) cannot be converted: "
-                "only plain stacks of dense layers, convolutions and norms can"
+                "only dense layers, convolutions, norms and residual blocks can"
             )
-        leaves.setdefault(path[2], {})[path[-1]] = (path, leaf.shape)
+        leaves.setdefault(path[2:-1], {})[path[-1]] = (path, leaf.shape)
     shapes = [tuple(input_shape), *(tuple(row.shape) for row in network.summary)]
-    mixing = {i for i, arrays in leaves.items() if "kernel" in arrays}
+    mixing = {
+        place[0]
+        for place, arrays in leaves.items()
+        if "kernel" in arrays or len(place) > 1
+    }
     order = partial(_channels_first, shapes, mixing)
+
+    def rank(place):
+        return [PARTS.index(key) if key in PARTS else key for key in place]
+
     layers = {}
-    for i in sorted(leaves):
-        layers[i] = []
-        for name in (name for name in NAMES if name in leaves[i]):
-            path, shape = leaves[i][name]
+    for place in sorted(leaves, key=rank):
+        layers[place] = []
+        for name in (name for name in NAMES if name in leaves[place]):
+            path, shape = leaves[place][name]
             axes = [np.arange(size) for size in shape]
-            if len(shape) < 4:
-                axes[-1] = axes[-1][order(i + 1)]
-            if len(shape) == 2:
-                axes[0] = axes[0][order(i)]
-            layers[i].append(_Array(path, shape, np.ix_(*axes)))
+            if len(place) == 1 and len(shape) < 4:
+                axes[-1] = axes[-1][order(place[0] + 1)]
+            if name == "kernel" and len(shape) == 2:
+                axes[0] = axes[0][order(place[0])]
+            layers[place].append(_Array(path, shape, np.ix_(*axes)))
     return layers
 
 
@@ -247,8 +270,11 @@ def _matched(tensors, network, input_shape):
     layers = _layers(network, input_shape).items()
     matched = []
     for theirs, ours in itertools.zip_longest(modules.values(), layers):
-        theirs, (i, arrays) = theirs or {}, ours or (None, [])
-        label = "no layer left" if i is None else f"layer {i} ({network.summary[i][0]})"
+        theirs, (place, arrays) = theirs or {}, ours or (None, [])
+        label = "no layer left"
+        if place:
+            inner = ".".join(map(str, place[1:]))
+            label = f"layer {place[0]} ({network.summary[place[0]][0]}) {inner}".strip()
         for array in arrays:
             full, tensor = theirs.get(array.name, ("", None))
             shape = None if tensor is None else tuple(tensor.shape)
@@ -257,7 +283,7 @@ def _matched(tensors, network, input_shape):
         known = {array.name for array in arrays}
         for name, (full, tensor) in theirs.items():
             if name not in known:
-                without = label if i is None else f"{label} has no {name}"
+                without = f"{label} has no {name}" if place else label
                 row = Row(full, tuple(tensor.shape), without, None)
                 matched.append((row, None, tensor))
     return matched

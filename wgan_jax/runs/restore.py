@@ -24,14 +24,15 @@ from wgan_jax.sizes import check_weights
 def restore_run(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainState]:
     """Configuration, specification and state of a run at a checkpoint.
 
-    checkpoint: a step, "best" (by the metric of run.evaluate_every), or "" or -1 for
-    the newest. Raises UserError if the run or the checkpoint does not exist, and where
-    weights are not finite.
+    checkpoint: a step, "best" (by the metric of run.evaluate_every), or "", "last" or
+    -1 for the newest. Raises UserError if the run or the checkpoint does not exist, and
+    where weights are not finite.
     """
     config = read_config(run)
     check_weights(config)
     best = checkpoint == "best"
-    step = -1 if best or checkpoint == "" else _step(checkpoint)
+    newest = checkpoint in ("", "last")
+    step = -1 if best or newest else _step(checkpoint)
     if best and not read_best(run):
         raise UserError(
             f"--checkpoint best: {run} has none (run.evaluate_every="
@@ -119,5 +120,5 @@ def _step(checkpoint):
         return int(checkpoint)
     except ValueError:
         raise UserError(
-            f"--checkpoint {checkpoint} must be a step, best, or empty for the newest"
+            f"--checkpoint {checkpoint} must be a step, best or last"
         ) from None
