@@ -99,6 +99,29 @@ def save_png(path, image: np.ndarray) -> None:
         picture.save(temporary)
 
 
+def save_film(path, frames: list[np.ndarray], milliseconds: list[int]) -> None:
+    """Writes uint8 [h, w, 3] frames as a .gif or .webp film that repeats, or nothing.
+
+    Frames smaller than the largest one get white below them and on both sides.
+    milliseconds: duration of each frame.
+    """
+    height, width = np.max([frame.shape[:2] for frame in frames], axis=0)
+    padded = []
+    for frame in frames:
+        below, across = height - frame.shape[0], width - frame.shape[1]
+        edges = (0, below), (across // 2, across - across // 2), (0, 0)
+        padded.append(Image.fromarray(np.pad(frame, edges, constant_values=255)))
+    with replacing(path) as temporary:
+        padded[0].save(
+            temporary,
+            save_all=True,
+            append_images=padded[1:],
+            duration=milliseconds,
+            loop=0,
+            quality=90,
+        )
+
+
 def interpolation(start: np.ndarray, end: np.ndarray, columns: int) -> np.ndarray:
     """Interpolation from rows of `start` to rows of `end`: [rows * columns, z_dim].
 

@@ -16,6 +16,7 @@ from wgan_jax.distributed.sharding import require_memory
 from wgan_jax.errors import UserError
 from wgan_jax.files import check_new, save_npz
 from wgan_jax.runs.directory import read_data_record
+from wgan_jax.runs.film import FORMATS, write_film
 from wgan_jax.runs.restore import at_run_precision, load_data, restore_run
 from wgan_jax.runs.sampling import caption, make_sampler, noise, picture, weights
 from wgan_jax.runs.sampling import labels as draw_labels
@@ -50,6 +51,11 @@ class Options:
     """Use the weights of the last step even if the run has averaged ones."""
     average: bool = False
     """Use the averaged weights, or fail if the run has none."""
+    film: str = ""
+    """Instead of samples, write the run's grids of fixed noise as a film, NAME.webp or
+    NAME.gif. A smaller run.sample_every gives more frames."""
+    film_seconds: float = 6.0
+    """Duration of the film."""
     accept_changed_data: bool = False
     """Draw points over real ones although these have changed, and record the change."""
     overwrite: bool = False
@@ -63,7 +69,33 @@ def main(argv=None) -> int:
     cli.require(options, "num", 1)
     cli.require(options, "seed", 0, cli.SEEDS)
     cli.refuse_together(options, "raw", "average")
+    if options.film or cli.given(argv, "--film-seconds"):
+        return _film(options, argv)
     return _sample(options.run, options)
+
+
+def _film(options, argv):
+    if not options.film:
+        raise UserError("--film-seconds is the duration of a film: add --film FILE")
+    path = Path(options.film)
+    used = ("run", "film", "film_seconds", "overwrite")
+    for field in dataclasses.fields(Options):
+        option = f"--{field.name.replace('_', '-')}"
+        if field.name not in used and cli.given(argv, option):
+            raise UserError(
+                f"{option} cannot be combined with --film, which shows grids that the "
+                "run has drawn: leave one of them out"
+            )
+    if path.suffix not in FORMATS:
+        raise UserError(f"--film {path} must end in {' or '.join(FORMATS)}")
+    if not 0.1 <= options.film_seconds <= 600:
+        raise UserError(
+            f"--film-seconds {options.film_seconds} must be from 0.1 to 600"
+        )
+    check_new(path, "--film", options.overwrite)
+    steps = write_film(options.run, path, options.film_seconds)
+    print(f"{len(steps)} grids of steps {steps[0]} to {steps[-1]}: {path}")
+    return 0
 
 
 @at_run_precision

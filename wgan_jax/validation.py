@@ -363,10 +363,14 @@ def nearest_sizes(config: Config) -> list[int | tuple[int, int]]:
     rules = _halvings(config.model).values()
     factor = 2 ** max((halvings for halvings, _ in rules), default=0)
     smallest = max((least << halvings for halvings, least in rules), default=1)
-    lower = tuple(n // factor * factor for n in config.data.height_and_width)
-    upper = tuple(-(-n // factor) * factor for n in config.data.height_and_width)
-    sizes = [tuple(max(n, smallest) for n in sides) for sides in (lower, upper)]
-    return list(dict.fromkeys(Data(image_size=size).image_size for size in sizes))
+    sizes = []
+    for raised in (0, factor - 1):
+        height, width = (
+            max((n + raised) // factor * factor, smallest)
+            for n in config.data.height_and_width
+        )
+        sizes.append(Data(image_size=(height, width)).image_size)
+    return list(dict.fromkeys(sizes))
 
 
 def _fits(config, halvings, least):

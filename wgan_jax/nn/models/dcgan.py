@@ -25,7 +25,7 @@ def generator(model, sample_shape, rngs):
     else:
         stack: list = [layers.reshape(1, 1, model.z_dim)]
         channels = model.z_dim
-        geometry = {"kernel": base}
+        geometry: dict = {"kernel": base}
     kind, normed = layers.ConvTranspose, norm != "none"
     for width in widths:
         stack.append(parts.conv(kind, channels, width, normed=normed, **geometry))
@@ -54,7 +54,7 @@ def critic(model, sample_shape, rngs, outputs=1):
     return [*stack, parts.conv(layers.Conv, channels, outputs, kernel=base)]
 
 
-def _stride_2(model):
+def _stride_2(model) -> dict:
     """Kernel, stride and padding of a convolution that halves or doubles an image."""
     if model.padding == "same":
         missing = model.kernel - 2
