@@ -31,7 +31,7 @@ def test_photos_get_a_dcgan_of_64_pixels_on_a_cpu_and_of_128_elsewhere():
     assert (config.data.image_size, config.data.channels) == (64, 3)
     assert (config.model.kind, config.model.features) == ("dcgan", 16)
     assert config.model.generator_widths == (8, 4, 2, 1)
-    assert (config.data.heldout, config.data.batch_size) == (930, 64)
+    assert (config.data.heldout, config.data.batch_size) == (930, 32)
     assert any(r.startswith("data.image_size=64: the largest") for r in reasons)
     sharp = dataclasses.replace(PHOTOS, shorter_sides=(128, 300, 400))
     config, _ = suggest(sharp, accelerator=True)

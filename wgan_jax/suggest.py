@@ -124,7 +124,7 @@ def suggest(
         _choose_points(choices, facts)
     else:
         _choose_images(choices, facts, accelerator)
-    _choose_batch(choices, facts)
+    _choose_batch(choices, facts, accelerator)
     _fit_memory(choices, memory)
     _choose_run(choices, accelerator)
     # Warnings last.
@@ -458,7 +458,7 @@ def _choose_network(choices, facts, accelerator):
         choices.set("it matches data.scale=unit", model__output="sigmoid")
 
 
-def _choose_batch(choices, facts):
+def _choose_batch(choices, facts, accelerator):
     data = choices.config.data
     if not facts.count:
         choices.set("", data__batch_size=256, data__heldout=2048)
@@ -478,14 +478,15 @@ def _choose_batch(choices, facts):
         reason = f"a tenth of {facts.count:,} samples"
     choices.set(reason, data__heldout=heldout)
     left = facts.count - (0 if test else choices.config.data.heldout)
-    largest = 256 if is_points else 64
+    largest, reason = 64, "the batch of the papers"
+    if is_points:
+        largest, reason = 256, "the batch of the papers' toys"
+    elif not accelerator and max(data.height_and_width) > 32:
+        largest, reason = 32, "half the batch of the papers, so that steps are short"
     batch = min(largest, 2 ** int(math.log2(max(left // 4, 1))))
-    choices.set(
-        "the batch of the papers' toys" * is_points or "the batch of the papers"
-        if batch == largest
-        else f"at most a quarter of the {left} samples to train on",
-        data__batch_size=batch,
-    )
+    if batch < largest:
+        reason = f"at most a quarter of the {left:,} samples to train on"
+    choices.set(reason, data__batch_size=batch)
     if facts.count < FEW:
         choices.reasons.append(
             f"warning: {facts.count} samples are few: the critic can memorise them, "
