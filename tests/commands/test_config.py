@@ -1,17 +1,19 @@
 import ast
 import dataclasses
 import json
+import re
 import sys
 from pathlib import Path
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from wgan_jax import config
 from wgan_jax.algorithm import steps
 from wgan_jax.config import Config, Data, Model, Objective, Run
 from wgan_jax.errors import UserError
-from wgan_jax.validation import critic_update_count, validate
+from wgan_jax.validation import critic_update_count, nearest_sizes, validate
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(p for p in (ROOT / "configs").glob("*.py") if p.stem != "__init__")
@@ -636,6 +638,55 @@ def test_fields_that_do_not_fit_together_are_named(changes, expected):
         assert part in message
 
 
+@pytest.mark.parametrize("kind", ["dcgan", "resnet"])
+def test_every_remedy_for_a_size_is_possible(kind):
+    model = {"model.kind": kind, "model.kernel": 3, "model.critic_halvings": 3}
+    refused = 0
+    for size in [*range(4, 70), *((a, b) for a in (12, 50) for b in (9, 28, 64))]:
+        made = config_with({**model, "data.image_size": size})
+        if nearest_sizes(made) == [made.data.image_size]:
+            validate(made)
+            continue
+        refused += 1
+        message = complaint(made)
+        assert message.startswith(f"data.image_size={size} cannot be halved")
+        sizes, _, widths = message.partition(": take ")[2].partition(", or ")
+        for text in sizes.split(" or "):
+            validate(config_with({**model, "data.image_size": ast.literal_eval(text)}))
+        changes = dict(text.split("=") for text in widths.split(" and ") if text)
+        assert bool(changes) == (np.mod(size, 2).max() == 0)
+        if changes:
+            changes = {field: ast.literal_eval(v) for field, v in changes.items()}
+            validate(config_with({**model, "data.image_size": size, **changes}))
+    assert refused > 50
+
+
+def test_the_table_of_sizes_in_the_documentation_is_right():
+    page = (ROOT / "docs" / "usage.md").read_text()
+    rows = re.findall(r"^\| (\d) \| ([\d, ]*), \.\.\. \|$", page, re.M)
+    assert [int(count) for count, _ in rows] == [1, 2, 3, 4, 5]
+    for count, sizes in rows:
+        widths = (1,) * int(count)
+        for kind in ("dcgan", "resnet"):
+            model = Model(
+                kind=kind,
+                kernel=3,
+                generator_widths=widths,
+                critic_widths=widths,
+                critic_halvings=int(count),
+            )
+            made = Config(model=model)
+            possible = [
+                size
+                for size in range(2, 300)
+                if nearest_sizes(config_with({"data.image_size": size}, made)) == [size]
+            ]
+            listed = [int(size) for size in sizes.split(", ")]
+            assert listed == possible[: len(listed)]
+    mlp = config_with({"model.kind": "mlp", "data.image_size": (7, 9)})
+    assert nearest_sizes(mlp) == [(7, 9)]
+
+
 def test_a_toy_critic_with_batch_norm_is_refused_under_the_penalty():
     made = config_with({**MLP_TOY, "model.critic_norm": "batch"})
     assert "model.critic_norm=batch" in complaint(made)
@@ -650,7 +701,7 @@ def test_a_toy_critic_with_instance_norm_is_refused():
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("data.source", "cifar", "data.source=cifar is not known: take digits, tfds, "),
+        ("data.source", "tfd", "data.source=tfd is not known: take digits, tfds, "),
         ("model.kind", "cnn", "model.kind=cnn is not known: "),
         ("optimizer.kind", 1, "optimizer.kind=1 must be of type str"),
         ("data.batch_size", 64.0, "data.batch_size=64.0 must be of type int"),

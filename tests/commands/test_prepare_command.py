@@ -15,7 +15,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 3), np.uint8)
 
 
 def pack(folder, out, *more, size=8, channels=3):
-    shape = ("--image-size", size, "--channels", channels)
+    shape = ("--image-size", *np.ravel(size), "--channels", channels)
     return in_process(prepare, "pack", folder, out, *shape, *more)
 
 
@@ -35,19 +35,24 @@ def cached(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("file_format", "channels"), [("png", 3), ("ppm", 1), ("ppm", 3)]
+    ("file_format", "size", "channels"),
+    [("png", 4, 3), ("ppm", 4, 1), ("ppm", (4, 6), 3)],
 )
 def test_a_packed_folder_has_the_images_of_the_folder(
-    folder, tmp_path, file_format, channels, capsys
+    folder, tmp_path, file_format, size, channels, capsys
 ):
     out = tmp_path / "records"
     more = ("--format", file_format)
-    assert pack(folder, out, *more, size=4, channels=channels) == (0, "")
+    assert pack(folder, out, *more, size=size, channels=channels) == (0, "")
     grey = "7 of 7 images have three channels and are converted to grey\n"
-    expected = f"{grey * (channels == 1)}7 images of {folder} are in {out}\n"
-    assert capsys.readouterr().out == expected
+    cropped = "7 of 7 images are of another aspect ratio and are cropped at the centre"
+    assert capsys.readouterr().out == (
+        grey * (channels == 1)
+        + f"{cropped}\n" * (size != 4)
+        + f"7 images of {folder} are in {out}\n"
+    )
     assert [p.name for p in out.iterdir()] == ["images.array_record-00000-of-00001"]
-    same = {"image_size": 4, "channels": channels, "batch_size": 1, "heldout": 2}
+    same = {"image_size": size, "channels": channels, "batch_size": 1, "heldout": 2}
     packed = load_in_memory(Data(source="array_record", dir=str(out), **same))
     loose = load_in_memory(Data(source="folder", dir=str(folder), **same))
     np.testing.assert_array_equal(packed.train, loose.train)
@@ -61,7 +66,8 @@ def test_a_mistake_is_one_sentence_and_leaves_no_files(folder, tmp_path):
         (pack(folder, out), f"{folder / '6.png'} cannot be read (not an image"),
         (pack(tmp_path / "none", out), f"{tmp_path / 'none'} is not a folder"),
         (pack(folder, folder), f"{folder} already exists: give a new folder"),
-        (pack(folder, out, size=0), "--image-size 0 must be 1 or more"),
+        (pack(folder, out, size=(4, 0)), "--image-size 4 0 must be 1 or more"),
+        (pack(folder, out, size=("4", "6px")), "--image-size 4 6px cannot be read: it"),
         (
             in_process(prepare, "pak"),
             "pak is not a command of prepare: take check, pack",

@@ -506,6 +506,23 @@ def test_cropped_and_enlarged_images_are_reported():
     ]
 
 
+def test_images_are_cropped_to_the_shape_of_a_rectangle_at_the_centre():
+    image = np.random.default_rng(0).integers(0, 256, (4, 8), np.uint8)
+    halved = image.reshape(2, 2, 4, 2).mean((1, 3))
+    for size, expected, cropped in (
+        ((4, 8), image, 0),
+        ((4, 4), image[:, 2:6], 1),
+        ((2, 8), image[1:3], 1),
+        ((2, 4), halved, 0),
+    ):
+        notes = Counter()
+        data = Data(image_size=size, channels=1, resize="box")
+        pixels = decode(saved(image, "PNG"), data, notes)
+        # A resized image is rounded twice.
+        np.testing.assert_allclose(pixels[..., 0], expected, atol=1)
+        assert (notes["cropped"], notes["enlarged"]) == (cropped, 0)
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
