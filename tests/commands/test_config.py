@@ -701,7 +701,11 @@ def test_a_toy_critic_with_instance_norm_is_refused():
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("data.source", "tfd", "data.source=tfd is not known: take digits, tfds, "),
+        (
+            "data.source",
+            "imagenet",
+            "data.source=imagenet is not known: take digits, tfds, ",
+        ),
         ("model.kind", "cnn", "model.kind=cnn is not known: "),
         ("optimizer.kind", 1, "optimizer.kind=1 must be of type str"),
         ("data.batch_size", 64.0, "data.batch_size=64.0 must be of type int"),
