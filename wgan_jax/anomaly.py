@@ -1,6 +1,7 @@
 """Images that a run's generator cannot reproduce: `python -m wgan_jax.anomaly RUN`."""
 
 import dataclasses
+import functools
 import math
 import sys
 from functools import partial
@@ -10,12 +11,16 @@ from typing import Annotated, Literal
 import numpy as np
 
 from wgan_jax import cli
-from wgan_jax.anogan import encoder, report, scoring
-from wgan_jax.anogan.images import load_images
+from wgan_jax.anogan import maps, report
+from wgan_jax.anogan.calibration import check_count
+from wgan_jax.anogan.detection import OF_METHOD, Options, check_run, detect
+from wgan_jax.anogan.images import load_calibration, load_images, take_calibration
+from wgan_jax.data.content import digests
 from wgan_jax.distributed.sharding import require_memory
 from wgan_jax.errors import UserError
 from wgan_jax.files import check_new
 from wgan_jax.runs import restore
+from wgan_jax.runs.directory import read_data_record, with_contents
 from wgan_jax.runs.lock import DirectoryLock
 
 
@@ -27,12 +32,23 @@ class Arguments:
     """Directory of the run, trained on normal images."""
     images: str = ""
     """A folder, an .npz file or NAME:SPLIT of a TFDS data set; empty takes the run's
-    test split, or else its held-out images and those of the classes it left out."""
+    test split, or else its held-out images and those of the classes it left out. A
+    folder in the layout of MVTec AD (train/good, test/DEFECT) has its own truth."""
     normal_class: tuple[int, ...] = ()
     """Labels of normal images, as in the data; empty takes the run's data.classes."""
     labels: str = ""
     """File with the anomalous images: NAME.csv with the columns name,anomalous for a
     folder, NAME.npy or .npz for arrays; 0 is normal, 1 anomalous."""
+    false_alarm_rate: float = 0.05
+    """Probability that a normal image is above the threshold, at most; 0 gives scores
+    without a threshold."""
+    calibration: str = ""
+    """Normal images that decide the threshold: a folder, an .npz file or NAME:SPLIT;
+    empty takes images of the run that it did not train on and that are not scored."""
+    calibration_num: int = 500
+    """Images to calibrate on at most, drawn at random."""
+    heat_maps: str = ""
+    """New folder for a picture of each image: image, reconstruction, difference."""
     method: Literal["anogan", "f-anogan"] = "f-anogan"
     """Search for the latent point of each image, or train an encoder that predicts
     it."""
@@ -69,12 +85,6 @@ class Arguments:
     """Replace the scores of an earlier command in --out."""
 
 
-OF_METHOD = {
-    "anogan": ("steps", "lr", "restarts", "feature_weight"),
-    "f-anogan": ("encoder_steps", "encoder_lr", "kappa"),
-}
-
-
 def main(argv=None) -> int:
     """Scores the images and writes the results."""
     arguments = cli.parse(
@@ -87,28 +97,27 @@ def main(argv=None) -> int:
 @restore.at_run_precision
 def _score(run, arguments):
     config, spec, state = restore.restore_run(run, arguments.checkpoint)
-    if config.data.is_points:
-        raise UserError(
-            f"{run} is a run on points (data.source={config.data.source}) and anomaly "
-            "detection needs images: give a run on images"
-        )
-    if spec.classes:
-        raise UserError(
-            f"{run} is conditioned on labels (model.classes={spec.classes}) and the "
-            "label of an anomaly is unknown: give a run with model.classes=0"
-        )
+    check_run(run, config, spec)
     out = Path(arguments.out or Path(run) / "anomaly" / arguments.method)
     report.check_out(out)
     if arguments.out:
         check_new(out / "anomaly.json", "--out", arguments.overwrite)
+    heat_maps = Path(arguments.heat_maps) if arguments.heat_maps else None
+    if heat_maps:
+        check_new(heat_maps, "--heat-maps", arguments.overwrite)
     accept = arguments.accept_changed_data
-    load_data = partial(restore.load_data, run, config, accept, in_memory=True)
+    load_data = functools.cache(
+        partial(restore.load_data, run, config, accept, in_memory=True)
+    )
     source, normal_class = arguments.images, arguments.normal_class
     shown = load_images(config.data, source, normal_class, arguments.labels, load_data)
+    shown, normal = _calibration(arguments, config, shown, load_data)
     if 0 < arguments.num < len(shown.samples):
         rng = np.random.default_rng(arguments.seed)
         order = rng.permutation(len(shown.samples))[: arguments.num]
         shown = shown.rows(np.sort(order))
+    if heat_maps:
+        maps.names(shown)
     if arguments.method == "anogan":
         images = arguments.restarts * min(arguments.batch, len(shown.samples))
         size = 4 * math.prod(config.data.sample_shape)
@@ -117,49 +126,84 @@ def _score(run, arguments):
         require_memory(restarts, images * size, arithmetic)
     # Before the search, because a folder that is not writable must fail at once.
     with DirectoryLock(out):
-        return _score_into(out, arguments, config, spec, state, shown, load_data)
-
-
-def _score_into(out, arguments, config, spec, state, shown, load_data):
-    """Scores the images and writes the results into the folder `out`."""
-    nets = scoring.make_nets(spec, state, arguments.raw)
-    seed, weight = arguments.seed, arguments.feature_weight
-    options = {name: getattr(arguments, name) for name in OF_METHOD[arguments.method]}
-    if arguments.method == "anogan":
-        infer_latents = scoring.make_search(
-            nets,
-            spec.z_dim,
-            seed,
-            arguments.restarts,
-            steps=arguments.steps,
-            lr=arguments.lr,
-            weight=weight,
+        options = Options(
+            **{f.name: getattr(arguments, f.name) for f in dataclasses.fields(Options)}
         )
-        score, power = partial(scoring.anogan_score, weight=weight), 1
-    else:
-        infer_latents = encoder.load_or_train(
-            out, config, nets, load_data, **options, seed=seed
+        rate = arguments.false_alarm_rate
+        detection, nets = detect(
+            config, spec, state, shown, normal, rate, options, load_data, out
         )
-        score, power = partial(scoring.f_anogan_score, kappa=arguments.kappa), 2
-    result = scoring.score_images(
-        nets, infer_latents, score, power, shown, config.data, arguments.batch
-    )
-    facts = _facts(arguments, options, config.data, state, shown)
-    facts = report.write_report(out, config.data, nets.generate, shown, result, facts)
-    print(*report.summary(facts), f"written to {out}", sep="\n")
+        facts = report.write_report(
+            out,
+            config.data,
+            nets.generate,
+            shown,
+            detection,
+            _facts(arguments, config.data, state, shown),
+            heat_maps,
+        )
+    lines = report.summary(facts, shown, detection)
+    print(*lines, f"written to {out}", sep="\n")
+    if heat_maps:
+        print(f"{len(shown.samples)} heat maps: {heat_maps}")
     return 0
+
+
+def _calibration(arguments, config, shown, load_data):
+    """(images to score, normal images to calibrate on, or None for scores only).
+
+    Warns of images to score that the run was trained on.
+    """
+    run, rate, source = arguments.run, arguments.false_alarm_rate, arguments.calibration
+    record = with_contents(run, read_data_record(run))
+    if record.contents is None:
+        record = load_data().record
+    trained = np.asarray(record.contents)[: record.train]
+    seen = int(np.isin(digests(shown.samples), trained).sum())
+    if seen:
+        print(
+            f"warning: the run was trained on {seen} of the {len(shown.samples)} images"
+            " to score: their scores are too low"
+        )
+    if not rate:
+        return shown, None
+    num, seed = arguments.calibration_num, arguments.seed
+    if not source and not arguments.images:
+        where = f"the half of the normal images that {run} did not train on"
+        shown, normal = take_calibration(shown, trained, num, seed)
+    else:
+        held_out = f"the held-out set of {run} (data.heldout={config.data.heldout})"
+        where = f"--calibration {source}" if source else held_out
+        normal = load_calibration(
+            config.data,
+            source,
+            shown,
+            arguments.normal_class,
+            load_data,
+            trained,
+            num,
+            seed,
+        )
+    check_count(len(normal.samples), rate, where)
+    if not len(shown.samples):
+        raise UserError(
+            f"{run} has no image left to score besides those that calibrate: give "
+            "--images"
+        )
+    return shown, normal
 
 
 def _check(arguments):
     cli.require(arguments, "num", 0)
     cli.require(arguments, "seed", 0, cli.SEEDS)
-    for name in ("batch", "steps", "restarts", "encoder_steps"):
+    for name in ("batch", "steps", "restarts", "encoder_steps", "calibration_num"):
         cli.require(arguments, name, 1)
     # In float32, where 1e-50 is 0 and 1e50 is infinite.
     least, most = (float(v) for v in (np.finfo("f4").tiny, np.finfo("f4").max))
     rate = (lambda v: least <= v <= most, "a finite number greater than 0")
     checks = {
         "feature_weight": (lambda v: 0 <= v <= 1, "from 0 to 1"),
+        "false_alarm_rate": (lambda v: 0 <= v < 1, "0 or more and below 1"),
         "kappa": (lambda v: 0 <= v <= most, "a finite number of 0 or more"),
     }
     checks |= dict.fromkeys(("lr", "encoder_lr"), rate)
@@ -167,6 +211,11 @@ def _check(arguments):
         value = getattr(arguments, name)
         if not test(value):
             raise UserError(f"{_option(name)} {value} must be {requirement}")
+    if arguments.calibration and not arguments.false_alarm_rate:
+        raise UserError(
+            f"--calibration {arguments.calibration} needs a threshold: remove "
+            "--false-alarm-rate 0"
+        )
     if arguments.labels and arguments.normal_class:
         raise UserError("--labels and --normal-class cannot be combined: give one")
     defaults = {f.name: f.default for f in dataclasses.fields(Arguments)}
@@ -184,8 +233,10 @@ def _option(name):
     return f"--{name.replace('_', '-')}"
 
 
-def _facts(arguments, options, data_config, state, shown):
-    by_class = shown.anomalous is not None and not arguments.labels
+def _facts(arguments, data_config, state, shown):
+    by_class = shown.labels is not None and not arguments.labels
+    by_class = by_class and shown.anomalous is not None
+    options = {name: getattr(arguments, name) for name in OF_METHOD[arguments.method]}
     name, test_split = data_config.name, data_config.test_split
     averaged = state.ema is not None and not arguments.raw
     return {

@@ -14,10 +14,11 @@ from PIL import Image
 
 from wgan_jax import anomaly
 from wgan_jax.algorithm.state import init_state, make_spec
-from wgan_jax.anogan import encoder
+from wgan_jax.anogan import encoder, mvtec
 from wgan_jax.anogan import images as anogan_images
-from wgan_jax.anogan.images import load_images
+from wgan_jax.anogan.images import load_calibration, load_images, take_calibration
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer
+from wgan_jax.data.content import digests
 from wgan_jax.data.dataset import load_in_memory
 from wgan_jax.errors import UserError
 from wgan_jax.runs import directory, restore, sampling
@@ -25,12 +26,13 @@ from wgan_jax.runs.checkpoint import Checkpoints
 
 pytestmark = pytest.mark.usefixtures("restore_each_once")
 
-ANOGAN = ("--method", "anogan", "--steps", "20", "--lr", "0.2")
+ANOGAN = ("--method", "anogan", "--steps", "20", "--lr", "0.2", "--restarts", "1")
+ANOGAN += ("--false-alarm-rate", "0.1", "--calibration-num", "12")
 ENCODER = ("--encoder-steps", "15")
 
 
 CONFIG = Config(
-    data=Data(classes=(1,), image_size=16, batch_size=8, heldout=32),
+    data=Data(classes=(1,), image_size=16, batch_size=8, heldout=80),
     model=Model(z_dim=8, features=2, generator_widths=(2, 1), critic_widths=(1, 2)),
     objective=Objective(constraint="penalty"),
     optimizer=Optimizer(ema_decay=0.5),
@@ -110,8 +112,8 @@ def test_anogan_separates_generated_images_from_noise(run, made, tmp_path):
     assert (facts["step"], facts["steps"], facts["method"]) == (5, 20, "anogan")
     assert (facts["normal_class"], facts["labels"]) == ([3], None)
     assert facts["seconds_per_image"] > 0
-    header = ["index", "score", "residual", "feature", "label", "anomalous"]
-    assert list(rows[0]) == header
+    header = ["index", "score", "threshold", "p_value", "verdict", "residual"]
+    assert list(rows[0]) == [*header, "feature", "label", "anomalous"]
     assert [row["index"] for row in rows] == [str(i) for i in range(12)]
     assert [row["label"] + row["anomalous"] for row in rows] == ["30"] * 6 + ["71"] * 6
     parts = 0.9 * numbers(rows, "residual") + 0.1 * numbers(rows, "feature")
@@ -151,9 +153,9 @@ def test_batch_size_and_padding_do_not_affect_scores(run, made, tmp_path):
 @pytest.mark.slow
 def test_encoder_is_trained_once_for_the_same_options(run, tmp_path, capsys):
     first, rows = scored(run, tmp_path, *ENCODER)
-    # The held-out digits 1, and all images of the other classes.
-    assert (first["normal"], first["anomalous"]) == (32, 1797 - 182)
-    assert [row["anomalous"] for row in rows] == ["0"] * 32 + ["1"] * 1615
+    # Half of the held-out digits 1, and all images of the other classes.
+    assert (first["normal"], first["anomalous"]) == (40, 1797 - 182)
+    assert [row["anomalous"] for row in rows] == ["0"] * 40 + ["1"] * 1615
     total = numbers(rows, "residual") + numbers(rows, "feature")
     np.testing.assert_allclose(numbers(rows), total, rtol=1e-5)
 
@@ -168,7 +170,7 @@ def test_encoder_is_trained_once_for_the_same_options(run, tmp_path, capsys):
     longer = scored(run, tmp_path, "--encoder-steps", "100")[1]
     assert "of another run or other options" in capsys.readouterr().out
     assert (tmp_path / "encoder.npz").read_bytes() != saved
-    assert numbers(longer)[:32].mean() < numbers(rows)[:32].mean()
+    assert numbers(longer)[:40].mean() < numbers(rows)[:40].mean()
 
     (tmp_path / "encoder.npz").write_bytes(saved[:1000])
     restored = scored(run, tmp_path, *ENCODER)[1]
@@ -372,6 +374,155 @@ def test_labels_that_do_not_match_an_array_are_refused(made, tmp_path, values, p
     assert part in str(error.value)
 
 
+# -------------------------------------------------------- calibration and MVTec folders
+
+
+def test_calibration_images_are_untrained_normal_and_not_scored(run):
+    data_config = restore.restore_run(run)[0].data
+    dataset = load_in_memory(data_config)
+    trained = dataset.record.contents[: dataset.record.train]
+    shown = load_images(data_config, "", (), "")
+    scored, normal = take_calibration(shown, trained, 500, seed=0)
+    assert len(normal.samples) == 40
+    assert len(scored.samples) == len(shown.samples) - 40
+    assert not normal.anomalous.any()
+    kept, used = (set(part.indices.tolist()) for part in (scored, normal))
+    assert not kept & used
+    held_out = {image.tobytes() for image in dataset.heldout}
+    assert {image.tobytes() for image in normal.samples} <= held_out
+    again = take_calibration(shown, trained, 500, seed=0)[1]
+    assert again.indices.tolist() == normal.indices.tolist()
+    other = take_calibration(shown, trained, 500, seed=1)[1]
+    assert other.indices.tolist() != normal.indices.tolist()
+    # An image that was trained on does not calibrate, wherever it comes from.
+    few = take_calibration(shown, digests(dataset.heldout[:70]), 500, seed=0)[1]
+    assert len(few.samples) == 5
+
+
+def test_copies_of_a_calibration_image_are_not_scored():
+    samples = np.arange(8, dtype=np.uint8).repeat(2).reshape(16, 1, 1, 1)
+    shown = anogan_images.Images(samples, np.arange(16))
+    scored, normal = take_calibration(shown, np.zeros(0, np.uint64), 3, seed=0)
+    assert len(normal.samples) == 3
+    assert not set(scored.samples.ravel()) & set(normal.samples.ravel())
+
+
+def test_held_out_images_of_the_normal_class_calibrate_other_images():
+    data_config = Data(image_size=8, heldout=50)
+    dataset = load_in_memory(data_config)
+    none = anogan_images.Images(dataset.heldout[:0], np.arange(0))
+    trained = dataset.record.contents[: dataset.record.train]
+
+    def calibrating(shown, normal_class, source="", num=500):
+        arguments = (normal_class, lambda: dataset, trained, num, 0)
+        return load_calibration(data_config, source, shown, *arguments).samples
+
+    assert len(calibrating(none, ())) == 50
+    assert len(calibrating(none, (), num=7)) == 7
+    fours = dataset.heldout[dataset.heldout_labels == 4]
+    assert 0 < len(fours) < 20
+    np.testing.assert_array_equal(
+        np.sort(calibrating(none, (4,)), 0), np.sort(fours, 0)
+    )
+    # Labels of other images say nothing about the held-out ones.
+    assert len(calibrating(none, (4, 77))) == 50
+    shown = anogan_images.Images(dataset.heldout[:20], np.arange(20))
+    assert len(calibrating(shown, ())) == 30
+
+
+def test_a_calibration_image_that_was_trained_on_is_refused(tmp_path):
+    data_config = Data(image_size=8, heldout=50)
+    dataset = load_in_memory(data_config)
+    path = tmp_path / "normal.npz"
+    np.savez(path, images=np.concatenate([dataset.train[:3], dataset.heldout]))
+    none = anogan_images.Images(dataset.heldout[:0], np.arange(0))
+    trained = dataset.record.contents[: dataset.record.train]
+    with pytest.raises(UserError, match="has 3 of 53 images that the run was trained"):
+        load_calibration(data_config, str(path), none, (), None, trained, 500, 0)
+
+
+@pytest.fixture(scope="module")
+def layout(made, tmp_path_factory):
+    """A folder in the layout of MVTec AD: generated images, two kinds of defects."""
+    root = tmp_path_factory.mktemp("layout")
+    with np.load(made) as file:
+        images = file["images"][..., 0]
+    changed = images[:3].copy()
+    changed[:, 4:8, 4:8] = 255 - changed[:, 4:8, 4:8]
+    mask = np.zeros((16, 16), np.uint8)
+    mask[4:8, 4:8] = 255
+    for folder, pixels in (
+        ("train/good", images[:1]),
+        ("test/good", images[:6]),
+        ("test/block", changed),
+        ("test/noise", images[6:9]),
+    ):
+        (root / folder).mkdir(parents=True)
+        for i, image in enumerate(pixels):
+            Image.fromarray(image).save(root / folder / f"{i}.png")
+    (root / "ground_truth/block").mkdir(parents=True)
+    for i in (0, 1):
+        Image.fromarray(mask).save(root / f"ground_truth/block/{i}_mask.png")
+    return root
+
+
+def test_a_folder_in_the_layout_of_mvtec_has_its_truth(run, layout, tmp_path, capsys):
+    heat = tmp_path / "heat"
+    more = ("--images", layout, "--heat-maps", heat)
+    facts, rows = scored(run, tmp_path / "out", *ANOGAN, *more)
+    said = capsys.readouterr().out
+    names = [f"block/{i}.png" for i in range(3)] + [f"good/{i}.png" for i in range(6)]
+    assert [row["name"] for row in rows] == [*names, *(f"noise/{i}.png" for i in "012")]
+    assert [row["label"] for row in rows] == ["block"] * 3 + ["good"] * 6 + [
+        "noise"
+    ] * 3
+    assert [row["anomalous"] for row in rows] == ["1"] * 3 + ["0"] * 6 + ["1"] * 3
+    assert set(facts["defects"]) == {"block", "noise"}
+    block = facts["defects"]["block"]
+    assert (block["images"], block["auroc"]) == (3, 1.0)
+    assert facts["images_with_masks"] == 2
+    assert facts["defects"]["noise"]["pixel_auroc"] is None
+    assert 0.95 < block["pixel_auroc"] == facts["pixel_auroc"] <= 1
+    assert "pixel AUROC" in said
+    # Verdict, threshold and p-value agree in each row, and with the totals.
+    for row in rows:
+        above = float(row["score"]) > facts["threshold"]
+        assert (row["verdict"] == "anomalous") is above
+        assert (float(row["p_value"]) <= facts["false_alarm_rate"]) is above
+    alarms = [row["verdict"] == "anomalous" for row in rows]
+    assert facts["false_alarms"] == sum(alarms[3:9])
+    assert facts["detected"] == sum(alarms) - facts["false_alarms"]
+    assert facts["calibration_images"] == 12
+
+    found = {path.relative_to(heat).as_posix() for path in heat.rglob("*.png")}
+    assert found == {row["name"] for row in rows}
+    with Image.open(heat / "block/0.png") as opened:
+        picture = np.asarray(opened)
+    left = (picture.shape[1] - (3 * 98 + 2)) // 2
+    cell = picture[2:98, left + 2 : left + 98]
+    with Image.open(layout / "test/block/0.png") as opened:
+        original = np.asarray(opened)
+    # The outline of the mask is drawn just outside of it.
+    assert (cell[23, 30] == (0, 200, 0)).all()
+    np.testing.assert_array_equal(cell[24:48:6, 24:48:6, 0], original[4:8, 4:8])
+    assert "--heat-maps" in refused(run, *ANOGAN, *more)
+
+
+def test_mistakes_in_a_layout_of_mvtec_are_refused(layout, tmp_path):
+    data_config, root = Data(image_size=16), str(layout)
+    with pytest.raises(UserError, match=r"--normal-class 1 cannot be combined"):
+        load_images(data_config, root, (1,), "")
+    with pytest.raises(UserError, match=r"--labels x.csv cannot be combined"):
+        load_images(data_config, root, (), "x.csv")
+    with pytest.raises(UserError, match=r"test/a.png is in no folder: move it"):
+        mvtec.defects(["good/0.png", "a.png"])
+    for path, size in (("test/a/0.png", 16), ("ground_truth/a/0_mask.png", 8)):
+        (tmp_path / path).parent.mkdir(parents=True)
+        Image.new("L", (size, size)).save(tmp_path / path)
+    with pytest.raises(UserError, match=r"has 8x8 pixels and its image 16x16"):
+        mvtec.read_masks(tmp_path, ["a/0.png"], data_config)
+
+
 # --------------------------------------------------------------------------- mistakes
 
 
@@ -386,6 +537,16 @@ def test_labels_that_do_not_match_an_array_are_refused(made, tmp_path, values, p
         (["--kappa", "-1"], "--kappa -1.0 must be a finite number of 0 or more"),
         (["--method", "ganomaly"], "--method"),
         (["--restarts", "5"], "--restarts 5 applies to --method anogan only"),
+        (["--false-alarm-rate", "1"], "--false-alarm-rate 1.0 must be 0 or more and"),
+        (["--false-alarm-rate", "nan"], "--false-alarm-rate nan must be 0 or more and"),
+        (
+            ["--false-alarm-rate", "0.01"],
+            "--false-alarm-rate 0.01 needs 99 normal images or more to calibrate on, ",
+        ),
+        (["--calibration", "x", "--false-alarm-rate", "0"], "needs a threshold"),
+        (["--calibration", "nowhere", "--images", "."], "--calibration nowhere is nei"),
+        (["--calibration-num", "0"], "--calibration-num 0 must be 1 or more"),
+        (["--heat-maps", "."], "--heat-maps . is not empty: give another place"),
         ([*ANOGAN, "--kappa", "2"], "--kappa 2.0 applies to --method f-anogan only"),
         (["--normal-class", "1", "--labels", "x.npy"], "cannot be combined"),
         (["--normal-class", "1", "12"], "includes 12, which is not the label of any"),

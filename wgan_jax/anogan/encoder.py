@@ -22,11 +22,12 @@ FILE = "encoder.npz"
 CHUNK = 10
 
 
-def load_or_train(out: Path, config: Config, nets: Nets, load_data, **options):
+def load_or_train(out: Path | None, config: Config, nets: Nets, load_data, **options):
     """infer_latents(x, indices) -> latent points [n, z_dim], by the encoder in `out`.
 
-    load_data() -> the run's `Dataset`. options: encoder_steps, encoder_lr, kappa and
-    seed. An encoder of other weights, configuration or options is replaced.
+    None for `out` does not save it. load_data() -> the run's `Dataset`. options:
+    encoder_steps, encoder_lr, kappa and seed. An encoder of other weights,
+    configuration or options is replaced.
     """
     network = build_encoder(config.model, config.data.sample_shape)
     key, key_data = jax.random.split(jax.random.key(options["seed"]))
@@ -36,12 +37,13 @@ def load_or_train(out: Path, config: Config, nets: Nets, load_data, **options):
         return network.apply(params, stats, x, train=True)[0]
 
     facts = _facts(config, nets, options)
-    trained = _read(out / FILE, facts, params)
+    trained = out and _read(out / FILE, facts, params)
     if trained is None:
         train = load_data().train
         trained = _train(config, train, nets, options, encode, params, key_data)
         leaves = {str(i): leaf for i, leaf in enumerate(jax.tree.leaves(trained))}
-        save_npz(out / FILE, facts=np.array(json.dumps(facts)), **leaves)
+        if out:
+            save_npz(out / FILE, facts=np.array(json.dumps(facts)), **leaves)
     encode_jit = jax.jit(encode)
     return lambda x, indices: encode_jit(trained, x)
 

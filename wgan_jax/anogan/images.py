@@ -1,4 +1,4 @@
-"""Images to score for anomalies: their pixels, names and labels."""
+"""Images to score for anomalies, and normal ones to calibrate on."""
 
 import csv
 import dataclasses
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from wgan_jax.anogan import mvtec
 from wgan_jax.config import Data
+from wgan_jax.data.content import content_order, digests
 from wgan_jax.data.dataset import Dataset, load_in_memory
 from wgan_jax.data.decoding import pixel_fields
 from wgan_jax.data.memory import load_cached, load_samples
@@ -32,6 +34,10 @@ class Images:
     """int32 [n], where the source has labels."""
     anomalous: np.ndarray | None = None
     """bool [n], where it is known."""
+    defects: np.ndarray | None = None
+    """str [n]: the folder of each image in the layout of MVTec AD."""
+    masks: mvtec.Masks | None = None
+    """Defective pixels in the layout of MVTec AD, where any are known."""
 
     def rows(self, which) -> "Images":
         """The images at the positions `which`, in that order."""
@@ -45,6 +51,8 @@ class Images:
             names=self.names and [self.names[i] for i in which],
             labels=take(self.labels),
             anomalous=take(self.anomalous),
+            defects=take(self.defects),
+            masks=self.masks and self.masks.rows(which),
         )
 
 
@@ -58,11 +66,14 @@ def load_images(
     """The images of `source`, decoded as the samples of a run with this data_config.
 
     source: a folder, an .npz file, or NAME:SPLIT of a TFDS data set; empty takes images
-    that the run was not trained on, of all classes. normal_class: labels of normal
-    images; empty takes the run's classes. labels: file with the anomalous images.
-    load_run() -> the run's samples; None takes those of data_config. Raises UserError
-    where something is missing or does not match.
+    that the run was not trained on, of all classes. Of a folder in the layout of MVTec
+    AD the images of test, which have their truth from the folders. normal_class: labels
+    of normal images; empty takes the run's classes. labels: file with the anomalous
+    images. load_run() -> the run's samples; None takes those of data_config. Raises
+    UserError where something is missing or does not match.
     """
+    if source and mvtec.is_layout(Path(source)):
+        return _load_mvtec(data_config, Path(source), normal_class, labels)
     if source:
         part, names = _load_source(data_config, source)
     else:
@@ -78,6 +89,93 @@ def load_images(
     else:
         anomalous = _by_class(data_config, source, part, normal_class)
     return Images(part.samples, np.arange(count), names, part.labels, anomalous)
+
+
+def _load_mvtec(data_config, root, normal_class, labels):
+    for option, value in (
+        ("--labels", labels),
+        ("--normal-class", " ".join(map(str, normal_class))),
+    ):
+        if value:
+            raise UserError(
+                f"{option} {value} cannot be combined with --images {root}, which has "
+                "the layout of MVTec AD: its folders give the truth"
+            )
+    part, names = _load_source(data_config, f"{root / 'test'}")
+    names = names or []
+    defects = mvtec.defects(names)
+    masks = mvtec.read_masks(root, names, data_config)
+    anomalous = defects != mvtec.GOOD
+    return Images(
+        part.samples,
+        np.arange(len(names)),
+        names,
+        anomalous=anomalous,
+        defects=defects,
+        masks=masks if (masks.known & anomalous).any() else None,
+    )
+
+
+# ------------------------------------------------------------------------- calibration
+
+
+def take_calibration(
+    shown: Images, trained: np.ndarray, num: int, seed: int
+) -> tuple[Images, Images]:
+    """(images left to score, images to calibrate on), both of `shown`.
+
+    shown: images that a run was not trained on. Half of the normal ones calibrate, at
+    most num, drawn at random by the seed and by their content; copies of these are not
+    scored. Where the truth is unknown, all count as normal. trained: hashes of the
+    images that the run was trained on, which never calibrate.
+    """
+    keys = digests(shown.samples)
+    normal = ~np.isin(keys, trained)
+    if shown.anomalous is not None:
+        normal &= ~shown.anomalous
+    order = content_order(shown.samples, seed)
+    order = order[normal[order]]
+    chosen = order[: min(num, -(-len(order) // 2))]
+    scored = ~np.isin(keys, keys[chosen])
+    return shown.rows(np.flatnonzero(scored)), shown.rows(np.sort(chosen))
+
+
+def load_calibration(
+    data_config: Data,
+    source: str,
+    shown: Images,
+    normal_class: tuple[int, ...],
+    load_run: Callable[[], Dataset],
+    trained: np.ndarray,
+    num: int,
+    seed: int,
+) -> Images:
+    """Normal images to calibrate on that are not among the images `shown`.
+
+    source: of --calibration; empty takes the run's held-out images, those of
+    normal_class if all of these labels occur. At most num, drawn by the seed.
+    trained: hashes of the images that the run was trained on. Raises UserError where an
+    image of the source was trained on.
+    """
+    if source:
+        samples = _load_source(data_config, source, "--calibration")[0].samples
+        seen = np.isin(digests(samples), trained).sum()
+        if seen:
+            raise UserError(
+                f"--calibration {source} has {seen} of {len(samples)} images that the "
+                "run was trained on: remove them, because their scores are too low"
+            )
+    else:
+        dataset = load_run()
+        samples, labels = dataset.heldout, dataset.heldout_labels
+        if labels is not None:
+            labels = np.array(dataset.record.labels)[labels]
+            if normal_class and np.isin(normal_class, labels).all():
+                samples = samples[np.isin(labels, normal_class)]
+    samples = samples[~np.isin(digests(samples), digests(shown.samples))]
+    chosen = np.sort(content_order(samples, seed)[:num])
+    # Below zero, so that a search starts elsewhere than that of a scored image.
+    return Images(samples[chosen], -1 - np.arange(len(chosen)))
 
 
 # ------------------------------------------------------------------------------ images
@@ -105,7 +203,7 @@ def _load_untrained(data_config, dataset):
     )
 
 
-def _load_source(data_config, source):
+def _load_source(data_config, source, option="--images"):
     """The images of --images, and their names if they are files."""
     path = Path(source)
     name, colon, split = source.rpartition(":")
@@ -118,7 +216,7 @@ def _load_source(data_config, source):
         fields |= {f: getattr(data_config, f) for f in ("tfds_dir", "manual_dir")}
     else:
         raise UserError(
-            f"--images {source} is neither a folder nor an .npz file: give one of "
+            f"{option} {source} is neither a folder nor an .npz file: give one of "
             "these, or NAME:SPLIT of a TFDS data set, such as mnist:test"
         )
     # Other fields of the run describe its own data.
@@ -129,7 +227,7 @@ def _load_source(data_config, source):
     except UserError as error:
         # The remedy for training does not apply here.
         reason = str(error).partition(", or train without")[0]
-        raise UserError(f"--images {source}: {reason}") from error
+        raise UserError(f"{option} {source}: {reason}") from error
     if not isinstance(reader, ImageFolder):
         return part, None
     return part, [file.relative_to(path).as_posix() for file in reader.paths]

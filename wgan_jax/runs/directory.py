@@ -152,7 +152,7 @@ def check_same_data(run, record: DataRecord, accept: bool = False) -> None:
     saved = read_data_record(run, missing=record)
     if not record.fingerprint or saved.fingerprint in ("", record.fingerprint):
         return
-    old = _with_contents(path, saved)
+    old = with_contents(run, saved)
     if not old.labels and _same_samples(old, record):
         # Labels that the source had not before change nothing in such a run.
         return
@@ -192,9 +192,10 @@ def _to_json(record):
     return {"format": DATA_FORMAT} | values
 
 
-def _with_contents(path, record):
+def with_contents(run, record: DataRecord) -> DataRecord:
     """The record with the hashes of data.npz, where these can be read."""
-    with contextlib.suppress(Exception), path.with_suffix(".npz").open("rb") as opened:
+    path = Path(run) / "data.npz"
+    with contextlib.suppress(Exception), path.open("rb") as opened:
         arrays = dict(np.load(opened, allow_pickle=False))
         record = dataclasses.replace(record, **arrays)
     return record
