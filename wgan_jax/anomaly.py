@@ -34,8 +34,9 @@ class Arguments:
     """A folder, an .npz file or NAME:SPLIT of a TFDS data set; empty takes the run's
     test split, or else its held-out images and those of the classes it left out. A
     folder in the layout of MVTec AD (train/good, test/DEFECT) has its own truth."""
-    normal_class: tuple[int, ...] = ()
-    """Labels of normal images, as in the data; empty takes the run's data.classes."""
+    normal_class: tuple[str, ...] = ()
+    """Labels of normal images, as in the data, or their names; empty takes the run's
+    data.classes."""
     labels: str = ""
     """File with the anomalous images: NAME.csv with the columns name,anomalous for a
     folder, NAME.npy or .npz for arrays; 0 is normal, 1 anomalous."""
@@ -250,7 +251,9 @@ def _facts(arguments, data_config, state, shown):
         "source": arguments.images
         or (f"{name}:{test_split}" if test_split else "held out"),
         "normal_class": (
-            arguments.normal_class or data_config.classes if by_class else None
+            arguments.normal_class or list(map(str, data_config.classes))
+            if by_class
+            else None
         ),
         "labels": arguments.labels or None,
     }

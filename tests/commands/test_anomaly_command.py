@@ -110,7 +110,7 @@ def test_anogan_separates_generated_images_from_noise(run, made, tmp_path):
     assert facts["auroc"] == facts["average_precision"] == 1.0
     assert (facts["normal"], facts["anomalous"], facts["images"]) == (6, 6, 12)
     assert (facts["step"], facts["steps"], facts["method"]) == (5, 20, "anogan")
-    assert (facts["normal_class"], facts["labels"]) == ([3], None)
+    assert (facts["normal_class"], facts["labels"]) == (["3"], None)
     assert facts["seconds_per_image"] > 0
     header = ["index", "score", "threshold", "p_value", "verdict", "residual"]
     assert list(rows[0]) == [*header, "feature", "label", "anomalous"]
@@ -215,7 +215,7 @@ def test_images_of_a_folder_have_names_and_a_file_of_labels(run, folder, tmp_pat
     source = ("--images", folder)
     facts, rows = scored(run, tmp_path / "out", *ANOGAN, *source, "--labels", labels)
     assert [row["name"] for row in rows] == names
-    assert {row["label"] for row in rows} == {""}
+    assert [row["label"] for row in rows] == ["a_noise"] * 6 + ["b_own"] * 6
     assert [row["anomalous"] for row in rows] == ["1"] * 6 + ["0"] * 6
     assert facts["auroc"] == 1.0
     # Without labels there are scores only, and earlier curves are removed.
@@ -282,7 +282,7 @@ def test_a_run_on_all_classes_scores_held_out_images_without_truth():
     shown = load_images(Data(image_size=8, heldout=50), "", (), "")
     assert len(shown.samples) == 50
     assert shown.anomalous is None
-    shown = load_images(Data(image_size=8, heldout=50), "", (0, 4), "")
+    shown = load_images(Data(image_size=8, heldout=50), "", ("0", "4"), "")
     assert np.array_equal(shown.anomalous, ~np.isin(shown.labels, (0, 4)))
 
 
@@ -305,7 +305,7 @@ def test_a_test_split_or_a_named_split_is_scored_whole(monkeypatch):
     shown = load_images(data_config, "", (), "", load_run=lambda: None)
     assert shown.labels.tolist() == [0, 1, 3]
     assert shown.anomalous.tolist() == [True, False, True]
-    shown = load_images(data_config, "other:valid", (2, 3), "")
+    shown = load_images(data_config, "other:valid", ("2", "3"), "")
     assert shown.anomalous.tolist() == [True, True, False, False]
     assert splits == [("mnist", "train", "test"), ("other", "valid", "")]
 
@@ -330,8 +330,13 @@ def test_other_images_take_only_the_look_of_pixels_from_the_run(tmp_path):
 def test_a_source_may_lack_labels_but_not_images(folder):
     data_config = Data(image_size=8, classes=(1,), heldout=8)
     assert load_images(data_config, str(folder), (), "").anomalous is None
+    # The numbers of folders of classes are not those of the run: names are needed.
+    shown = load_images(data_config, str(folder), ("b_own",), "")
+    assert shown.anomalous.tolist() == [True] * 6 + [False] * 6
+    with pytest.raises(UserError, match=r"includes c, .* to 1 \(a_noise, b_own\)"):
+        load_images(data_config, str(folder), ("c",), "")
     with pytest.raises(UserError, match=r"--normal-class 1 needs labels and --im"):
-        load_images(data_config, str(folder), (1,), "")
+        load_images(data_config, f"{folder}/b_own", ("1",), "")
     with pytest.raises(UserError, match=r"held-out set .* has no images to score"):
         load_images(Data(image_size=8, heldout=0), "", (), "")
 
@@ -422,10 +427,10 @@ def test_held_out_images_of_the_normal_class_calibrate_other_images():
     fours = dataset.heldout[dataset.heldout_labels == 4]
     assert 0 < len(fours) < 20
     np.testing.assert_array_equal(
-        np.sort(calibrating(none, (4,)), 0), np.sort(fours, 0)
+        np.sort(calibrating(none, ("4",)), 0), np.sort(fours, 0)
     )
     # Labels of other images say nothing about the held-out ones.
-    assert len(calibrating(none, (4, 77))) == 50
+    assert len(calibrating(none, ("4", "77"))) == 50
     shown = anogan_images.Images(dataset.heldout[:20], np.arange(20))
     assert len(calibrating(shown, ())) == 30
 
@@ -511,7 +516,7 @@ def test_a_folder_in_the_layout_of_mvtec_has_its_truth(run, layout, tmp_path, ca
 def test_mistakes_in_a_layout_of_mvtec_are_refused(layout, tmp_path):
     data_config, root = Data(image_size=16), str(layout)
     with pytest.raises(UserError, match=r"--normal-class 1 cannot be combined"):
-        load_images(data_config, root, (1,), "")
+        load_images(data_config, root, ("1",), "")
     with pytest.raises(UserError, match=r"--labels x.csv cannot be combined"):
         load_images(data_config, root, (), "x.csv")
     with pytest.raises(UserError, match=r"test/a.png is in no folder: move it"):

@@ -2,7 +2,7 @@
 
 import csv
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +32,8 @@ class Images:
     """File names relative to the folder, for images of a folder."""
     labels: np.ndarray | None = None
     """int32 [n], where the source has labels."""
+    label_names: Sequence[str] = ()
+    """Name of each label from 0 on, where the folders of --images name them."""
     anomalous: np.ndarray | None = None
     """bool [n], where it is known."""
     defects: np.ndarray | None = None
@@ -50,6 +52,7 @@ class Images:
             indices=self.indices[which],
             names=self.names and [self.names[i] for i in which],
             labels=take(self.labels),
+            label_names=self.label_names,
             anomalous=take(self.anomalous),
             defects=take(self.defects),
             masks=self.masks and self.masks.rows(which),
@@ -59,7 +62,7 @@ class Images:
 def load_images(
     data_config: Data,
     source: str,
-    normal_class: tuple[int, ...],
+    normal_class: tuple[str, ...],
     labels: str,
     load_run: Callable[[], Dataset] | None = None,
 ) -> Images:
@@ -68,9 +71,10 @@ def load_images(
     source: a folder, an .npz file, or NAME:SPLIT of a TFDS data set; empty takes images
     that the run was not trained on, of all classes. Of a folder in the layout of MVTec
     AD the images of test, which have their truth from the folders. normal_class: labels
-    of normal images; empty takes the run's classes. labels: file with the anomalous
-    images. load_run() -> the run's samples; None takes those of data_config. Raises
-    UserError where something is missing or does not match.
+    or names of labels of normal images; empty takes the run's classes, except for the
+    folders of classes of another source, whose numbers mean nothing to the run. labels:
+    file with the anomalous images. load_run() -> the run's samples; None takes those of
+    data_config. Raises UserError where something is missing or does not match.
     """
     if source and mvtec.is_layout(Path(source)):
         return _load_mvtec(data_config, Path(source), normal_class, labels)
@@ -84,11 +88,20 @@ def load_images(
         raise UserError(
             f"{_describe(source)} has no images to score: give other --images"
         )
+    foreign = names is not None and len(part.label_names) > 0
     if labels:
         anomalous = _read_labels(Path(labels), names, count)
     else:
-        anomalous = _by_class(data_config, source, part, normal_class)
-    return Images(part.samples, np.arange(count), names, part.labels, anomalous)
+        default = () if foreign else data_config.classes
+        anomalous = _by_class(source, part, normal_class, default)
+    return Images(
+        part.samples,
+        np.arange(count),
+        names,
+        part.labels,
+        part.label_names if foreign else (),
+        anomalous,
+    )
 
 
 def _load_mvtec(data_config, root, normal_class, labels):
@@ -144,7 +157,7 @@ def load_calibration(
     data_config: Data,
     source: str,
     shown: Images,
-    normal_class: tuple[int, ...],
+    normal_class: tuple[str, ...],
     load_run: Callable[[], Dataset],
     trained: np.ndarray,
     num: int,
@@ -168,10 +181,12 @@ def load_calibration(
     else:
         dataset = load_run()
         samples, labels = dataset.heldout, dataset.heldout_labels
-        if labels is not None:
-            labels = np.array(dataset.record.labels)[labels]
-            if normal_class and np.isin(normal_class, labels).all():
-                samples = samples[np.isin(labels, normal_class)]
+        if labels is not None and normal_class:
+            record = dataset.record
+            labels = np.array(record.labels)[labels]
+            known = _numbers(normal_class, dict(zip(record.label_names, record.labels)))
+            if all(known.get(word) in labels for word in normal_class):
+                samples = samples[np.isin(labels, list(known.values()))]
     samples = samples[~np.isin(digests(samples), digests(shown.samples))]
     chosen = np.sort(content_order(samples, seed)[:num])
     # Below zero, so that a search starts elsewhere than that of a scored image.
@@ -240,8 +255,8 @@ def _describe(source):
 # ------------------------------------------------------------------------------ labels
 
 
-def _by_class(data_config, source, part, normal_class):
-    words = " ".join(map(str, normal_class))
+def _by_class(source, part, normal_class, default):
+    words = " ".join(normal_class)
     if part.labels is None:
         if normal_class:
             raise UserError(
@@ -249,14 +264,26 @@ def _by_class(data_config, source, part, normal_class):
                 "none: remove it, or give --labels"
             )
         return None
-    missing = sorted(set(normal_class) - set(part.labels.tolist()))
+    names = dict(zip(part.label_names, range(len(part.label_names))))
+    known = _numbers(normal_class, names)
+    missing = [w for w in normal_class if known.get(w) not in part.labels]
     if missing:
+        listed = ", ".join(part.label_names[:20])
         raise UserError(
             f"--normal-class {words} includes {missing[0]}, which is not the label of "
             f"any image: labels are from {part.labels.min()} to {part.labels.max()}"
+            + f" ({listed})"
+            * bool(listed)
         )
-    normal_class = normal_class or data_config.classes
-    return ~np.isin(part.labels, normal_class) if normal_class else None
+    normal = list(known.values()) or default
+    return ~np.isin(part.labels, normal) if normal else None
+
+
+def _numbers(words, names):
+    """{word: label} of the words that are the name or the number of a label."""
+    known = {word: names[word] for word in words if word in names}
+    plain = {w: int(w) for w in words if w.removeprefix("-").isdecimal()}
+    return plain | known
 
 
 def _read_labels(path, names, count):

@@ -267,6 +267,8 @@ def _write_scores(path, shown, detection):
     unknown = [""] * len(shown.samples)
     name, names = ("name", shown.names) if shown.names else ("index", shown.indices)
     labels = unknown if shown.labels is None else shown.labels
+    if shown.label_names:
+        labels = [shown.label_names[label] for label in labels]
     labels = labels if shown.defects is None else shown.defects
     known = shown.anomalous
     anomalous = unknown if known is None else known.astype(int)
