@@ -66,6 +66,12 @@ def test_fields_of_the_same_name_keep_their_sections():
     assert first.setting == "objective.kind=wgan,optimizer.kind=adam"
 
 
+def test_sizes_of_images_can_be_rectangles():
+    members = make_members(Config(), Path("out"), 1, ["data.image_size=32,32x64,48x48"])
+    assert [m.config.data.image_size for m in members] == [32, (32, 64), 48]
+    assert str(members[1].out) == "out/image_size=32x64/seed-0"
+
+
 @pytest.mark.parametrize(
     ("vary", "said"),
     [
@@ -80,6 +86,9 @@ def test_fields_of_the_same_name_keep_their_sections():
         (["objective.kind=wgan,hinge"], "objective.kind=hinge is not known: take wgan"),
         (["model.critic_widths=1,2"], "a field of several values cannot be varied"),
         (["objective.clip=1,1.0"], "objective.clip has 1.0 twice"),
+        (["data.image_size=32x48,32x48"], "data.image_size has 32x48 twice"),
+        (["data.image_size=32x"], "must be a whole number, or HEIGHTxWIDTH"),
+        (["data.image_size=32x32x8"], "must be a whole number, or a tuple of two"),
         (["objective.clip=1", "objective.clip=2"], "objective.clip is given twice"),
         (["objective.clip=-1"], "objective.clip=-1.0 must be greater than 0"),
         (["optimizer.beta1=nan"], "optimizer.beta1=nan must be a finite number"),

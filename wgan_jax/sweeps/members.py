@@ -77,13 +77,17 @@ def make_members(base: Config, out: Path, seeds: int, vary) -> list[Member]:
         for name, value in zip(names, values, strict=True):
             varied = _replace(varied, name, value)
         pairs = zip(short, values, strict=True)
-        setting = ",".join(f"{name}={value}" for name, value in pairs)
+        setting = ",".join(f"{name}={_shown(value)}" for name, value in pairs)
         for seed in range(base.run.seed, base.run.seed + seeds):
             config = _replace(varied, "run.seed", seed)
             validate(config)
             directory = out / setting.replace("/", "_") / f"seed-{seed}"
             members.append(Member(setting, seed, config, directory))
     return members
+
+
+def _shown(value):
+    return "x".join(map(str, value)) if isinstance(value, tuple) else value
 
 
 def _replace(config, name, value):
@@ -116,7 +120,9 @@ def _parse_axis(argument):
     values = [_parse_value(name, types[name], text) for text in texts.split(",")]
     for value in values:
         if values.count(value) > 1:
-            raise UserError(f"--vary {name} has {value} twice: give each value once")
+            raise UserError(
+                f"--vary {name} has {_shown(value)} twice: give each value once"
+            )
     return name, values
 
 
@@ -138,7 +144,7 @@ def _parse_value(name, type_, text):
         if not is_size:
             return type_(text)
         height, *width = map(int, text.split("x"))
-        return (height, *width) if width else height
+        return height if width in ([], [height]) else (height, *width)
     except ValueError:
         wanted = {int: "a whole number", float: "a number"}
         wanted = wanted.get(type_, "a whole number, or HEIGHTxWIDTH")
