@@ -91,7 +91,7 @@ def test_the_lines_have_every_name_on_one_line(report):
     text = "\n".join(lines(report))
     assert "cats/0.jpg = dogs/small/copy.jpg" in text
     assert "cats/1.jpg ~ cats/half.png" in text
-    assert "23 cats, 10 dogs, 5 icons" in text
+    assert "cats: 23, dogs: 10, icons: 5" in text
     assert all(line[13] == " " for line in text.split("\n"))
     json.dumps(report)
 

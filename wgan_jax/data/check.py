@@ -52,6 +52,7 @@ def make_report(survey: Survey, data: Data) -> dict:
         "damaged_profiles": counts["notes"]["profile"],
         "dark": counts["notes"]["narrow"],
         "labelled": survey.reader.classes > 0,
+        "label_problem": survey.reader.label_problem,
         "classes": survey.classes(),
         "copies": [survey.names(group) for group in survey.copies()],
         "near_copies": [survey.names(group) for group in survey.near_copies()],
@@ -117,15 +118,17 @@ def _images(report):
     made = [("images", ", ".join(found))]
     made += [("", remark) for remark in report["remarks"]]
     made += _listed("unreadable", unreadable)
-    for name in ("width", "height", "shorter_side", "aspect_ratio"):
-        values = (f"{k} {v:,g}" for k, v in report[name].items())
-        made.append((name.replace("_", " "), ", ".join(values)))
     frequent = ", ".join(
         f"{width}x{height} ({_share(n, images)})"
         for width, height, n in report["most_frequent_sizes"]
     )
-    more = f", {report['sizes']:,} sizes in all" * (report["sizes"] > SHOWN)
-    made.append(("sizes", frequent + more))
+    if report["sizes"] > SHOWN:
+        frequent += f", {report['sizes']:,} sizes in all"
+    made.append(("sizes", frequent))
+    if report["sizes"] > 1:
+        for name in ("width", "height", "shorter_side", "aspect_ratio"):
+            values = (f"{k} {v:,g}" for k, v in report[name].items())
+            made.append((name.replace("_", " "), ", ".join(values)))
     for name in ("formats", "modes"):
         made.append((name, _counted(report[name])))
     made += [
@@ -138,6 +141,7 @@ def _images(report):
         ("profiles", _some(report["damaged_profiles"], images, "cannot be applied")),
         ("dark", _some(report["dark"], images, "use 1/16 of their depth at most")),
         ("classes" if report["labelled"] else "folders", _classes(report["classes"])),
+        ("labels", report["label_problem"]),
     ]
     copies, near = report["copies"], report["near_copies"]
     made.append(("copies", _grouped(copies, "equal files")))
@@ -182,7 +186,8 @@ def _classes(counts):
         return ""
     largest, smallest = max(counts.values()), min(counts.values())
     shown = dict(Counter(counts).most_common(12))
-    text = f"{len(counts):,}: {_counted(shown)}" + ", ..." * (len(counts) > len(shown))
+    text = ", ".join(f"{name}: {count:,}" for name, count in shown.items())
+    text += f", ... ({len(counts):,} in all)" * (len(counts) > len(shown))
     if largest >= IMBALANCE * smallest:
         name = min(counts, key=counts.__getitem__)
         text += f"; unbalanced, the smallest is {name} with {smallest:,}"
