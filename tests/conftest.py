@@ -5,6 +5,7 @@ import itertools
 import os
 import sys
 import types
+from shutil import which
 
 import hypothesis
 import jax
@@ -68,6 +69,7 @@ LONG = (
 
 # Marker of a test: the module that it needs, which an extra of pyproject.toml installs.
 EXTRAS = {
+    "browser": "selenium",
     "figures": "matplotlib",
     "onnx": "jax2onnx",
     "parquet": "pyarrow",
@@ -85,6 +87,8 @@ def missing(marker):
         return "needs real images: set WGAN_JAX_DATA to their folder"
     if marker in EXTRAS and importlib.util.find_spec(EXTRAS[marker]) is None:
         return f"needs {EXTRAS[marker]}: install the extra {marker}"
+    if marker == "browser" and not (which("chromium") and which("chromedriver")):
+        return "needs chromium and chromedriver"
     return None
 
 

@@ -56,7 +56,7 @@ def train_run(name, form, seed, size, options) -> Path:
     words = [word for k, v in fields.items() for word in (f"--{k}", str(v))]
     train.main(
         ["--config", str(ROOT / "configs" / f"{name}.py"), "--out", str(run)]
-        + [*words, *data_fields(size, options)]
+        + ["--no-report", *words, *data_fields(size, options)]
     )
     return run
 

@@ -152,7 +152,7 @@ def test_a_command_in_a_thread_trains_and_changes_nothing_of_the_process(tmp_pat
         )
 
     before, codes = facts(), []
-    command = [*TOY, "--out", str(tmp_path / "a")]
+    command = [*TOY, "--no-report", "--out", str(tmp_path / "a")]
     thread = threading.Thread(target=lambda: codes.append(train.main(command)))
     thread.start()
     thread.join()

@@ -107,7 +107,7 @@ def comparison_page(
     settings = make_settings(runs)
     comparable, separate = _figures(settings)
     sections = [
-        ("warnings", "Warnings", _warnings(runs)),
+        ("notes", "Warnings", _notes(runs)),
         ("measures", "Comparable measures", _measures(settings, drawn)),
         ("limits", "Numbers that do not compare", _limits(settings)),
         ("curves", "Curves", _charts(comparable)),
@@ -133,12 +133,12 @@ def _charts(figures, wide=False):
     return body and f'<div class="charts">{body}</div>'
 
 
-def _warnings(runs):
+def _notes(runs):
     lines = []
     for run in runs:
         notes = [("bad", run.diverged)] if run.diverged else []
         notes += [("", w) for w in run.warnings.values()]
-        notes += [("info", p) for p in run.problems]
+        notes += [("info", problem) for problem in run.problems]
         lines += [
             f'<li class="{kind}">{html.escape(f"{run.name}: {text}")}</li>'
             for kind, text in notes

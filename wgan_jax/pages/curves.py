@@ -206,7 +206,8 @@ def simple(*groups_and_name) -> Figure:
         line(g, name, g.name or label(name)) for g in groups if name in g.names()
     )
     reading = READINGS.get(name) or (READINGS["score"] if is_score(name) else "")
-    return Figure(TITLES.get(name, label(name).capitalize()), reading, series)
+    title = TITLES.get(name) or label(name)[:1].upper() + label(name)[1:]
+    return Figure(title, reading, series)
 
 
 def label(name: str) -> str:

@@ -40,13 +40,15 @@ def run_page(facts: RunFacts, drawn: Drawn | str) -> str:
     samples = drawn if isinstance(drawn, Drawn) else None
     notes = list(facts.problems)
     if isinstance(drawn, str):
-        notes.append(f"No samples were drawn for this page: {drawn}.")
+        if f"{drawn}." not in notes:
+            notes.append(f"No samples were drawn for this page: {drawn}.")
     elif drawn.problem:
         notes.append(f"Real samples are missing on this page: {drawn.problem}.")
+    alarms = bool(facts.warnings or facts.diverged)
     figures = run_figures(facts.records, facts.fields)
     charts = "".join(html.figure(f, wide=i == 0) for i, f in enumerate(figures))
     sections = [
-        ("warnings", "Warnings", _warnings(facts, notes)),
+        ("notes", "Warnings" if alarms else "Notes", _notes(facts, notes)),
         ("samples", "Samples over training", _film(facts)),
         ("curves", "Curves", charts and f'<div class="charts">{charts}</div>'),
         ("real", "Real and generated", _real(facts, samples)),
@@ -162,7 +164,7 @@ def w1_ratio(drawn: Drawn) -> float:
     return drawn.distances["w1"] / drawn.distances["floor"]
 
 
-def _warnings(facts, notes):
+def _notes(facts, notes):
     items = []
     if facts.diverged:
         items.append(("bad", facts.diverged))
@@ -182,7 +184,7 @@ def picture_class(facts: RunFacts) -> str:
     config = facts.config
     if config is None or config.data.is_points:
         # Plots on white, which a dark page inverts; unknown pictures are shown as is.
-        return "" if config is None else "ink"
+        return "grid" if config is None else "ink"
     # Small images are enlarged without blur.
     return "grid pixels" if max(config.data.sample_shape[:2]) <= 64 else "grid"
 

@@ -26,10 +26,11 @@ MOST_DRAWN = 24
 def default_out(paths) -> Path:
     """Path of the page where none is given: in the run, or in the folder of all."""
     paths = [Path(path) for path in paths]
-    folder = paths[0] if len(paths) == 1 else Path(os.path.commonpath(paths))
-    if len(paths) > 1 and not Path(paths[0]).is_absolute() and not folder.parts:
-        folder = Path()
-    return folder / NAME
+    if len(paths) == 1:
+        return paths[0] / NAME
+    if any(path.is_absolute() for path in paths):
+        paths = [path.absolute() for path in paths]
+    return Path(os.path.commonpath(paths)) / NAME
 
 
 def write_page(paths, out: Path | None = None, png: Path | None = None) -> Path:
@@ -44,9 +45,9 @@ def write_page(paths, out: Path | None = None, png: Path | None = None) -> Path:
     names = _names(runs)
     facts = [read_facts(run, name) for run, name in zip(runs, names)]
     if len(runs) == 1:
-        page = run_page(facts[0], _draw(runs[0]))
+        page = run_page(facts[0], _draw(facts[0]))
     else:
-        drawn = {str(run): _draw(run) for run in _chosen(facts)}
+        drawn = {str(run.path): _draw(run) for run in _chosen(facts)}
         title = _title(paths, runs)
         page = comparison_page(facts, drawn, title)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -54,16 +55,18 @@ def write_page(paths, out: Path | None = None, png: Path | None = None) -> Path:
     if png:
         png.parent.mkdir(parents=True, exist_ok=True)
         with replacing(png) as temporary:
-            Image.fromarray(make_picture(facts)).save(temporary, optimize=True)
+            Image.fromarray(make_picture(facts)).save(temporary)
     return out
 
 
-def _draw(run) -> Drawn | str:
+def _draw(facts) -> Drawn | str:
     """The samples of a run, or the reason why there are none."""
+    if not facts.checkpoints:
+        return "no checkpoint is saved yet"
     try:
         # Remarks on the data were printed when the run was trained.
         with contextlib.redirect_stdout(io.StringIO()):
-            return draw_samples(run)
+            return draw_samples(facts.path)
     except UserError as error:
         return str(error)
     except Exception as error:
@@ -75,7 +78,7 @@ def _chosen(facts):
     settings = make_settings(facts)
     ranked = [(s.runs.index(run), run) for s in settings for run in s.runs]
     ranked.sort(key=lambda pair: pair[0])
-    return [run.path for _, run in ranked[:MOST_DRAWN]]
+    return [run for _, run in ranked[:MOST_DRAWN]]
 
 
 def _names(runs):
