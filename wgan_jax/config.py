@@ -103,8 +103,9 @@ class Data:
     """Skip images that cannot be read instead of stopping (not streamed)."""
     stream: Literal["auto", "always", "never"] = "auto"
     """Read and decode training images during training (sources tfds, folder, zip,
-    array_record), or hold all of them on the device; auto streams where they would take
-    more than half of its memory. The order of the images is the same."""
+    array_record, and npz with a .npy file of uint8), or hold all of them on the device;
+    auto streams where they would take more than half of its memory. The order of the
+    images is the same."""
     workers: int = -1
     """Processes that read and decode a stream: -1 is one less than the number of cores,
     at most 16; 0 reads in threads of the training process."""

@@ -17,7 +17,7 @@ from PIL import Image
 from wgan_jax.config import Config, Data, Model, switch_source
 from wgan_jax.data.dataset import load, load_in_memory
 from wgan_jax.data.memory import load_parts
-from wgan_jax.data.sources import detect, open_reader
+from wgan_jax.data.sources import check_stream, detect, open_reader
 from wgan_jax.data.stream import read_batches
 from wgan_jax.errors import UserError
 from wgan_jax.runs import directory
@@ -663,6 +663,29 @@ def test_an_npy_file_is_one_array_with_labels_next_to_it(tmp_path):
     assert refused("npz", tmp_path / "bad.npy").endswith(
         "is not a readable .npy file: it has Python objects, which are not read"
     )
+
+
+@pytest.mark.stream
+@pytest.mark.slow
+def test_an_npy_file_of_bytes_is_streamed_by_a_worker(tmp_path, new_key):
+    np.save(tmp_path / "x_train.npy", GREY)
+    np.save(tmp_path / "y_train.npy", LABELS)
+    fields = {"image_size": 8, "batch_size": 2, "heldout": 2, "workers": 1}
+    data = Data(source="npz", dir=str(tmp_path / "x_train.npy"), **fields)
+    data = dataclasses.replace(data, stream="always")
+    dataset = load(Config(data, Model(kind="resnet", kernel=3, classes=3)))
+    assert len(pickle.dumps(dataset.stream.reader)) < 2000
+    batch, labels = next(read_batches(dataset.stream, new_key(), range(1)))
+    expected = {i.tobytes(): n for i, n in zip(GREY, LABELS.tolist())}
+    assert [expected[image.tobytes()] for image in batch] == labels.tolist()
+
+
+@pytest.mark.parametrize("array", [GREY / 255, np.asfortranarray(GREY)])
+def test_other_npy_files_are_held_in_memory(tmp_path, array):
+    np.save(tmp_path / "x.npy", array)
+    data = Data(source="npz", dir=str(tmp_path / "x.npy"), stream="always")
+    assert "is held in memory" in complaint(check_stream, Config(data), "this")
+    assert_part(parts("npz", tmp_path / "x.npy")[0], GREY, None)
 
 
 def test_vectors_of_npy_and_of_parts(tmp_path):

@@ -107,7 +107,7 @@ def _open_stream(config, sharding, limit, record):
     """The dataset of a configuration that is to be streamed; None for any other."""
     data = config.data
     source = reader_class(data)
-    if data.stream == "never" or not (source and source.streamable):
+    if data.stream == "never" or not (source and source.can_stream(data)):
         return None
     reader = open_reader(data)
     size = image_bytes(len(reader), data)

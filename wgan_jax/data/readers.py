@@ -100,6 +100,11 @@ class Reader:
         """Raises UserError where the source has no samples."""
         self.data = data
 
+    @classmethod
+    def can_stream(cls, data: Data) -> bool:
+        """Whether single samples of these data can be read during training."""
+        return cls.streamable
+
     def __len__(self) -> int:
         raise NotImplementedError
 

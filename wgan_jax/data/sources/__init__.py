@@ -66,7 +66,7 @@ def check_stream(config: Config, reason: str) -> None:
     """
     data, run = config.data, config.run
     source = reader_class(data)
-    if not (source and source.streamable):
+    if not (source and source.can_stream(data)):
         raise UserError(
             f"{reason} needs images that can be read one by one: data.source="
             f"{data.source} is held in memory, so leave data.stream at auto"

@@ -16,6 +16,7 @@ Labels = tuple[np.ndarray | None, str]
 class ArrayImages(Reader):
     """Images and labels in memory."""
 
+    images: np.ndarray
     streamable = False
     required_field = "dir"
 
@@ -40,7 +41,7 @@ class ArrayImages(Reader):
         """Images of these numbers, resized and converted."""
         labels = None if self.labels is None else self.labels[numbers]
         notes = Counter()
-        images = fit_arrays(self.images[numbers], self.data, notes)
+        images = fit_arrays(np.asarray(self.images[numbers]), self.data, notes)
         return Samples(images, labels, notes)
 
 

@@ -1,5 +1,7 @@
 """Images and labels of an .npz or .npy file."""
 
+import contextlib
+import functools
 import zipfile
 from pathlib import Path
 
@@ -22,7 +24,10 @@ NPY = b"\x93NUMPY"
 
 
 class NpzImages(ArrayImages):
-    """Images in memory, with labels where the file has them."""
+    """Images of an array, with labels where the file has them.
+
+    Those of a .npy file of uint8 are read from the file while they are needed.
+    """
 
     def __init__(self, data: Data, field: str = "array"):
         """field: of `Data`, `array` or `test_split`; it names the array."""
@@ -33,9 +38,35 @@ class NpzImages(ArrayImages):
         if field == "array":
             self.remarks = self.test_remarks(self.test_array)
 
+    @classmethod
+    def can_stream(cls, data: Data) -> bool:
+        """Whether the file is an .npy file whose bytes are the images."""
+        return _mapped(Path(data.dir)) is not None
+
+    @functools.cached_property
+    def images(self) -> np.ndarray:
+        """The file as an array, opened once in each process."""
+        images = _mapped(Path(self.data.dir))
+        assert images is not None
+        return images if images.ndim == 4 else images[..., None]
+
+    def __getstate__(self):
+        images = {} if self.can_stream(self.data) else {"images": self.images}
+        return {k: v for k, v in self.__dict__.items() if k != "images"} | images
+
     def test_reader(self) -> Reader | None:
         """Reader of the array that `test_array` names."""
         return self.reader_of(self.test_array)
+
+
+def _mapped(path) -> np.ndarray | None:
+    """The array of a .npy file that needs no conversion, on disk; None for others."""
+    with contextlib.suppress(OSError, ValueError):
+        if path.suffix == ".npy":
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            if array.dtype == np.uint8 and array.flags.c_contiguous:
+                return array
+    return None
 
 
 def describe(name: str, where: str) -> str:
@@ -91,6 +122,9 @@ def read_npz(
         shapes = array_shapes(path)
         chosen = name or default_array(shapes, axes)
         if chosen in shapes:
+            if not chosen and (array := _mapped(path)) is not None:
+                labels, problem = _labels_next_to(path, len(array))
+                return chosen, array, labels, problem
             # numpy does not close a file that it opened itself and could not read.
             with path.open("rb") as opened:
                 file = np.load(opened, allow_pickle=False)

@@ -91,9 +91,9 @@ class ParquetImages(Reader):
         return f"{files} {self.column} {self.data.label_array}"
 
     def original(self, number: int) -> bytes:
-        """The encoded image of this number."""
-        group = int(np.searchsorted(self.starts, number, side="right")) - 1
-        return self._group(group)[number - int(self.starts[group])]
+        """The encoded image of this number; empty where the row has none."""
+        group, row = self._place(number)
+        return self._encoded(group)[row] or b""
 
     def read(self, numbers: np.ndarray) -> Samples:
         """Images of these numbers, and their labels."""
@@ -137,30 +137,33 @@ class ParquetImages(Reader):
         self.classes = 0 if self.labels is None else len(np.unique(self.labels))
 
     def _one(self, number, notes):
-        group = int(np.searchsorted(self.starts, number, side="right")) - 1
-        row = number - int(self.starts[group])
         try:
-            encoded = self._group(group)[row]
-            if encoded is None:
+            encoded = self.original(number)
+            if not encoded:
                 raise UserError("it has no bytes of an image")
             return decode(encoded, self.data, notes)
         except Exception as error:
-            path = self.groups[group].path
+            path = self._place(number)[0].path
             first = next(i for i, g in enumerate(self.groups) if g.path == path)
             name = f"row {number - int(self.starts[first])} of {path}"
             raise UnreadableSample.because(
                 error, name, "write the file again"
             ) from error
 
-    def _group(self, place) -> list[bytes | None]:
+    def _place(self, number):
+        """(group, row in it) of an image."""
+        group = int(np.searchsorted(self.starts, number, side="right")) - 1
+        return self.groups[group], number - int(self.starts[group])
+
+    def _encoded(self, group) -> list[bytes | None]:
         """Encoded images of a group, which threads read one after another."""
         with self.lock:
-            if place not in self.cache:
-                self.cache[place] = _encoded(self.groups[place], self.column)
+            if group not in self.cache:
+                self.cache[group] = _read_group(group, self.column)
                 rows = sum(map(len, self.cache.values()))
                 while rows - len(next(iter(self.cache.values()))) >= ROWS:
                     rows -= len(self.cache.popitem(last=False)[1])
-            return self.cache[place]
+            return self.cache[group]
 
 
 def library():
@@ -308,7 +311,7 @@ def _label_column(data, schema):
     )
 
 
-def _encoded(group, column) -> list[bytes | None]:
+def _read_group(group, column) -> list[bytes | None]:
     """The bytes of each image of a group; None where there are none."""
     with library().ParquetFile(group.path) as file:
         table = file.read_row_group(group.number, columns=[column])
