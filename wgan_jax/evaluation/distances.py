@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import itertools
+import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
 
@@ -102,23 +103,18 @@ def evaluate_distances(run, checkpoint, protocol: EvaluationProtocol) -> Evaluat
     if config.data.is_points:
         arithmetic = f"exact W1 takes 30 x {protocol.num:,}^2 bytes"
         require_memory(f"--num {protocol.num}", 30 * protocol.num**2, arithmetic)
+    evaluation = DistanceEvaluation(config, spec, dataset, protocol)
     measures = {
-        int(state.step): _measure(config, spec, state, protocol, dataset)
+        int(state.step): evaluation.measure(state)
         for _, _, state in itertools.chain([(config, spec, state)], states)
     }
-    facts = run_facts(run, config, state, protocol)
-    columns = {
-        f"wasserstein_{column}": f"W1 of column {column}"
-        for column in range(config.data.dimensions)
-    }
+    facts = run_facts(run, config, state, protocol) | evaluation.facts()
     lines = [
         f"{run}, {facts['weights']} weights, seed {protocol.seed}",
         f"{protocol.repeats} x {protocol.num} samples, mean +- standard deviation",
-        *table.format_steps(measures, LABELS | columns),
+        *table.format_steps(measures, evaluation.labels()),
     ]
-    if not config.data.is_points:
-        facts["note"] = PIXELS
-        lines.append(PIXELS)
+    lines += [facts["note"]] if "note" in facts else []
     return Evaluation(facts, measures, lines)
 
 
@@ -159,74 +155,119 @@ def run_facts(run, config, state, protocol: EvaluationProtocol) -> dict:
     }
 
 
-def heldout_estimates(spec, state, real, seeds, raw: bool = False) -> list[float]:
-    """`steps.heldout_estimate` of a state on real float [n, ...], over noise seeds."""
-    params, stats = sampling.weights(state, raw)
-    generator = dataclasses.replace(state.generator, params=params, stats=stats)
-    state = dataclasses.replace(state, generator=generator)
+def make_heldout_estimates(spec: Spec):
+    """estimates(state, real, seeds, raw): `steps.heldout_estimate` over noise seeds.
+
+    real: float [n, ...].
+    """
     estimate = jax.jit(partial(steps.heldout_estimate, spec=spec))
-    return [float(estimate(state, real, jax.random.key(s))) for s in seeds]
+
+    def estimates(state, real, seeds, raw: bool = False) -> list[float]:
+        params, stats = sampling.weights(state, raw)
+        generator = dataclasses.replace(state.generator, params=params, stats=stats)
+        state = dataclasses.replace(state, generator=generator)
+        return [float(estimate(state, real, jax.random.key(seed))) for seed in seeds]
+
+    return estimates
 
 
-def _measure(config, spec, state, protocol, dataset):
-    """The measures of a run; dataset: of samples, None for a toy distribution."""
-    num, seed = protocol.num, protocol.seed
-    seeds = transport.pair_seeds(seed, protocol.repeats).tolist()
-    sampler = sampling.make_sampler(config, spec)
-    weights = sampling.weights(state, protocol.raw)
-    functions = _distance_functions(config.data, seed)
-    modes = MODES if config.data.source in mixtures.MIXTURES else {}
-    critic_score = _critic_score(config, spec, state)
-    values = collections.defaultdict(list)
-    references = collections.defaultdict(list)
-    if dataset:
-        key = jax.random.key(seed)
-        heldout = np.asarray(to_float(dataset.heldout[:num], config.data, key))
-        float_generator = _float_generator(spec, *weights)
-    total = protocol.repeats * (2 * len(functions) + bool(critic_score))
-    with Progress(transient=True) as progress:
-        advance = partial(progress.advance, progress.add_task("measuring", total=total))
-        for seed_fake, seed_real in seeds:
-            z = sampling.noise(seed_fake, num, spec.z_dim)
-            labels = sampling.labels(spec, seed_fake, num)
-            fake = sampler(*weights, z, labels)
-            if not np.isfinite(fake).all():
-                raise UserError(
-                    f"samples of step {int(state.step)} are not all finite: take an "
-                    "earlier checkpoint with --checkpoint"
+class DistanceEvaluation:
+    """Measures of a run's states, with those of real samples as their reference."""
+
+    def __init__(self, config: Config, spec: Spec, dataset, protocol):
+        """dataset: of samples; None for a toy distribution."""
+        self.config, self.spec = config, spec
+        self.dataset, self.protocol = dataset, protocol
+        seed = protocol.seed
+        self.seeds = transport.pair_seeds(seed, protocol.repeats).tolist()
+        self.sampler = sampling.make_sampler(config, spec)
+        self.functions = _distance_functions(config.data, seed)
+        self.modes = MODES if config.data.source in mixtures.MIXTURES else {}
+        self.critic_score = _critic_score(config, spec)
+        self.references = collections.defaultdict(list)
+        """By measure; computed with the first state."""
+        if dataset:
+            key = jax.random.key(seed)
+            heldout = dataset.heldout[: protocol.num]
+            self.heldout = np.asarray(to_float(heldout, config.data, key))
+            self.float_generator = _float_generator(spec)
+            self.heldout_estimates = make_heldout_estimates(spec)
+
+    def measure(self, state: TrainState) -> dict[str, Measure]:
+        """The measures of a state of the run, over pairs of seeds."""
+        protocol, data_config = self.protocol, self.config.data
+        num, weights = protocol.num, sampling.weights(state, protocol.raw)
+        values, references = collections.defaultdict(list), self.references
+        is_first = not references
+        total = protocol.repeats * ((1 + is_first) * len(self.functions) + 1)
+        # If the output is not a terminal, each display would leave an empty line.
+        silent = not sys.stdout.isatty()
+        with Progress(transient=True, disable=silent) as bars:
+            advance = partial(bars.advance, bars.add_task("measuring", total=total))
+            for seed_fake, seed_real in self.seeds:
+                z = sampling.noise(seed_fake, num, self.spec.z_dim)
+                labels = sampling.labels(self.spec, seed_fake, num)
+                fake = self.sampler(*weights, z, labels)
+                if not np.isfinite(fake).all():
+                    raise UserError(
+                        f"samples of step {int(state.step)} are not all finite: take "
+                        "an earlier checkpoint with --checkpoint"
+                    )
+                real, reference = _real_pair(
+                    self.config, self.dataset, num, seed_fake, seed_real
                 )
-            real, reference = _real_pair(config, dataset, num, seed_fake, seed_real)
-            for key, distance in functions.items():
-                values[key].append(distance(fake, real))
-                references[key].append(distance(reference, real))
-                advance(2)
-            for key, measure in modes.items():
-                values[key].append(measure(fake, config.data.source))
-                references[key].append(measure(real, config.data.source))
-            if critic_score:
-                if dataset:
-                    real, fake = heldout, float_generator(z, labels)
-                estimate = critic.measure(critic_score, real, fake, seed)
-                for key, name in CRITIC.items():
-                    values[key].append(getattr(estimate, name))
+                for key, distance in self.functions.items():
+                    values[key].append(distance(fake, real))
+                    if is_first:
+                        references[key].append(distance(reference, real))
+                    advance(1 + is_first)
+                for key, measure in self.modes.items():
+                    values[key].append(measure(fake, data_config.source))
+                    if is_first:
+                        references[key].append(measure(real, data_config.source))
+                if self.critic_score:
+                    if self.dataset:
+                        real = self.heldout
+                        fake = self.float_generator(*weights, z, labels)
+                    score = self.critic_score(state)
+                    estimate = critic.measure(score, real, fake, protocol.seed)
+                    for key, name in CRITIC.items():
+                        values[key].append(getattr(estimate, name))
                 advance(1)
-    reference_is = "training set" if dataset else "truth"
-    measures = {}
-    for key in (*functions, *modes):
-        ratio = key in functions
-        measure = Measure.of(values[key], (num, num) if ratio else (num,))
-        measures[key] = measure.against(references[key], reference_is, ratio)
-    if dataset and critic_score:
-        noise_seeds = [seed_fake for seed_fake, _ in seeds]
-        estimates = heldout_estimates(spec, state, heldout, noise_seeds, protocol.raw)
-        measures["heldout_estimate"] = Measure.of(estimates, (num, num))
-    for key in CRITIC if critic_score else ():
-        measures[key] = Measure.of(values[key], (num, num))
-        # The scale of the other fields is that of the critic.
-        if key in ("critic_calibrated", "critic_lower_bound_on_points") and not dataset:
-            exact = values["wasserstein"]
-            measures[key] = measures[key].against(exact, "exact W1", True)
-    return measures
+        return self._measures(state, values)
+
+    def _measures(self, state, values):
+        num = self.protocol.num
+        reference_is = "training set" if self.dataset else "truth"
+        measures = {}
+        for key in (*self.functions, *self.modes):
+            ratio = key in self.functions
+            measure = Measure.of(values[key], (num, num) if ratio else (num,))
+            references = self.references[key]
+            measures[key] = measure.against(references, reference_is, ratio)
+        if self.dataset and self.critic_score:
+            seeds, raw = [fake for fake, _ in self.seeds], self.protocol.raw
+            estimates = self.heldout_estimates(state, self.heldout, seeds, raw)
+            measures["heldout_estimate"] = Measure.of(estimates, (num, num))
+        for key in CRITIC if self.critic_score else ():
+            measures[key] = Measure.of(values[key], (num, num))
+            # The scale of the other fields is that of the critic.
+            calibrated = ("critic_calibrated", "critic_lower_bound_on_points")
+            if key in calibrated and not self.dataset:
+                exact = values["wasserstein"]
+                measures[key] = measures[key].against(exact, "exact W1", True)
+        return measures
+
+    def labels(self) -> dict[str, str]:
+        """{key: label} of the measures."""
+        return LABELS | {
+            f"wasserstein_{column}": f"W1 of column {column}"
+            for column in range(self.config.data.dimensions)
+        }
+
+    def facts(self) -> dict:
+        """The note on distances of pixels, for JSON."""
+        return {} if self.config.data.is_points else {"note": PIXELS}
 
 
 def _real_pair(config, dataset, num, seed_reference, seed_real):
@@ -261,8 +302,8 @@ def _of_column(column, x, y):
     return transport.wasserstein_1(x[:, [column]], y[:, [column]])
 
 
-def _critic_score(config, spec, state):
-    """score(x) of the critic, or None where it does not estimate W1."""
+def _critic_score(config, spec):
+    """critic_score(state) -> score(x) of the critic; None where it estimates no W1."""
     if make_losses(config.objective).metric != "wasserstein":
         # Other critics estimate other divergences, which have no slope to calibrate by.
         return None
@@ -271,17 +312,18 @@ def _critic_score(config, spec, state):
         # Running statistics: a slope needs independent samples.
         return spec.critic.apply(params, stats, x, False)[0]
 
-    return Partial(score, state.critic.params, state.critic.stats)
+    return lambda state: Partial(score, state.critic.params, state.critic.stats)
 
 
-def _float_generator(spec, params, stats, size=250):
-    """generate(z, labels): samples as the critic sees them, not rounded to 8 bits."""
+def _float_generator(spec, size=250):
+    """generate(params, stats, z, labels): samples as the critic sees them, not rounded
+    to 8 bits."""
 
     @jax.jit
     def apply(params, stats, z, labels):
         return steps.generate(spec, params, stats, z, labels, train=False)[0]
 
-    def generate(z, labels):
+    def generate(params, stats, z, labels):
         cuts = range(size, len(z), size)
         pairs = zip(np.split(z, cuts), np.split(labels, cuts), strict=True)
         return np.concatenate([apply(params, stats, *pair) for pair in pairs])

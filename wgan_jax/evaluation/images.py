@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
@@ -22,7 +23,7 @@ from wgan_jax.errors import UserError
 from wgan_jax.evaluation import table
 from wgan_jax.evaluation.distances import (
     EvaluationProtocol,
-    heldout_estimates,
+    make_heldout_estimates,
     restored_states,
     run_facts,
 )
@@ -91,7 +92,6 @@ class ImageEvaluation:
     ):
         """Computes the features of the real images and the floor."""
         self.config = config
-        self.spec = spec
         self.extractor = extractor
         self.protocol = protocol
         self.progress = progress
@@ -99,6 +99,7 @@ class ImageEvaluation:
         self.generated_batches = make_generated_batches(
             config, spec, protocol.batch_stats
         )
+        self.heldout_estimates = make_heldout_estimates(spec)
         self.real = self._real_features(getattr(dataset, protocol.reference))
         self.floor_set = "train" if protocol.reference == "heldout" else "heldout"
         images = getattr(dataset, self.floor_set)
@@ -145,7 +146,7 @@ class ImageEvaluation:
         if len(self.heldout):
             key = jax.random.key(protocol.seed)
             real = np.asarray(to_float(self.heldout, self.config.data, key))
-            values = heldout_estimates(self.spec, state, real, seeds, protocol.raw)
+            values = self.heldout_estimates(state, real, seeds, protocol.raw)
             measures["heldout_estimate"] = Measure.of(values, (len(real), len(real)))
         return measures
 
@@ -243,7 +244,7 @@ def evaluate_images(
     size = 4 * protocol.num * stored
     arithmetic = f"{protocol.num:,} x {stored} numbers of noise and features x 4 bytes"
     require_memory(f"--num {protocol.num}", size, arithmetic)
-    with _progress_bars() as progress:
+    with progress_bars() as progress:
         evaluation = ImageEvaluation(
             config, spec, dataset, extractor, protocol, progress
         )
@@ -290,7 +291,7 @@ def evaluate_sets(images, reference, features: str, metrics, seed: int) -> Evalu
     else:
         extractor = inception_extractor()
     real = np.concatenate([np.asarray(dataset.train), dataset.heldout])
-    with _progress_bars() as progress:
+    with progress_bars() as progress:
         generated_features, real_features = (
             extract_array(
                 extractor,
@@ -320,8 +321,10 @@ def evaluate_sets(images, reference, features: str, metrics, seed: int) -> Evalu
 
 
 @contextlib.contextmanager
-def _progress_bars():
-    with Progress(transient=True) as bars:
+def progress_bars():
+    """Context of a `ProgressFactory` that shows its bars on a terminal."""
+    # If the output is not a terminal, each display would leave an empty line.
+    with Progress(transient=True, disable=not sys.stdout.isatty()) as bars:
         yield lambda description, total: partial(
             bars.advance, bars.add_task(description, total=total)
         )

@@ -28,8 +28,25 @@ def restore_run(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainSta
     -1 for the newest. Raises UserError if the run or the checkpoint does not exist, and
     where weights are not finite.
     """
+    config, spec, like = initial_state(run)
+    return config, spec, restore_state(run, config, like, checkpoint)
+
+
+def initial_state(run) -> tuple[Config, Spec, TrainState]:
+    """Configuration and specification of a run, and a state of its structure."""
     config = read_config(run)
     check_weights(config)
+    record = read_data_record(run)
+    spec = make_spec(config, label_shares=record.label_shares, scales=record.scales)
+    state = jax.jit(functools.partial(init_state, spec=spec))(jax.random.key(0))
+    return config, spec, state
+
+
+def restore_state(run, config: Config, like: TrainState, checkpoint: int | str = ""):
+    """The state of a run at a checkpoint, of the structure of `like`.
+
+    checkpoint, errors: see `restore_run`.
+    """
     best = checkpoint == "best"
     newest = checkpoint in ("", "last")
     step = -1 if best or newest else _step(checkpoint)
@@ -39,20 +56,17 @@ def restore_run(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainSta
             f"{config.run.evaluate_every}): give a step, or train with "
             "--run.evaluate-every N"
         )
-    record = read_data_record(run)
-    spec = make_spec(config, label_shares=record.label_shares, scales=record.scales)
-    state = jax.jit(functools.partial(init_state, spec=spec))(jax.random.key(0))
     with _open(run, config, BEST_CHECKPOINTS if best else "checkpoints") as checkpoints:
         saved = checkpoints.steps()
         if not saved:
             raise UserError(f"{run} has no checkpoint yet")
-        state = _restore(checkpoints, run, state, step, saved)
+        state = _restore(checkpoints, run, like, step, saved)
     if not is_finite(state):
         raise UserError(
             f"{run} has diverged: its weights of step {int(state.step)} are not all "
             "finite; take an earlier checkpoint with --checkpoint"
         )
-    return config, spec, state
+    return state
 
 
 def load_data(run, config: Config, accept: bool = False, in_memory=False) -> Dataset:
