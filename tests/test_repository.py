@@ -79,10 +79,12 @@ def test_every_imported_distribution_is_declared():
 
 
 def test_every_declared_distribution_is_imported():
-    users = {"records", "stream", "tensorboard", "torch", "figures", "onnx", "prepare"}
+    users = {"records", "stream", "tensorboard", "torch", "onnx", "prepare"}
     lines = [line for extra in users for line in EXTRAS[extra]]
     wanted = declared(PROJECT["dependencies"] + lines) - set(NOT_IMPORTED)
     assert wanted <= distributions(imported_modules(ROOT / "wgan_jax"))
+    assert declared(EXTRAS["figures"]) == {"matplotlib"}
+    assert "matplotlib" in imported_modules(ROOT / "scripts")
 
 
 def test_every_extra_and_dependency_has_a_version_in_the_constraints():

@@ -166,24 +166,30 @@ def metavar(name: str):
 
 
 def parse_config(
-    kind: type[Options], argv: list[str], prog: str, *, required: bool = True
+    kind: type[Options],
+    argv: list[str],
+    prog: str,
+    *,
+    required: bool = True,
+    file: str = "",
 ) -> tuple[Config, Options]:
     """(config, options): the configuration and the fields of the dataclass `kind`.
 
     kind: has a field `config`, the path of the configuration file, or AUTO, which
     chooses one for the data and prints the reasons. The command line overrides the
-    file, which overrides the defaults. required: whether --config must be given.
+    file, which overrides the defaults. required: whether --config must be given. file:
+    replaces that of --config.
     """
     types = _option_types(kind) | _option_types(Config)
     _check_given_once(argv, types)
     # Lines on the configuration are part of the output that --log-format formats.
     log_format: Any = "json" if _typed(argv, "--log-format") == "json" else "auto"
     with log_output(log_format):
-        return _parse_config(kind, argv, prog, types, required)
+        return _parse_config(kind, argv, prog, types, required, file)
 
 
-def _parse_config(kind, argv, prog, types, required):
-    path = _typed(argv, "--config")
+def _parse_config(kind, argv, prog, types, required, file):
+    path = file or _typed(argv, "--config")
     sections = load(path) if path not in ("", AUTO) else Config()
     check_types(sections)
     sections = _switch_source(sections, argv)

@@ -76,6 +76,7 @@ def test_a_run_resumes_with_another_number_of_devices(tmp_path):
 
 def test_a_sweep_on_many_devices(tmp_path):
     words = ["-m", "wgan_jax.sweep", *TOY, "--seeds", 2, "--mode", "together"]
+    words += ["--features", "none"]
     done = on_devices(4, *words, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "4 devices share each batch of 16" in done.stdout

@@ -124,6 +124,10 @@ def draw(
     """The same chart as pixels on white: uint8 [scale height, scale width, 3]."""
     labels = title, x_label, y_label
     shapes = _layout(series, labels, log, width, height, True, limits)
+    return _pixels(shapes, width, height, scale)
+
+
+def _pixels(shapes, width, height, scale):
     # Drawn at twice the size, so that the reduction smooths the lines.
     factor = 2 * scale
     picture = Image.new("RGB", (factor * width, factor * height), "white")
@@ -131,6 +135,59 @@ def draw(
         picture = _paint(picture, shape, factor)
     size = (scale * width, scale * height)
     return np.asarray(picture.resize(size, Image.Resampling.BOX))
+
+
+@dataclasses.dataclass(frozen=True)
+class Dots:
+    """One row of a plot of dots: values of one thing, such as those of its seeds."""
+
+    name: str
+    values: Sequence[float]
+    colour: int | None = None
+    """Number in `PALETTE`; None takes the place in the plot."""
+
+
+def draw_dots(
+    rows: Sequence[Dots],
+    *,
+    title: str = "",
+    x_label: str = "",
+    reference: float | None = None,
+    width: int = 720,
+    scale: int = 2,
+) -> np.ndarray:
+    """Rows of dots with their mean as a bar, as pixels on white, uint8 [h, w, 3].
+
+    reference: a value at which a dashed line is drawn.
+    """
+    left = 16 + int(CHARACTER * 1.1 * max(len(row.name) for row in rows))
+    top, row_height, bottom = 34, 26, 40
+    height = top + row_height * len(rows) + bottom
+    values = [v for row in rows for v in row.values]
+    values += [] if reference is None else [reference]
+    positive = min(values) > 0 and max(values) > 20 * min(values)
+    axis = _Axis(np.array(values), left, width - 28, count=width // 110, log=positive)
+    floor = height - bottom
+    shapes: list[_Path | _Text] = [_Text(2, 18, title, size=15, bold=True, opacity=1)]
+    for tick, text in zip(axis.ticks, tick_labels(axis.ticks)):
+        x = float(axis.at(tick))
+        shapes.append(_Path(np.array([[x, top], [x, floor]]), opacity=0.12))
+        shapes.append(_Text(x, floor + 18, text, "middle"))
+    shapes.append(_Text(width - 28, floor + 34, x_label, "end"))
+    if reference is not None:
+        x = float(axis.at(reference))
+        shapes.append(_Path(np.array([[x, top], [x, floor]]), opacity=0.8, dashed=True))
+    circle = 4 * np.stack([f(np.linspace(0, 2 * np.pi, 17)) for f in (np.cos, np.sin)])
+    for place, row in enumerate(rows):
+        y = top + row_height * (place + 0.5)
+        colour = _colour(row, place)
+        shapes.append(_Text(left - 10, y + 4, row.name, "end", opacity=0.9))
+        for value in row.values:
+            middle = [[float(axis.at(value))], [y]]
+            shapes.append(_Path((circle + middle).T, colour, opacity=0.75, filled=True))
+        x = float(axis.at(np.mean(row.values)))
+        shapes.append(_Path(np.array([[x, y - 9], [x, y + 9]]), colour, 2.5))
+    return _pixels(shapes, width, height, scale)
 
 
 def thin(x, y, most: int = MOST_POINTS) -> np.ndarray:

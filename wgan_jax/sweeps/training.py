@@ -13,7 +13,8 @@ import jax.numpy as jnp
 
 from wgan_jax.algorithm import steps
 from wgan_jax.algorithm.objectives import make_losses
-from wgan_jax.algorithm.state import TrainState, init_state
+from wgan_jax.algorithm.state import TrainState, init_state, make_spec
+from wgan_jax.config import Config
 from wgan_jax.data.record import NO_DATA
 from wgan_jax.distributed.sharding import memory_limit
 from wgan_jax.errors import UserError
@@ -60,6 +61,27 @@ class _Run:
             progress=progress,
             name=self.member.name,
         )
+
+
+def check_functions(config: Config) -> None:
+    """Traces a step with functions of the user, which raises what they raise.
+
+    So that no member is trained before a mistake in the functions of a later one.
+    """
+    fields = config.model, config.objective, config.optimizer
+    if ":" not in "".join(map(str, map(dataclasses.astuple, fields))):
+        return
+    count, shape = config.data.batch_size, config.data.sample_shape
+
+    def get_batch(samples, key, index):
+        labels = jnp.zeros(count, jnp.int32)
+        batch = jnp.zeros((count, *shape))
+        return (batch, labels) if config.model.classes else batch
+
+    spec = make_spec(config, get_batch)
+    state = jax.eval_shape(partial(init_state, spec=spec), jax.random.key(0))
+    chunk = partial(steps.train_chunk, spec=spec)
+    jax.eval_shape(chunk, state, (), jnp.int32(1))
 
 
 def train_group(

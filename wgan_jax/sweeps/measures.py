@@ -1,0 +1,185 @@
+"""Measures that compare the members of a sweep, whatever their critics estimate."""
+
+import dataclasses
+import json
+
+import jax
+
+from wgan_jax.algorithm.objectives import make_losses
+from wgan_jax.config import Config
+from wgan_jax.errors import UserError
+from wgan_jax.evaluation import table
+from wgan_jax.evaluation.distances import (
+    LABELS,
+    DistanceEvaluation,
+    EvaluationProtocol,
+    run_facts,
+)
+from wgan_jax.evaluation.images import ImageEvaluation, progress_bars
+from wgan_jax.evaluation.table import Evaluation
+from wgan_jax.metrics import frechet
+from wgan_jax.metrics.features import make_extractor
+from wgan_jax.runs import restore
+from wgan_jax.runs.directory import read_data_record
+from wgan_jax.sweeps.members import Member, shape_groups
+from wgan_jax.sweeps.settings import value_label
+
+POINTS = 2000
+"""Most points on each side of an exact W1."""
+IMAGES = 10_000
+"""Most generated images of a Frechet distance."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """The comparable measure of one member."""
+
+    key: str
+    """As in evaluation.json."""
+    label: str
+    data: str
+    """Identity of the real samples: scores of other data do not compare."""
+    samples: tuple[int, ...]
+    value: float | None
+    """None where it is withheld."""
+    floor: float | None
+    """Score of real samples."""
+    reason: str = ""
+    """Reason to withhold it, or warning about it."""
+
+
+def measure_members(members: list[Member], features: str, num: int) -> dict[str, Score]:
+    """{name of a member: `Score` of its newest checkpoint}, as `evaluate` measures it.
+
+    All measures are added to evaluation.json of the member, and read there if they are
+    of the same checkpoint and settings. features: network of the Frechet distance of
+    images: inception, classifier, or auto for the classifier where the data have
+    labels. num: samples; 0 takes as many as there are, at most POINTS or IMAGES. A
+    score that is not available is left out, with one line that says why.
+    """
+    scores = {}
+    for group in shape_groups(members):
+        try:
+            with jax.default_matmul_precision(group[0].config.run.precision):
+                scores |= _measure_group(group, features, num)
+        except UserError as error:
+            print(
+                f"warning: {group[0].setting or 'the runs'} cannot be ranked: {error}"
+            )
+    return scores
+
+
+def _measure_group(members, features, num):
+    """Scores of members that share a program."""
+    first = members[0].out
+    config, spec, like = restore.initial_state(first)
+    scores = {}
+    with progress_bars() as progress:
+        if config.data.is_points:
+            evaluation = _of_points(first, config, spec, num)
+            key, labels = "wasserstein", LABELS
+        else:
+            evaluation = _of_images(first, config, spec, features, num, progress)
+            key, labels = evaluation.frechet, evaluation.labels()
+        data = read_data_record(first).fingerprint or config.data.source
+        for member in members:
+            state = restore.restore_state(member.out, config, like)
+            result = _result(member, evaluation, state, key)
+            value, floor = (
+                result[k] and result[k]["mean"] if k in result else None
+                for k in ("value", "reference")
+            )
+            reason = result.get("withheld", "") or result.get("warning", "")
+            samples = tuple(result["samples"])
+            scores[member.name] = Score(
+                key, labels[key], data, samples, value, floor, reason
+            )
+    return scores
+
+
+def _of_points(run, config: Config, spec, num):
+    num, dataset = num or POINTS, None
+    if not config.data.is_toy:
+        dataset = restore.load_data(run, config)
+        if not len(dataset.heldout):
+            raise UserError("data.heldout=0 leaves no samples to compare with")
+        num = min(num, len(dataset.heldout), len(dataset.train))
+    protocol = EvaluationProtocol(num=num, repeats=1, seed=0, raw=False)
+    return DistanceEvaluation(config, spec, dataset, protocol)
+
+
+def _of_images(run, config: Config, spec, features, num, progress):
+    dataset = restore.load_data(run, config, in_memory=True)
+    if features == "auto" and config.run.evaluate_every:
+        # So that the score is that of the curve.
+        features = config.run.evaluate_features
+    elif features == "auto":
+        labelled = dataset.train_labels is not None
+        features = "classifier" if labelled else "inception"
+    extractor = make_extractor(config, dataset, features, f"--features {features}")
+    protocol = EvaluationProtocol(
+        num=num or min(len(dataset.train), IMAGES),
+        repeats=1,
+        seed=0,
+        raw=False,
+        metrics={"fid": frechet.METRIC},
+    )
+    return ImageEvaluation(config, spec, dataset, extractor, protocol, progress)
+
+
+def _result(member, evaluation, state, key):
+    """The result of a measure in evaluation.json of a member, measured if missing."""
+    path, step = member.out / "evaluation.json", int(state.step)
+    protocol = evaluation.protocol
+    facts = run_facts(member.out, member.config, state, protocol) | evaluation.facts()
+    wanted = json.loads(json.dumps(facts | {"measure": key, "step": step}))
+
+    def saved():
+        results = table.read_results(path)
+        return [result for result in results if wanted.items() <= result.items()]
+
+    if not saved():
+        measures = {step: evaluation.measure(state)}
+        table.write_results(path, Evaluation(facts, measures, []))
+    return saved()[0]
+
+
+# ----------------------------------------------------------- units of critic estimates
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """Unit of a critic's estimate: estimates of equal units compare."""
+
+    metric: str
+    """Name of the estimate in metrics.jsonl."""
+    label: str
+    """The constraint that gives the unit, in words."""
+    identity: str
+    """All that the unit depends on."""
+
+
+def estimate_unit(config: Config) -> Unit:
+    """The unit of the critic's estimate of a configuration.
+
+    An estimate of Wasserstein-1 is in units of the critic's largest slope. A penalty
+    sets the slope of any network. A bound on the weights gives every network another
+    slope. So may a constraint of the user, by any field of the objective.
+    """
+    objective, data = config.objective, config.data
+    metric = make_losses(objective).metric
+    about: tuple = (data.source, data.dir, data.name, data.sample_shape)
+    about += data.scale, data.standardise
+    if make_losses(objective).bounded:
+        return Unit(metric, f"{metric}, in its own units", repr((metric, about)))
+    constraint, network = objective.constraint, dataclasses.astuple(config.model)
+    if constraint == "penalty":
+        label = f"penalty, slope {objective.gp_target:g}"
+        about += (objective.gp_target,)
+    elif constraint == "clip":
+        label = f"weights clipped at {objective.clip:g}"
+        about += objective.clip, network
+    else:
+        label = f"constraint {value_label(constraint)}"
+        about += dataclasses.astuple(objective), network
+    return Unit(metric, label, repr((metric, constraint, about)))
