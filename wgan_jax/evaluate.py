@@ -11,6 +11,7 @@ from wgan_jax.evaluation import table
 from wgan_jax.evaluation.distances import EvaluationProtocol, evaluate_distances
 from wgan_jax.evaluation.images import evaluate_images, evaluate_sets
 from wgan_jax.metrics.image_scores import LEAST, find_metrics
+from wgan_jax.runs.directory import describe_parent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +89,8 @@ def main(argv=None) -> int:
         evaluation = evaluate_images(run, checkpoint, features, protocol)
     else:
         evaluation = evaluate_distances(run, checkpoint, protocol)
-    print(*evaluation.lines, sep="\n")
+    parent = describe_parent(run) if run else []
+    print(*evaluation.lines, *parent, sep="\n")
     if write:
         table.write_results(out, evaluation)
         print(f"added to {out}")

@@ -16,6 +16,7 @@ from wgan_jax.pages.write import NAME, write_page
 from wgan_jax.references import describe
 from wgan_jax.runs import directory
 from wgan_jax.sizes import check_memory
+from wgan_jax.training.branch import InitFrom, open_parent
 from wgan_jax.training.loop import Diverged
 from wgan_jax.training.plan import print_plan
 from wgan_jax.training.progress import LogFormat, log_output
@@ -36,6 +37,16 @@ class RunOptions:
     with auto for the data NAME."""
     seed: int = -1
     """Short for --run.seed; -1 leaves it unchanged."""
+    init_from: str = ""
+    """Run whose weights this run starts from, at step 0, with its own data, seed and
+    hyperparameters. The networks must be equal."""
+    checkpoint: str = ""
+    """With --init-from: step of its checkpoint; empty takes the newest, best the best
+    one of training."""
+    init_averaged: bool = False
+    """With --init-from: start the generator from the averaged weights."""
+    keep_optimizers: bool = False
+    """With --init-from: also take the state of the optimizers, instead of new ones."""
     dry_run: bool = False
     """Print the resolved configuration, the networks and their cost, and stop."""
     compile: bool = False
@@ -68,6 +79,7 @@ def main(argv=None) -> int:
     if options.compile and not options.dry_run:
         raise UserError("--compile applies to --dry-run only: add --dry-run")
     cli.refuse_together(options, "fresh", "extend")
+    init_from = _origin(options)
     if options.seed != -1:
         if cli.given(argv, "--run.seed"):
             raise UserError("--seed is short for --run.seed: give one of them")
@@ -86,6 +98,8 @@ def main(argv=None) -> int:
         check_memory(config, sharding.count)
         if options.dry_run:
             print_plan(config, directory.environment(config))
+            if init_from:
+                open_parent(config, init_from)
             if options.compile:
                 dataset = load_dataset(config, sharding)
                 setup = Setup(config, sharding, dataset)
@@ -101,6 +115,7 @@ def main(argv=None) -> int:
                 fresh=options.fresh,
                 extend=options.extend,
                 accept_changed_data=options.accept_changed_data,
+                init_from=init_from,
             )
         except Diverged:
             if report:
@@ -121,6 +136,25 @@ def _write_report(out):
             f"warning: {out / NAME} is not written ({describe(error)}); the run is "
             f"saved, and python -m wgan_jax.report {out} writes its page"
         )
+
+
+def _origin(options):
+    """The `InitFrom` of the options; None without --init-from."""
+    if options.init_from:
+        cli.refuse_together(options, "init_averaged", "keep_optimizers")
+        return InitFrom(
+            options.init_from,
+            options.checkpoint,
+            options.init_averaged,
+            options.keep_optimizers,
+        )
+    for name in ("checkpoint", "init_averaged", "keep_optimizers"):
+        if getattr(options, name):
+            raise UserError(
+                f"--{name.replace('_', '-')} applies to --init-from only: add "
+                "--init-from RUN"
+            )
+    return None
 
 
 def _print_end(config, out, trained):

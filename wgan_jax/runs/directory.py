@@ -24,7 +24,7 @@ from wgan_jax.config import Config, differences, from_json, to_json
 from wgan_jax.data.record import NO_DATA, DataRecord, describe_change
 from wgan_jax.distributed import processes
 from wgan_jax.errors import UserError
-from wgan_jax.files import read_json, save_npz, write_json, write_text
+from wgan_jax.files import read_json, save_npz, write_json
 from wgan_jax.runs.lock import DirectoryLock
 from wgan_jax.validation import check_fields, check_networks
 
@@ -92,13 +92,22 @@ def _check(out, config, extend):
         )
 
 
-def initialise(out: Path, config: Config, record: DataRecord = NO_DATA) -> None:
+def initialise(
+    out: Path,
+    config: Config,
+    record: DataRecord = NO_DATA,
+    parent: dict | None = None,
+) -> None:
     """Writes config.json, data.json, data.npz and versions.json and creates samples/.
 
-    record: of the data; NO_DATA for converted weights.
+    record: of the data; NO_DATA for converted weights. parent: see `read_parent`; None
+    leaves that of an earlier call.
     """
     # First, because it identifies a run: the process may be killed between two lines.
-    write_text(out / "config.json", to_json(config))
+    content = json.loads(to_json(config))
+    if parent := parent or read_parent(out):
+        content["parent"] = parent
+    write_json(out / "config.json", content)
     accepted = read_data_record(out, missing=record).accepted
     _write_data_record(out, dataclasses.replace(record, accepted=accepted))
     (out / "samples").mkdir(exist_ok=True)
@@ -117,6 +126,37 @@ def read_config(run) -> Config:
     except UserError as error:
         raise UserError(f"{path} is damaged: {error}") from error
     return config
+
+
+def read_parent(run) -> dict | None:
+    """The record of the run whose weights a run started from: `branch.Parent.record`.
+
+    None for a run that started from initial weights, and where no run is.
+    """
+    path = Path(run) / "config.json"
+    if not path.is_file():
+        return None
+    content = read_json(path, "restore it from a copy")
+    return content.get("parent") if isinstance(content, dict) else None
+
+
+def describe_parent(run) -> list[str]:
+    """A line about the parent of a run; none without one."""
+    parent = read_parent(run)
+    if not parent:
+        return []
+    weights = "averaged weights" if parent["averaged"] else "weights"
+    optimizers = "kept" if parent["keep_optimizers"] else "new"
+    return [
+        f"started from {weights} of {parent['run']}, step {parent['step']}, with "
+        f"{optimizers} optimizers"
+    ]
+
+
+def saved_steps(run) -> list[int]:
+    """Steps of the checkpoints in a run directory, damaged ones included."""
+    places = Path(run).glob("checkpoints/*")
+    return sorted(int(p.name) for p in places if p.name.isdigit())
 
 
 def read_data_record(run, missing: DataRecord | None = None) -> DataRecord:
@@ -163,8 +203,7 @@ def check_same_data(run, record: DataRecord, accept: bool = False) -> None:
             f"{run} was trained on other data: {change}; restore these data, or accept "
             "the change with --accept-changed-data"
         )
-    steps = [int(p.name) for p in path.parent.glob("checkpoints/*") if p.name.isdigit()]
-    change = {"step": max(steps, default=0), "change": change}
+    change = {"step": max(saved_steps(run), default=0), "change": change}
     if change not in saved.accepted:
         saved = dataclasses.replace(saved, accepted=(*saved.accepted, change))
         write_json(path, _to_json(saved))

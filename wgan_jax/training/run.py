@@ -20,6 +20,7 @@ from wgan_jax.runs.checkpoint import Checkpoints, MemoryCheckpoints
 from wgan_jax.runs.log import MemoryLog, RunLog
 from wgan_jax.training import setup as setups
 from wgan_jax.training.best import BestCheckpoint
+from wgan_jax.training.branch import InitFrom, find_parent
 from wgan_jax.training.loop import RunRecorder, run_loop
 from wgan_jax.training.progress import make_progress
 from wgan_jax.training.setup import Setup
@@ -47,6 +48,7 @@ def train(
     fresh: bool = False,
     extend: bool = False,
     accept_changed_data: bool = False,
+    init_from: InitFrom | None = None,
     stop=None,
     callback: Callback | None = None,
 ) -> Trained:
@@ -55,7 +57,8 @@ def train(
     Nothing is written, and no old run is moved, before all that training needs is
     loaded and compiled. setup: of earlier training of this run; None loads the data.
     fresh, extend: see `directory.claimed`. accept_changed_data: resumes a run although
-    its data have changed. stop: a context with the attribute `requested`; None is a
+    its data have changed. init_from: weights of another run for a run without a
+    checkpoint. stop: a context with the attribute `requested`; None is a
     `StopRequest`.
     """
     with contextlib.ExitStack() as stack:
@@ -63,6 +66,7 @@ def train(
         begin = stack.enter_context(
             directory.claimed(out, config, fresh=fresh, extend=extend)
         )
+        parent = find_parent(out, config, init_from, fresh)
         if setup is None:
             record = NO_DATA
             if not fresh:
@@ -86,11 +90,20 @@ def train(
             if saved is not None:
                 print(f"resuming {out} from step {int(saved.step)}")
                 state = sharding.replicate(saved)
+        if parent:
+            state = sharding.replicate(parent.start(state, setup.spec.constraint))
         step = int(state.step)
         processes.check_same(str(step), "checkpoints to resume from")
         if step >= run.steps:
             return Trained(setup, state)
         output = stack.enter_context(processes.output_directory(out))
+
+        def begin_from():
+            begin(record, parent and parent.record)
+            if parent:
+                # So that the parent is not needed again.
+                checkpoints.save(state)
+
         return _train(
             config,
             setup,
@@ -98,7 +111,7 @@ def train(
             output=output,
             checkpoints=checkpoints,
             open_log=partial(RunLog, output, step, run.tensorboard),
-            begin=partial(begin, record),
+            begin=begin_from,
             evaluate=evaluate,
             stop=stop,
             callback=callback,
