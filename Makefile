@@ -6,7 +6,7 @@ VENV ?= .venv
 SUITE ?= quick
 ifeq ($(SUITE),all)
 TESTS = .venv-all
-EXTRAS = dev,browser,figures,onnx,parquet,prepare,stream,tensorboard,torch
+EXTRAS = dev,browser,figures,notebooks,onnx,parquet,prepare,stream,tensorboard,torch
 SELECT =
 else
 TESTS = $(VENV)

@@ -71,6 +71,7 @@ LONG = (
 EXTRAS = {
     "browser": "selenium",
     "figures": "matplotlib",
+    "notebooks": "nbclient",
     "onnx": "jax2onnx",
     "parquet": "pyarrow",
     "prepare": "tensorflow",
