@@ -77,6 +77,25 @@ def test_choices_follow_the_fields_that_are_given():
     validate(config)
 
 
+def test_the_optimizer_follows_the_objective_that_is_given():
+    config, _ = suggest(PHOTOS, given={"objective.constraint": "clip"})
+    assert (config.optimizer.kind, config.optimizer.critic_lr) == ("rmsprop", 5e-5)
+    assert (config.objective.n_critic, config.model.critic_norm) == (5, "batch")
+    validate(config)
+    config, reasons = suggest(PHOTOS, given={"objective.kind": "lsgan"})
+    assert (config.objective.constraint, config.optimizer.beta1) == ("none", 0.5)
+    assert "objective.constraint=none: these losses need no constraint" in reasons
+    validate(config)
+
+
+def test_the_widths_follow_the_network_that_is_given():
+    config, _ = suggest(DIGITS, given={"model.kind": "mlp"})
+    assert (config.model.generator_widths, config.model.features) == ((1, 2, 4), 128)
+    config, _ = suggest(DIGITS, given={"model.classes": 10})
+    assert (config.model.kind, config.model.kernel) == ("resnet", 3)
+    validate(config)
+
+
 def test_a_small_memory_halves_the_batch_and_then_the_width():
     config, reasons = suggest(PHOTOS, memory=3e8, accelerator=True)
     assert config.data.batch_size == 8
@@ -148,7 +167,7 @@ def auto(photos, *more):
 
 def parsed(photos, config="auto", *more):
     words = ["--config", str(config), "--data.dir", str(photos), *last_of_each(more)]
-    return cli.parse_config(train.Options, words, "train")[0]
+    return cli.parse_config(train.Options, words, "train", one_run=True)[0]
 
 
 def test_auto_prints_each_choice_that_is_not_given(photos, capsys):

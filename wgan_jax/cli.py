@@ -172,30 +172,32 @@ def parse_config(
     *,
     required: bool = True,
     file: str = "",
+    one_run: bool = False,
 ) -> tuple[Config, Options]:
     """(config, options): the configuration and the fields of the dataclass `kind`.
 
     kind: has a field `config`, the path of the configuration file, or AUTO, which
     chooses one for the data and prints the reasons. The command line overrides the
     file, which overrides the defaults. required: whether --config must be given. file:
-    replaces that of --config.
+    replaces that of --config. one_run: whether --out is a run, whose configuration AUTO
+    takes again.
     """
     types = _option_types(kind) | _option_types(Config)
     _check_given_once(argv, types)
     # Lines on the configuration are part of the output that --log-format formats.
     log_format: Any = "json" if _typed(argv, "--log-format") == "json" else "auto"
     with log_output(log_format):
-        return _parse_config(kind, argv, prog, types, required, file)
+        return _parse_config(kind, argv, prog, types, required, file, one_run)
 
 
-def _parse_config(kind, argv, prog, types, required, file):
+def _parse_config(kind, argv, prog, types, required, file, one_run):
     path = file or _typed(argv, "--config")
     sections = load(path) if path not in ("", AUTO) else Config()
     check_types(sections)
     sections = _switch_source(sections, argv)
     parsed = _parse_both(kind, argv, prog, types, sections)
     if path == AUTO:
-        sections = _automatic(parsed.config, parsed.options, argv)
+        sections = _automatic(parsed.config, parsed.options, argv, one_run)
         parsed = _parse_both(kind, argv, prog, types, sections)
     if required and not parsed.options.config:
         raise UserError(
@@ -218,7 +220,7 @@ def _parse_both(kind, argv, prog, types, sections):
     return _parse(both, argv, prog, kind.__doc__, types, default)
 
 
-def _automatic(config, options, argv):
+def _automatic(config, options, argv, one_run):
     """The configuration for the data that a command line names.
 
     That of the run in --out where the command line gives the same fields, so that the
@@ -237,7 +239,8 @@ def _automatic(config, options, argv):
         if given(argv, f"--{section}.{field.name.replace('_', '-')}")
     }
     out = Path(getattr(options, "out", "") or f"runs/{run_name(AUTO, config)}")
-    if (out / "config.json").exists() and not getattr(options, "fresh", False):
+    is_fresh = getattr(options, "fresh", False)
+    if one_run and not is_fresh and (out / "config.json").exists():
         saved = directory.read_config(out)
         changed = (line.split(":")[0] for line in differences(saved, config))
         if not {*given_fields} & {*changed} - directory.RESUMABLE:

@@ -322,19 +322,38 @@ def _choose_images(choices, facts, accelerator):
         "doubles the data",
         data__flip=False,
     )
+    _choose_objective(choices, accelerator)
     _choose_network(choices, facts, accelerator)
+
+
+def _choose_objective(choices, accelerator):
+    """Losses of images, and the optimizer that their authors use with them."""
+    kind = choices.given.get("objective.kind", "wgan")
+    constraint = choices.given.get("objective.constraint", "penalty")
+    if kind in ("gan", "lsgan"):
+        choices.set(
+            "these losses need no constraint",
+            objective__constraint="none",
+            objective__n_critic=1,
+        )
+        source, optimizer, rate = "of DCGAN", "adam", 2e-4
+        choices.set("", optimizer__beta1=0.5, optimizer__beta2=0.999)
+    elif constraint == "clip":
+        source, optimizer, rate = "of the WGAN paper", "rmsprop", 5e-5
+    else:
+        choices.set(
+            "WGAN-GP with the weight of the paper",
+            objective__constraint="penalty",
+            objective__gp_weight=10.0,
+            objective__n_critic=5 if accelerator else 3,
+        )
+        source, optimizer, rate = "of the WGAN-GP paper", "adam", 1e-4
+    reason = f"the constants {source}"
+    if source == "of the WGAN-GP paper" and not accelerator:
+        reason, rate = f"{reason}, with three times the rate for a short run", 3e-4
     choices.set(
-        "WGAN-GP with the weight of the paper",
-        objective__constraint="penalty",
-        objective__gp_weight=10.0,
-        objective__n_critic=5 if accelerator else 3,
-    )
-    rate = 1e-4 if accelerator else 3e-4
-    choices.set(
-        "Adam with the constants of the WGAN-GP paper"
-        + ("" if accelerator else ", and three times its rate for a short run on a CPU")
-        + "; averaged weights are sampled",
-        optimizer__kind="adam",
+        f"{reason}; averaged weights are sampled",
+        optimizer__kind=optimizer,
         optimizer__critic_lr=rate,
         optimizer__generator_lr=rate,
         optimizer__ema_decay=0.999 if accelerator else 0.99,
@@ -398,8 +417,6 @@ def _choose_network(choices, facts, accelerator):
         choices.set(
             f"images of {height}x{width} pixels cannot be halved to 4 or more",
             model__kind="mlp",
-            model__generator_widths=(1, 2, 4),
-            model__critic_widths=(4, 2),
         )
     elif is_conditional:
         choices.set(
@@ -428,11 +445,15 @@ def _choose_network(choices, facts, accelerator):
             model__generator_widths=widths[::-1],
             model__init="dcgan",
         )
-        if size >= 64:
+        if choices.config.objective.constraint != "penalty":
+            choices.set("as in the paper", model__critic_norm="batch")
+        elif size >= 64:
             choices.set(
                 "it suits the penalty and makes deep critics train faster",
                 model__critic_norm="instance",
             )
+    elif kind == "mlp":
+        choices.set("", model__generator_widths=(1, 2, 4), model__critic_widths=(4, 2))
     elif kind == "resnet":
         choices.set(
             "blocks of the WGAN-GP paper, one for each doubling",

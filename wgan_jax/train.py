@@ -75,7 +75,9 @@ class Options(DistributedOptions, RunOptions):
 def main(argv=None) -> int:
     """Runs the command; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    config, options = cli.parse_config(Options, argv, "python -m wgan_jax.train")
+    config, options = cli.parse_config(
+        Options, argv, "python -m wgan_jax.train", one_run=True
+    )
     if options.compile and not options.dry_run:
         raise UserError("--compile applies to --dry-run only: add --dry-run")
     cli.refuse_together(options, "fresh", "extend")

@@ -23,8 +23,9 @@ from wgan_jax.files import cached_npz
 
 # To be increased when the survey of some data changes.
 VERSION = 1
-# Images that a thread reads in one call.
-CHUNK = 8
+# Images that a thread reads in one call where there are MANY; fewer are read one by
+# one, so that the progress bar moves.
+CHUNK, MANY = 8, 4096
 # Side of the thumbnails by which images are compared.
 SIDE = 16
 # Least correlation of the grey thumbnails of near copies. Re-encoded, resized and
@@ -169,7 +170,8 @@ def _view_of(data, side):
 
 def _survey(reader):
     numbers = np.arange(len(reader))
-    chunks = [numbers[i : i + CHUNK] for i in range(0, len(numbers), CHUNK)]
+    size = CHUNK if len(numbers) > MANY else 1
+    chunks = [numbers[i : i + size] for i in range(0, len(numbers), size)]
     parts = in_threads(partial(_read, reader), chunks, "checking")
     rows, counts, unreadable = _joined(parts)
     return {
