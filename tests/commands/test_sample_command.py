@@ -18,7 +18,9 @@ from wgan_jax.runs.checkpoint import Checkpoints
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "run"
-    code, error = in_process(train, *TINY, "--run.steps", "20", "--out", out)
+    # No square: height and width are never exchanged.
+    size = ("--data.image-size", 16, 24)
+    code, error = in_process(train, *TINY, *size, "--run.steps", "20", "--out", out)
     assert code == 0, error
     return out
 
@@ -55,8 +57,8 @@ def pixels(path):
 
 
 def without_caption(picture, rows, columns):
-    """The grid of 16x16 images above a caption, which may be wider."""
-    height, width = 18 * rows + 2, 18 * columns + 2
+    """The grid of 16x24 images above a caption, which may be wider."""
+    height, width = 18 * rows + 2, 26 * columns + 2
     left = (picture.shape[1] - width) // 2
     return picture[:height, left : left + width]
 
@@ -64,7 +66,7 @@ def without_caption(picture, rows, columns):
 def test_npz_contains_the_requested_number_of_uint8_images(run, tmp_path):
     draw(run, tmp_path / "a.npz", "--num", "300")
     images = arrays(tmp_path / "a.npz")
-    assert images.shape == (300, 16, 16, 1)
+    assert images.shape == (300, 16, 24, 1)
     assert images.dtype == np.uint8
     assert len(np.unique(images.reshape(300, -1), axis=0)) == 300
 
@@ -83,7 +85,7 @@ def test_a_grid_and_a_folder_contain_the_images_of_the_array(run, tmp_path):
         draw(run, tmp_path / out, "--num", "12")
     images = arrays(tmp_path / "a.npz")
     grid = without_caption(pixels(tmp_path / "grid.png"), 3, 4)
-    assert np.array_equal(grid[2:18, 20:36], images[1, ..., 0])
+    assert np.array_equal(grid[2:18, 28:52], images[1, ..., 0])
     files = sorted((tmp_path / "many").iterdir())
     assert [f.name for f in files] == [f"{i:02}.png" for i in range(12)]
     assert np.array_equal(pixels(files[7]), images[7, ..., 0])
@@ -217,7 +219,7 @@ def shaded(run, monkeypatch):
 
     def apply(params, stats, z, train, labels):
         grey = 100 / 127.5 * labels - 1
-        return jnp.broadcast_to(grey[:, None, None, None], (len(z), 16, 16, 1)), stats
+        return jnp.broadcast_to(grey[:, None, None, None], (len(z), 16, 24, 1)), stats
 
     generator = dataclasses.replace(spec.generator, apply=apply)
     shares = (0.25, 0.5, 0.25)
@@ -245,7 +247,7 @@ def test_an_array_has_the_shares_and_the_labels_of_the_data(shaded, tmp_path):
 def test_a_grid_and_an_interpolation_show_the_classes_in_turn(shaded, tmp_path):
     draw(shaded, tmp_path / "a.png", "--num", "4")
     grid = without_caption(pixels(tmp_path / "a.png"), 2, 2)
-    assert grid[3::18, 3::18].ravel().tolist()[:4] == [0, 100, 200, 0]
+    assert grid[3::18, 3::26].ravel().tolist()[:4] == [0, 100, 200, 0]
     draw(shaded, tmp_path / "a.npz", "--num", "16", "--interpolate")
     assert arrays(tmp_path / "a.npz", "labels").tolist() == [1] * 8 + [3] * 8
 
