@@ -25,7 +25,7 @@ def words(tmp_path, monkeypatch):
 
 
 def data_config(words, **fields):
-    return Data(source=words[-1], image_size=16, heldout=100, **fields)
+    return Data(source=words[-1], image_size=(16, 24), heldout=100, **fields)
 
 
 def test_the_example_trains_and_its_run_names_the_file(words, tmp_path):
