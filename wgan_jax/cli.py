@@ -30,6 +30,7 @@ from wgan_jax.config import (
     load,
     switch_source,
 )
+from wgan_jax.data.sources import source_for
 from wgan_jax.distributed import launcher, processes
 from wgan_jax.errors import UserError, printable
 from wgan_jax.files import enable_compilation_cache, explain
@@ -194,7 +195,8 @@ def _parse_config(kind, argv, prog, types, required, file, one_run):
     path = file or _typed(argv, "--config")
     sections = load(path) if path not in ("", AUTO) else Config()
     check_types(sections)
-    sections = _switch_source(sections, argv)
+    if path != AUTO:
+        sections = _switch_source(sections, argv)
     parsed = _parse_both(kind, argv, prog, types, sections)
     if path == AUTO:
         sections = _automatic(parsed.config, parsed.options, argv, one_run)
@@ -260,8 +262,15 @@ def run_name(path: str, config: Config) -> str:
 
 
 def _switch_source(config, argv):
-    """The configuration without fields of a source that the command line replaces."""
-    source = _typed(argv, "--data.source") or config.data.source
+    """The configuration without fields of a source that the command line replaces.
+
+    Without --data.source, the source is that which reads --data.dir.
+    """
+    source, path = _typed(argv, "--data.source"), _typed(argv, "--data.dir")
+    if not source:
+        source = source_for(path, config.data.source) if path else config.data.source
+        if source != config.data.source and not launcher.is_child():
+            print(f"data.source={source}: {path} is of this kind")
     kept = {
         name: getattr(config.data, name)
         for name in SOURCE_FIELDS

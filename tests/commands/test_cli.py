@@ -115,6 +115,28 @@ def test_another_source_takes_no_field_of_the_old_one(option, tmp_path, capsys):
     )
 
 
+@pytest.mark.parametrize("name", ["mnist_wgan_gp", "custom_folder", "digits"])
+def test_the_source_is_that_which_reads_the_path(name, tmp_path, capsys):
+    path = tmp_path / "x.npy"
+    np.save(path, np.zeros((3, 28, 28), np.uint8))
+    words = ["--config", f"configs/{name}.py", "--data.dir", str(path)]
+    config, _ = cli.parse_config(train.Options, words, "train")
+    assert (config.data.source, config.data.dir) == ("npz", str(path))
+    assert f"data.source=npz: {path} is of this kind\n" in capsys.readouterr().out
+
+
+def test_a_path_that_nothing_reads_is_refused_where_it_would_not_be_used(tmp_path):
+    words = ["--config", "configs/mnist_wgan_gp.py", "--data.dir", str(tmp_path / "x")]
+    with pytest.raises(
+        UserError, match=r"^--data.dir .* does not exist: give a folder"
+    ):
+        cli.parse_config(train.Options, words, "train")
+    # The source of the configuration explains its own paths.
+    words[1] = "configs/custom_folder.py"
+    config, _ = cli.parse_config(train.Options, words, "train")
+    assert config.data.source == "folder"
+
+
 @pytest.mark.parametrize("words", [["--num", "3", "--num=4"], ["--raw", "--raw"]])
 def test_an_option_is_given_once(words):
     with pytest.raises(UserError, match=r"^--(num|raw) is given twice: give it once$"):

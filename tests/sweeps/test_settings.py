@@ -48,6 +48,23 @@ def test_a_setting_without_a_name_is_called_by_its_fields():
     ]
 
 
+def test_a_setting_of_another_source_takes_no_field_of_the_old_one(capsys, tmp_path):
+    base = load(f"{ROOT}/configs/mnist_wgan_gp.py")
+    own, other = read(
+        "own: data.heldout=9", "data.dir=x.npz data.source=npz", base=base
+    )
+    assert own.config.data.name == "mnist"
+    data = other.config.data
+    assert (data.source, data.name, data.test_split) == ("npz", "", "")
+    assert data.dir == "x.npz"
+    line = capsys.readouterr().out
+    assert line.startswith("data.source=npz replaces tfds: data.name=mnist, data.test")
+    vary = ["data.source=tfds,digits", "data.heldout=8,9"]
+    members = make_members(read(base=base), tmp_path, 1, vary)
+    assert [m.config.data.name for m in members] == ["mnist", "mnist", "", ""]
+    assert capsys.readouterr().out == line.replace("npz", "digits")
+
+
 def test_a_setting_may_be_a_configuration_file():
     clip, fast = read(
         f"{ROOT}/configs/mnist_dcgan.py",

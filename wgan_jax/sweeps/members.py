@@ -18,6 +18,7 @@ from wgan_jax.sweeps.settings import (
     field_types,
     parse_value,
     replace_field,
+    replace_fields,
     value_label,
 )
 from wgan_jax.validation import validate
@@ -85,12 +86,14 @@ def make_members(settings: Sequence[Setting], out, seeds: int, vary) -> list[Mem
                 )
     fields = [name.split(".")[1] for name in names]
     short = [f if fields.count(f) == 1 else n for f, n in zip(fields, names)]
-    members = []
+    members, lines = [], []
     for setting in settings:
         for values in itertools.product(*(values for _, values in axes)):
-            varied = setting.config
-            for name, value in zip(names, values, strict=True):
-                varied = replace_field(varied, name, value)
+            changes = dict(zip(names, values, strict=True))
+            varied, line = replace_fields(setting.config, changes)
+            if line and line not in lines:
+                print(line)
+                lines.append(line)
             pairs = zip(short, map(value_label, values), strict=True)
             label = [setting.name] if setting.name else []
             label = ",".join([*label, *(f"{name}={value}" for name, value in pairs)])

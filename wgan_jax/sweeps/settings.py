@@ -5,11 +5,11 @@ import difflib
 import re
 import shlex
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from wgan_jax.config import Config
+from wgan_jax.config import SOURCE_FIELDS, Config, switch_source
 from wgan_jax.errors import UserError
 from wgan_jax.files import read_json
 
@@ -55,9 +55,9 @@ def read_settings(
                 )
     settings = []
     for part in parts:
-        config = configure(part.file)
-        for name, value in part.values.items():
-            config = replace_field(config, name, value)
+        config, line = replace_fields(configure(part.file), part.values)
+        if line:
+            print(line)
         name = part.name or _label(part)
         fields = tuple(part.values)
         settings.append(Setting(name, config, fields, part.typed, part.file))
@@ -81,6 +81,22 @@ def replace_field(config: Config, name: str, value) -> Config:
     section, field = name.split(".")
     changed = dataclasses.replace(getattr(config, section), **{field: value})
     return dataclasses.replace(config, **{section: changed})
+
+
+def replace_fields(config: Config, values: Mapping[str, Any]) -> tuple[Config, str]:
+    """(copy with other values of fields, line of `config.switch_source`)."""
+    line = ""
+    if "data.source" in values:
+        kept = {
+            name: getattr(config.data, name)
+            for name in SOURCE_FIELDS
+            if f"data.{name}" in values
+        }
+        data, line = switch_source(config.data, values["data.source"], **kept)
+        config = dataclasses.replace(config, data=data)
+    for name, value in values.items():
+        config = replace_field(config, name, value)
+    return config, line
 
 
 def directory_name(name: str) -> str:

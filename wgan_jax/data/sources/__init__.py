@@ -52,6 +52,27 @@ def reader_class(data: Data) -> type[Reader] | None:
     return source
 
 
+def source_for(path: str, source: str) -> str:
+    """The source that reads data.dir=PATH in a configuration of another `source`.
+
+    `source` itself where it is the user's own, or reads such a path. Raises UserError
+    where it reads no path and no other source reads this one.
+    """
+    known = SOURCES.get(source)
+    if not known and source not in TOYS:
+        return source
+    reads_paths = known is not None and known.required_field == "dir"
+    try:
+        found = detect(path, "--data.dir ")
+    except UserError:
+        if reads_paths:
+            return source
+        raise
+    # An array may be named that is not the one by which the file is known.
+    arrays = {"npz", "vectors"}
+    return source if {source, found} <= arrays else found
+
+
 def open_reader(data: Data) -> Reader:
     """Reader of the samples that `data` describes, which is not a toy."""
     reader = reader_class(data)
