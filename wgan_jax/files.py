@@ -119,7 +119,7 @@ def free_path(path: Path) -> Path:
 def write_text(path: Path, text: str) -> None:
     """Writes a text file whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value, indent: int | None = 2) -> None:

@@ -133,7 +133,8 @@ def _write_report(out):
     """Writes the page of a run, whose training a failure of the page does not undo."""
     try:
         print(f"page of the run: {write_page([out])}")
-    except Exception as error:
+    # Also for Ctrl-C: the run is saved.
+    except (Exception, KeyboardInterrupt) as error:
         print(
             f"warning: {out / NAME} is not written ({describe(error)}); the run is "
             f"saved, and python -m wgan_jax.report {out} writes its page"

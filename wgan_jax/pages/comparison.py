@@ -209,6 +209,8 @@ def _comparable(run, drawn):
     count = run.fields.get("run.evaluate_num")
     for name in sorted({n for r in run.records for n in r if is_score(n)}):
         yield f"{label(name)}, {count:,} images", run.last(name)
+    if run.seconds:
+        yield "minutes", run.seconds / 60
     newest = max((r["step"] for r in run.evaluations if "step" in r), default=None)
     for result in run.evaluations:
         key = result["measure"]
@@ -217,8 +219,6 @@ def _comparable(run, drawn):
             continue
         counts = " / ".join(f"{n:,}" for n in result.get("samples", []))
         yield f"{measure_label(key)}, {counts} evaluated", result["value"]["mean"]
-    if run.seconds:
-        yield "minutes", run.seconds / 60
 
 
 # Measures of evaluate in the units of a critic.

@@ -302,13 +302,13 @@ def _scatter(series, real, title):
 def _column(drawn, i):
     pair = (("real", drawn.real[:, i], 1), ("generated", drawn.generated[:, i], 0))
     low, high = np.quantile(drawn.real[:, i], [0.005, 0.995])
-    edges = np.linspace(low, high, 31)
+    edges = np.linspace(low, high, 21)
     middle = (edges[1:] + edges[:-1]) / 2
     series = tuple(
         Series(name, middle, np.histogram(values, edges)[0] / len(values), colour=c)
         for name, values, c in pair
     )
-    reading = "" if i else "Share of points in each of 30 bins; equal lines are best."
+    reading = "" if i else "Share of points in each of 20 bins; equal lines are best."
     return Figure(f"Column {i}", reading, series, "share", "value")
 
 

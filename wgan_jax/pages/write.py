@@ -51,7 +51,8 @@ def write_page(paths, out: Path | None = None, png: Path | None = None) -> Path:
         title = _title(paths, runs)
         page = comparison_page(facts, drawn, title)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_text(out, page)
+    # A name may have bytes that are not UTF-8.
+    write_text(out, page.encode(errors="backslashreplace").decode())
     if png:
         png.parent.mkdir(parents=True, exist_ok=True)
         with replacing(png) as temporary:
