@@ -209,6 +209,17 @@ def test_evaluations_are_listed(tmp_path):
     assert "too few images" in text
 
 
+def test_the_command_of_a_branch_names_its_parent(tmp_path):
+    path = write_run(tmp_path / "a run")
+    parent = {"run": "runs/x", "step": 7, "averaged": True, "keep_optimizers": False}
+    content = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(content | {"parent": parent}))
+    text = page_of(path).text
+    assert f"--config '{path}/config.json' --out '{path}-again' --init-from" in text
+    assert "--init-from runs/x --checkpoint 7 --init-averaged" in text
+    assert "runs/x, step 7" in text
+
+
 def test_sessions_add_up_to_the_time(tmp_path):
     path = write_run(tmp_path / "run")
     seconds = [1, 2, 3, 1, 5]

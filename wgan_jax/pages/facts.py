@@ -27,6 +27,8 @@ class RunFacts:
     """None where config.json is of another version."""
     fields: dict[str, object] = dataclasses.field(default_factory=dict)
     """{section.field: value} of config.json."""
+    parent: dict = dataclasses.field(default_factory=dict)
+    """The record of the run whose weights it started from; empty without one."""
     records: list[dict] = dataclasses.field(default_factory=list)
     """Of metrics.jsonl, without that of the divergence."""
     warnings: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -146,6 +148,8 @@ def _warnings(record):
 
 def _read_config(facts):
     raw = _read_json(facts, "config.json")
+    parent = raw.pop("parent", None)
+    facts.parent = parent if isinstance(parent, dict) else {}
     for section, values in raw.items():
         if isinstance(values, dict):
             facts.fields |= {f"{section}.{name}": v for name, v in values.items()}

@@ -506,20 +506,28 @@ def _configuration(facts):
         (name, _plain(value), _plain(default))
         for name, (value, default) in changed.items()
     ]
-    path = shlex.quote(str(facts.path / "config.json"))
-    out = shlex.quote(f"{facts.path}-again")
     body = (
         html.table(("field", "this run", "default"), rows)
         if rows
         else (html.paragraph("Every field has its default."))
     )
     if facts.config is not None:
-        body += '<h3 class="sub">Train it again</h3>' + html.code(
-            f"python -m wgan_jax.train --config {path} --out {out}"
-        )
+        body += '<h3 class="sub">Train it again</h3>' + html.code(_command(facts))
     text = json.dumps(facts.fields, indent=2)
     whole = f"<pre>{html.escape(text)}</pre>"
     return body + html.details("All fields of the configuration", whole)
+
+
+def _command(facts):
+    """The command that trains the run again."""
+    config, out = facts.path / "config.json", f"{facts.path}-again"
+    words = ["--config", str(config), "--out", out]
+    if parent := facts.parent:
+        words += ["--init-from", str(parent.get("run"))]
+        words += ["--checkpoint", str(parent.get("step"))]
+        words += ["--init-averaged"] * bool(parent.get("averaged"))
+        words += ["--keep-optimizers"] * bool(parent.get("keep_optimizers"))
+    return f"python -m wgan_jax.train {shlex.join(words)}"
 
 
 def _plain(value):
@@ -537,6 +545,8 @@ def _environment(facts):
     packages = facts.environment.get("packages")
     packages = packages if isinstance(packages, dict) else {}
     rows = [(k.replace("_", " "), _plain(v)) for k, v in environment.items()]
+    if parent := facts.parent:
+        rows.append(("started from", f"{parent.get('run')}, step {parent.get('step')}"))
     if facts.seconds:
         rows.append(("time in training", html.duration(facts.seconds)))
     for name in ("train", "heldout", "duplicates"):
