@@ -21,6 +21,7 @@ LAYERS = (
     ("training", "pages"),
     ("sweeps",),
     ("suggest",),
+    ("interface",),
     ("cli",),
     (
         "train",

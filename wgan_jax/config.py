@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Literal, get_type_hints
 
 from wgan_jax.errors import UserError
-from wgan_jax.references import describe, execute, lookup, reference
+from wgan_jax.references import describe, execute, is_object, lookup, reference
 
 TOYS = ("8gaussians", "25gaussians", "swiss_roll")
 # Version of config.json; a file of another version is refused.
 FORMAT = 2
+# Beginning of a data.dir in the run directory, in config.json: the run can be moved.
+RUN = "{run}/"
 # Fields of `Data` that say which samples of its source are used.
 SOURCE_FIELDS = (
     "name",
@@ -368,13 +370,13 @@ def load(path) -> Config:
         raise UserError(f"--config {path} is not a file{known}")
     if path.suffix == ".json":
         try:
-            return from_json(path.read_bytes())
+            return from_json(path.read_bytes(), path.parent)
         except UserError as error:
             raise UserError(f"--config {path}: {error}") from error
     if path.suffix != ".py":
         raise UserError(
             f"--config {path} is not a Python file: name one that ends in .py and "
-            "defines get_config(), as configs/digits.py does"
+            "defines get_config(), as configs/digits.py does, or config.json of a run"
         )
     # So that a configuration can build on another: `from configs import other`.
     root = str(path.resolve().parent.parent)
@@ -415,7 +417,7 @@ def _by_reference(config: Config) -> Config:
         values = {f.name: getattr(section, f.name) for f in dataclasses.fields(section)}
         changes = {}
         for field, value in values.items():
-            if callable(value):
+            if is_object(value):
                 changes[field] = reference(value)
             elif isinstance(value, str) and re.fullmatch(r".+\.py:\w+", value):
                 place, _, function = value.rpartition(":")
@@ -424,18 +426,29 @@ def _by_reference(config: Config) -> Config:
     return Config(**sections)
 
 
-def to_json(config: Config) -> str:
-    """The configuration as indented JSON, with the version of this format."""
+def to_json(config: Config, run: str | Path = "") -> str:
+    """The configuration as indented JSON, with the version of this format.
+
+    run: directory of the run; a data.dir in it is written relative to it.
+    """
     sections = dataclasses.asdict(_by_reference(config))
+    place = Path(sections["data"]["dir"])
+    if run and place.is_absolute() and Path(run).resolve() in place.parents:
+        relative = place.relative_to(Path(run).resolve()).as_posix()
+        sections["data"]["dir"] = f"{RUN}{relative}"
     return json.dumps({"format": FORMAT} | sections, indent=2) + "\n"
 
 
-def from_json(text: str | bytes) -> Config:
+def from_json(text: str | bytes, run: str | Path = "") -> Config:
     """The inverse of `to_json`. Raises UserError for any other text."""
     try:
         sections = json.loads(text)
         version = sections.pop("format", None)
         if version == FORMAT:
+            place = sections["data"].get("dir", "")
+            if place.startswith(RUN):
+                inside = Path(run).resolve() / place.removeprefix(RUN)
+                sections["data"]["dir"] = str(inside)
             kinds = get_type_hints(Config)
             return Config(**{n: _section(k, sections[n]) for n, k in kinds.items()})
         reason = f"its format is {version}, not {FORMAT}"

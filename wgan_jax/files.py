@@ -4,6 +4,7 @@ At no moment is half a file visible under its final name.
 """
 
 import contextlib
+import contextvars
 import errno
 import json
 import os
@@ -46,6 +47,24 @@ def explain(number: int, otherwise: str) -> str:
     """An errno as "reason; remedy, or OTHERWISE"; without a remedy the reason alone."""
     reason, remedy = os.strerror(number), _REMEDIES.get(number)
     return f"{reason}; {remedy}, or {otherwise}" if remedy else reason
+
+
+_caching = contextvars.ContextVar("caching", default=True)
+
+
+@contextlib.contextmanager
+def without_caching():
+    """Context in which this thread writes nothing to the cache directory."""
+    token = _caching.set(False)
+    try:
+        yield
+    finally:
+        _caching.reset(token)
+
+
+def is_caching() -> bool:
+    """Whether this thread may write to the cache directory."""
+    return _caching.get()
 
 
 def cache_directory() -> Path:
@@ -150,13 +169,16 @@ def cached_npz(
     """The arrays `keys` of the file `name` in the cache directory.
 
     Where the file is missing, damaged or without one of them, compute() gives all
-    arrays and they replace the file. `report` gets a sentence where that fails.
+    arrays and they replace the file, see `is_caching`. `report` gets a sentence where
+    that fails.
     """
     path = cache_directory() / name
     with contextlib.suppress(Exception), path.open("rb") as opened:
         file = np.load(opened, allow_pickle=False)
         return {key: file[key] for key in keys}
     arrays = compute()
+    if not is_caching():
+        return arrays
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_npz(path, **arrays)

@@ -20,10 +20,10 @@ T = TypeVar("T")
 def lookup(table: Mapping[str, Any], value: Any, field: str) -> Any:
     """The entry of `table` that a field names, or the object that it refers to.
 
-    value: a key of the table, a reference FILE.py:NAME or MODULE:NAME, or a function.
-    Raises UserError, which names `field`, for every other value.
+    value: a key of the table, a reference FILE.py:NAME or MODULE:NAME, or an object
+    itself. Raises UserError, which names `field`, for every other string.
     """
-    if callable(value):
+    if not isinstance(value, str):
         return value
     if value in table:
         return table[value]
@@ -71,13 +71,18 @@ def make_named(kind: type[T], table: Mapping[str, Any], field: str, section: Any
     return made
 
 
+def is_object(value: Any) -> bool:
+    """Whether the value of a field is a function or an object, not its name."""
+    return callable(value) or type(value).__module__ != "builtins"
+
+
 def reference(function: Any) -> str:
     """The reference of a function or class at the top level of a file or module.
 
     Raises UserError for a lambda, a nested function or a function that is not in a
     file, which no other process could import.
     """
-    name = getattr(function, "__qualname__", repr(function))
+    name = getattr(function, "__qualname__", f"{function!r:.60}")
     module = sys.modules.get(getattr(function, "__module__", ""))
     if module and module.__name__ != "__main__" and name.isidentifier():
         return f"{module.__name__.removeprefix(USER_MODULE)}:{name}"
@@ -86,7 +91,7 @@ def reference(function: Any) -> str:
     if not name.isidentifier() or not path.is_file():
         raise UserError(
             f"{name} cannot be named in config.json: define it at the top level of a "
-            "file"
+            "file, or in Python train without a run directory (out=None)"
         )
     return f"{path.resolve()}:{name}"
 
@@ -109,6 +114,10 @@ def execute(path: Path) -> ModuleType:
 def _import(place):
     if not place.endswith(".py"):
         return importlib.import_module(place)
+    # The script that runs: executing it again would train again.
+    script = sys.modules["__main__"]
+    if Path(getattr(script, "__file__", None) or "").resolve() == Path(place).resolve():
+        return script
     # One module for each file: a class must be the same one each time.
     module = sys.modules.get(f"{USER_MODULE}{Path(place).resolve()}")
     return module or execute(Path(place))

@@ -9,11 +9,12 @@ import numpy as np
 
 from wgan_jax.algorithm.constraints import Constraint, make_constraint
 from wgan_jax.algorithm.objectives import make_losses
-from wgan_jax.algorithm.optimizers import make_optimizer
+from wgan_jax.algorithm.optimizers import check_direction
 from wgan_jax.config import Config, Data, Objective
 from wgan_jax.data.sources import check_stream, reader_class
 from wgan_jax.errors import UserError
 from wgan_jax.nn.models import architectures
+from wgan_jax.references import is_object
 
 # Fields that name a function, which may also be given itself.
 FUNCTIONS = (
@@ -65,7 +66,7 @@ def _check_types(section, values):
     for name, kind in get_type_hints(type(values)).items():
         field = f"{section}.{name}"
         value: Any = getattr(values, name)
-        if field in FUNCTIONS and callable(value):
+        if field in FUNCTIONS and is_object(value):
             continue
         choices, several = get_args(kind), get_origin(kind) is tuple
         if get_origin(kind) is UnionType:
@@ -230,7 +231,7 @@ def _check_source(config):
 def _check_objective(config):
     model, objective = config.model, config.objective
     losses, constraint = make_losses(objective), make_constraint(objective)
-    make_optimizer(config.optimizer)
+    check_direction(config.optimizer)
     if constraint.penalty and model.critic_norm == "batch":
         raise UserError(
             "model.critic_norm=batch cannot be combined with objective.constraint="

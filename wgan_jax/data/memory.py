@@ -22,7 +22,7 @@ from wgan_jax.data.readers import Reader, Samples, UnreadableSample
 from wgan_jax.data.sources import open_reader
 from wgan_jax.distributed.sharding import require_memory
 from wgan_jax.errors import UserError
-from wgan_jax.files import cache_directory, save_npz
+from wgan_jax.files import cache_directory, is_caching, save_npz
 
 # Samples that a thread reads in one call.
 CHUNK = 32
@@ -101,7 +101,7 @@ def load_cached(reader: Reader, hashed: bool = False) -> tuple[Samples, list[str
     numbers = np.arange(len(reader))
     samples, errors = read_all(reader, numbers, description, hashed)
     unreadable = [error.summary for error in errors]
-    if identity and all(error.permanent for error in errors):
+    if identity and is_caching() and all(error.permanent for error in errors):
         labels = np.zeros(0, np.int32) if samples.labels is None else samples.labels
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

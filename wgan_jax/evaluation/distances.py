@@ -17,6 +17,7 @@ from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.algorithm.state import Spec, TrainState
 from wgan_jax.config import Config
 from wgan_jax.data.batches import to_float
+from wgan_jax.data.dataset import Dataset
 from wgan_jax.data.record import undo_standardise
 from wgan_jax.data.toys import toy_sample
 from wgan_jax.distributed.sharding import require_memory
@@ -93,16 +94,7 @@ def evaluate_distances(run, checkpoint, protocol: EvaluationProtocol) -> Evaluat
     dataset = None
     if not config.data.is_toy:
         dataset = restore.load_data(run, config, protocol.accept_changed_data)
-        if not len(dataset.heldout):
-            raise UserError(
-                f"{run} was trained with data.heldout={config.data.heldout} and has no "
-                "held-out samples to evaluate on: train a run with data.heldout above 0"
-            )
-        num = min(protocol.num, len(dataset.heldout), len(dataset.train))
-        protocol = dataclasses.replace(protocol, num=num)
-    if config.data.is_points:
-        arithmetic = f"exact W1 takes 30 x {protocol.num:,}^2 bytes"
-        require_memory(f"--num {protocol.num}", 30 * protocol.num**2, arithmetic)
+    protocol = limit_samples(run, config, protocol, dataset)
     evaluation = DistanceEvaluation(config, spec, dataset, protocol)
     measures = {
         int(state.step): evaluation.measure(state)
@@ -116,6 +108,28 @@ def evaluate_distances(run, checkpoint, protocol: EvaluationProtocol) -> Evaluat
     ]
     lines += [facts["note"]] if "note" in facts else []
     return Evaluation(facts, measures, lines)
+
+
+def limit_samples(
+    run, config: Config, protocol: EvaluationProtocol, dataset: Dataset | None
+) -> EvaluationProtocol:
+    """The protocol with at most as many samples as are held out.
+
+    dataset: of the run; None for a toy. Raises UserError where nothing is held out, and
+    where the distances exceed the memory.
+    """
+    if dataset:
+        if not len(dataset.heldout):
+            raise UserError(
+                f"{run} was trained with data.heldout={config.data.heldout} and has no "
+                "held-out samples to evaluate on: train a run with data.heldout above 0"
+            )
+        num = min(protocol.num, len(dataset.heldout), len(dataset.train))
+        protocol = dataclasses.replace(protocol, num=num)
+    if config.data.is_points:
+        arithmetic = f"exact W1 takes 30 x {protocol.num:,}^2 bytes"
+        require_memory(f"--num {protocol.num}", 30 * protocol.num**2, arithmetic)
+    return protocol
 
 
 def restored_states(run, checkpoint) -> Iterator[tuple[Config, Spec, TrainState]]:

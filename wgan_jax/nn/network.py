@@ -1,6 +1,7 @@
 """A network: pure functions and a summary of a stack of layers."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -8,13 +9,15 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from wgan_jax.errors import UserError
 from wgan_jax.nn.layers import Heads
+from wgan_jax.references import describe
 
 
 class LayerSummary(NamedTuple):
     """A layer of a network."""
 
-    layer: nnx.Module
+    layer: nnx.Module | str
     """Without arrays; its str is its name."""
     shape: tuple[int, ...]
     """Shape of its output, without the batch axis."""
@@ -108,6 +111,47 @@ def build_network(make_layers, input_shape: tuple[int, ...], dtype: str) -> Netw
     if isinstance(summary[-1].layer, Heads):
         return Network(init, apply_heads, summary, classify, hidden)
     return Network(init, outputs, summary, hidden=hidden)
+
+
+def wrap_network(
+    network, input_shape: tuple[int, ...], name: str, output_shape=None
+) -> Network:
+    """The `Network` of a pair (init(key) -> params, apply(params, x) -> y).
+
+    It has one layer, whose output is y, and no statistics. output_shape: that y is
+    reshaped to, without the batch axis. A `Network` is returned as it is. name: of the
+    network in messages. Raises UserError where the pair does not map [n, *input_shape]
+    to float32 [n, ...].
+    """
+    if isinstance(network, Network):
+        return network
+    try:
+        init, function = network
+        key, x = jax.random.key(0), jax.ShapeDtypeStruct((2, *input_shape), "float32")
+        params = jax.eval_shape(init, key)
+        y = jax.eval_shape(function, params, x)
+        shape = y.shape[1:]
+        if y.shape[0] != 2 or y.dtype != "float32":
+            raise ValueError(f"its output is {y.dtype}{list(y.shape)}")
+        if output_shape is not None and math.prod(shape) != math.prod(output_shape):
+            raise ValueError(f"its output is {list(shape)} for each sample")
+    except Exception as error:
+        wanted = "..." if output_shape is None else "1"
+        raise UserError(
+            f"the {name} must be a pair (init(key) -> params, apply(params, x) -> y) "
+            f"that maps float32 {['n', *input_shape]} to [n, {wanted}]: "
+            f"{describe(error)}"
+        ) from error
+    shape = shape if output_shape is None else output_shape
+
+    def apply(params, stats, x, train, offsets=None, labels=None):
+        y = function(params, x)
+        y = y.reshape(len(y), *shape)
+        return (y + offsets[0] if offsets else y), stats
+
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    summary = [LayerSummary("pure functions", shape, count)]
+    return Network(lambda key: (init(key), {}), apply, summary)
 
 
 class _Stack(nnx.Module):

@@ -104,7 +104,7 @@ def initialise(
     leaves that of an earlier call.
     """
     # First, because it identifies a run: the process may be killed between two lines.
-    content = json.loads(to_json(config))
+    content = json.loads(to_json(config, out))
     if parent := parent or read_parent(out):
         content["parent"] = parent
     write_json(out / "config.json", content)
@@ -119,7 +119,7 @@ def read_config(run) -> Config:
     path = Path(run) / "config.json"
     if not path.is_file():
         raise UserError(f"{run} is not a run directory: it has no config.json")
-    config = from_json(json.dumps(read_json(path, "restore it from a copy")))
+    config = from_json(json.dumps(read_json(path, "restore it from a copy")), run)
     try:
         check_fields(config)
         check_networks(config)

@@ -49,6 +49,8 @@ def train(
     extend: bool = False,
     accept_changed_data: bool = False,
     init_from: InitFrom | None = None,
+    began: Callable[[], None] = lambda: None,
+    until: int | None = None,
     stop=None,
     callback: Callback | None = None,
 ) -> Trained:
@@ -58,7 +60,8 @@ def train(
     loaded and compiled. setup: of earlier training of this run; None loads the data.
     fresh, extend: see `directory.claimed`. accept_changed_data: resumes a run although
     its data have changed. init_from: weights of another run for a run without a
-    checkpoint. stop: a context with the attribute `requested`; None is a
+    checkpoint. began: called once the directory has the files of a run. until: step to
+    end at; None is run.steps. stop: a context with the attribute `requested`; None is a
     `StopRequest`.
     """
     with contextlib.ExitStack() as stack:
@@ -94,12 +97,13 @@ def train(
             state = sharding.replicate(parent.start(state, setup.spec.constraint))
         step = int(state.step)
         processes.check_same(str(step), "checkpoints to resume from")
-        if step >= run.steps:
+        if step >= (until or run.steps):
             return Trained(setup, state)
         output = stack.enter_context(processes.output_directory(out))
 
         def begin_from():
             begin(record, parent and parent.record)
+            began()
             if parent:
                 # So that the parent is not needed again.
                 checkpoints.save(state)
@@ -113,6 +117,7 @@ def train(
             open_log=partial(RunLog, output, step, run.tensorboard),
             begin=begin_from,
             evaluate=evaluate,
+            until=until,
             stop=stop,
             callback=callback,
         )
@@ -124,6 +129,7 @@ def train_in_memory(
     state: TrainState,
     log: MemoryLog,
     *,
+    until: int | None = None,
     stop=None,
     callback: Callback | None = None,
 ) -> Trained:
@@ -148,6 +154,7 @@ def train_in_memory(
             open_log=lambda: log,
             begin=lambda: None,
             evaluate=evaluate,
+            until=until,
             stop=stop,
             callback=callback,
         )
@@ -167,10 +174,14 @@ def _train(
     open_log,
     begin,
     evaluate,
+    until,
     stop,
     callback,
 ):
     """Compiles, calls begin(), and trains. output: directory of pictures, or None."""
+    if until:
+        run = dataclasses.replace(config.run, steps=until)
+        config = dataclasses.replace(config, run=run)
     with contextlib.ExitStack() as stack:
         # Before the compilation, during which it reads the first batches.
         prefetcher = stack.enter_context(setup.prefetcher(config, state))

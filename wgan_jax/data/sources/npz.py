@@ -34,6 +34,7 @@ class NpzImages(ArrayImages):
         name, images, labels, problem = read_array(data, field, IMAGES)
         super().__init__(data, describe(name, f"data.dir={data.dir}"), images, labels)
         self.label_problem = problem
+        self.label_names = read_label_names(Path(data.dir))
         self.test_array = test_array(data, name)
         if field == "array":
             self.remarks = self.test_remarks(self.test_array)
@@ -67,6 +68,14 @@ def _mapped(path) -> np.ndarray | None:
             if array.dtype == np.uint8 and array.flags.c_contiguous:
                 return array
     return None
+
+
+def read_label_names(path: Path) -> tuple[str, ...]:
+    """The array `label_names` of an .npz file: a string for each label; or empty."""
+    if "label_names" not in array_shapes(path):
+        return ()
+    with path.open("rb") as opened:
+        return tuple(map(str, np.load(opened, allow_pickle=False)["label_names"]))
 
 
 def describe(name: str, where: str) -> str:
