@@ -44,6 +44,8 @@ Options = TypeVar("Options")
 
 AUTO = "auto"
 """Value of --config that chooses a configuration for the data."""
+SIZE = int | tuple[int, int]
+"""Type of an option that takes one or two numbers."""
 LARGEST = 2**31 - 1
 """Largest whole number of an option: int32, by which the device counts."""
 SEEDS = 2**32 - 1
@@ -368,7 +370,7 @@ def _sentence(box: str, argv, types) -> str:
     if wrong:
         name, value = wrong[1], _value(argv, wrong[1])
         words = {int: "a whole number", float: "a number", str: "text"}
-        words[int | tuple[int, int]] = "a whole number, or a height and a width"
+        words[SIZE] = "a whole number, or a height and a width"
         wanted = words.get(types.get(name), "whole numbers, one after another")
         if value == "":
             return f"{name} has no value: give one after it"
@@ -382,7 +384,10 @@ def _sentence(box: str, argv, types) -> str:
         return f"{empty[1]} has no value: give one after it"
     missing = re.match(r"Missing from .*?: (\S+)", text)
     if missing:
-        return f"{missing[1]} is missing: give it, or see --help"
+        # Words after a size are taken as part of it.
+        sizes = [w for w in argv if types.get(w) == SIZE and missing[1][0] != "-"]
+        before = f" before {sizes[0]}" if sizes else ""
+        return f"{missing[1]} is missing: give it{before}, or see --help"
     for argument in argv:
         option, name = argument.partition("=")[0], _option(argument)
         if name.startswith("--") and name not in types:

@@ -32,6 +32,17 @@ from wgan_jax.errors import UserError
             f"--num {'1' * 77}... cannot be read: it must be a whole number",
         ),
         (
+            prepare,
+            ["pack", "--image-size", 64, "a", "b", "--channels", 3],
+            "FOLDER is missing: give it before --image-size, or see --help",
+        ),
+        (
+            prepare,
+            ["pack", "a", "b", "--channels", 3, "--image-size", 64, "x"],
+            "--image-size 64 x cannot be read: it must be a whole number, or a height "
+            "and a width",
+        ),
+        (
             anomaly,
             ["r", "--method", "gan"],
             "--method gan must be one of anogan, f-anogan",

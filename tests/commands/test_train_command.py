@@ -270,6 +270,8 @@ def test_help_lists_every_field_with_its_docstring(capsys):
         (["--run.log-every", "7"], ["run.log_every=7", "multiple of run.chunk=5"]),
         (["--data.batch-size", "99999"], ["data.batch_size=99999", "larger than"]),
         (["--data.image-size", "30"], ["data.image_size=30", "generator_widths"]),
+        (["--data.image-size", "1", "2", "3"], ["--data.image-size 1 2 3", "a width"]),
+        (["--data.image-size"], ["--data.image-size has no value"]),
         (["--model.critic-norm", "batch"], ["model.critic_norm=batch", "BatchNorm"]),
         (["--data.source", "folder"], ["data.dir is empty"]),
         (
