@@ -156,8 +156,10 @@ def test_any_bytes_are_allowed_in_a_name(strange, tmp_path):
     shown = load_images(Data(image_size=8), str(strange), (), "")
     assert shown.names == [STRANGE]
     json.dumps(shown.names).encode()
-    result = SimpleNamespace(scores=np.ones(1), parts=(np.ones(1), np.ones(1)))
-    report._write_scores(tmp_path / "scores.csv", shown, result)
+    parts = SimpleNamespace(residual=np.ones(1), feature=np.ones(1))
+    result = SimpleNamespace(scores=np.ones(1), parts=parts)
+    detection = SimpleNamespace(threshold=None, result=result)
+    report._write_scores(tmp_path / "scores.csv", shown, detection)
     assert os.fsencode(STRANGE) in (tmp_path / "scores.csv").read_bytes()
     labels = tmp_path / "labels.csv"
     labels.write_bytes(b'name,anomalous\n"' + os.fsencode(STRANGE) + b'",1\n')

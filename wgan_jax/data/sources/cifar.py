@@ -186,7 +186,8 @@ def _read_pickle(batch, choice):
             f"{batch.path} is not a batch of CIFAR-{batch.classes}: it must have "
             f"`data`, uint8 [n, {IMAGE}], and `{choice}`, n whole numbers"
         )
-    return pixels, np.array(labels)
+    # A type of another byte order is equal and yet refused by Pillow.
+    return pixels.astype(np.uint8), np.array(labels)
 
 
 class _NumbersOnly(pickle.Unpickler):

@@ -1,6 +1,5 @@
 """The source that fits a path: by names, and for arrays by their shapes."""
 
-import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -98,7 +97,7 @@ def _of_folder(folder, where, option):
 def _of_arrays(path, where):
     try:
         shapes = array_shapes(path)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:
         raise UserError(
             f"{where} is not a readable {path.suffix} file: {error}"
         ) from error

@@ -157,8 +157,8 @@ def read_npz(
 def array_shapes(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """(shape, type) of each array of an .npz file, by name, without its values.
 
-    A .npy file has one array, with an empty name. Raises ValueError, OSError or
-    BadZipFile for another file.
+    A .npy file has one array, with an empty name. Raises an exception of the system,
+    of NumPy or of zipfile for another file.
     """
     with path.open("rb") as file:
         if file.read(len(NPY)) == NPY:
