@@ -4,6 +4,7 @@ speed (the default): full training cycles of this library against PyTorch.
 breakdown: the operations in which a training cycle spends its time.
 streaming: rates of image streams, their cost in training, and memory over an epoch.
 scaling: communication of a cycle, and the predicted speed of many devices.
+features: sensitivity of image features to known disturbances of real images.
 
 python scripts/benchmark.py NAME --help lists the options of each.
 """
@@ -14,7 +15,7 @@ import sys
 from wgan_jax import cli
 from wgan_jax.errors import UserError
 
-NAMES = ("speed", "breakdown", "streaming", "scaling")
+NAMES = ("speed", "breakdown", "streaming", "scaling", "features")
 
 
 def main(argv=None) -> int:

@@ -334,9 +334,10 @@ class Run:
     evaluate_num: int = 10000
     """Samples per Frechet distance, which decreases with their number: compare equal
     numbers."""
-    evaluate_features: Literal["inception", "classifier"] = "inception"
-    """Network of the Frechet distance: Inception as in published FIDs, or a classifier
-    trained once on the labels of the data set."""
+    evaluate_features: Literal["inception", "classifier", "patches"] = "inception"
+    """Network of the Frechet distance: Inception as in published FIDs, a classifier
+    trained once on the labels of the data set, or patches of its images, which need no
+    labels."""
     tensorboard: bool = True
     """Write TensorBoard files if tensorboardX is installed."""
     precision: Literal["float32", "tensorfloat32", "bfloat16"] = "float32"

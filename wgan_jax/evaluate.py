@@ -25,9 +25,10 @@ class Arguments:
     score (is), kernel distance (kid), precision, recall, density and coverage (prdc),
     or your own (FILE.py:NAME). Empty measures distances of pixels or points, and the
     critic's estimate."""
-    features: Literal["inception", "classifier"] = "inception"
-    """Network that computes the features for --metrics: that of the published FID, or a
-    classifier trained once on the data set's own labels."""
+    features: Literal["inception", "classifier", "patches"] = "inception"
+    """Network that computes the features for --metrics: that of the published FID
+    (inception), a classifier trained once on the data set's own labels, or patches of
+    its images, which need no labels."""
     checkpoint: str = ""
     """Step of the checkpoint; empty takes the newest, best the best one of training,
     all every saved one."""

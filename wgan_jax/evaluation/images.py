@@ -31,11 +31,10 @@ from wgan_jax.evaluation.table import Evaluation, Measure
 from wgan_jax.metrics import frechet, transport
 from wgan_jax.metrics.features import (
     BATCH,
+    EXTRACTORS,
     Extractor,
-    classifier_extractor,
     extract,
     extract_array,
-    inception_extractor,
     make_extractor,
 )
 from wgan_jax.metrics.image_scores import LEAST, compare, few_images, rank_correlation
@@ -218,7 +217,7 @@ def image_measures(
 def evaluate_images(
     run, checkpoint, features: str, protocol: EvaluationProtocol
 ) -> Evaluation:
-    """The metrics of a run's images. features: inception or classifier.
+    """The metrics of a run's images. features: one of `EXTRACTORS`.
 
     checkpoint: see `restored_states`. Raises UserError if the run, the checkpoint or
     the extractor does not exist, or has too few images to compare with.
@@ -286,10 +285,9 @@ def evaluate_sets(images, reference, features: str, metrics, seed: int) -> Evalu
     extractor cannot be loaded.
     """
     generated, dataset = image_sets.load_pair(images, reference)
-    if features == "classifier":
-        extractor = classifier_extractor(dataset, f"--reference {reference}")
-    else:
-        extractor = inception_extractor()
+    extractor = EXTRACTORS[features](
+        dataset, f"--reference {reference}", f"--features {features}"
+    )
     real = np.concatenate([np.asarray(dataset.train), dataset.heldout])
     with progress_bars() as progress:
         generated_features, real_features = (

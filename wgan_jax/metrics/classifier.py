@@ -62,12 +62,14 @@ def load(
     of the data, and option, which requests the classifier, appear in its message.
     """
     if labels is None:
-        raise UserError(f"{option} needs labels and {name} has none: take inception")
+        raise UserError(
+            f"{option} needs labels and {name} has none: take patches or inception"
+        )
     classes = np.unique(labels)
     if len(classes) < 2:
         raise UserError(
             f"{option} needs images of two classes or more and {name} has only class "
-            f"{classes[0]}: take inception"
+            f"{classes[0]}: take patches or inception"
         )
     if min(images.shape[1:3]) < 2 ** len(WIDTHS):
         raise UserError(

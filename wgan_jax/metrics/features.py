@@ -15,7 +15,7 @@ from wgan_jax.data.dataset import Dataset
 from wgan_jax.data.readers import LazyImages
 from wgan_jax.errors import UserError
 from wgan_jax.files import cached_npz
-from wgan_jax.metrics import classifier
+from wgan_jax.metrics import classifier, patches
 from wgan_jax.metrics.frechet import Moments
 from wgan_jax.metrics.inception_score import SPLITS, SplitScore
 from wgan_jax.metrics.metric import Metric, Number
@@ -35,7 +35,7 @@ class Extractor:
     """
 
     name: str
-    """inception, classifier, or any other name."""
+    """inception, classifier, patches, or any other name."""
     dimension: int
     apply: Callable
     """apply(images uint8 [n, h, w, c]) -> (features [n, dimension], logits [n, k] or
@@ -218,17 +218,38 @@ def classifier_extractor(
     return Extractor("classifier", classifier.FEATURES, apply, _digest(params))
 
 
+def patches_extractor(
+    dataset: Dataset, name: str, option: str = "--features patches", report=print
+) -> Extractor:
+    """Patches of the data set's own training images, which need no labels.
+
+    name, option: as in `classifier_extractor`.
+    """
+    params = patches.load(dataset.train, name, option, report=report)
+    apply = partial(jax.jit(patches.features), params)
+    return Extractor("patches", patches.dimension(params), apply, _digest(params))
+
+
 def make_extractor(
     config: Config, dataset: Dataset, features: str, option: str
 ) -> Extractor:
-    """The extractor called `features`, inception or classifier, for a run's data.
+    """The extractor called `features`, one of EXTRACTORS, for a run's data.
 
     option: the field or option that names it, for error messages.
     """
-    if features == "inception":
-        return inception_extractor()
     name = config.data.name or config.data.dir or f"data.source={config.data.source}"
-    return classifier_extractor(dataset, name, option)
+    return EXTRACTORS[features](dataset, name, option)
+
+
+def _inception(dataset, name, option):
+    return inception_extractor()
+
+
+EXTRACTORS = {
+    "inception": _inception,
+    "classifier": classifier_extractor,
+    "patches": patches_extractor,
+}
 
 
 def _digest(params):

@@ -107,6 +107,6 @@ def check_stream(config: Config, reason: str) -> None:
     if run.evaluate_every and run.evaluate_features == "classifier":
         raise UserError(
             f"run.evaluate_features=classifier cannot be combined with {reason}: the "
-            "classifier is trained on images in memory; take inception, or "
+            "classifier is trained on images in memory; take patches or inception, or "
             "data.stream=never"
         )
