@@ -30,6 +30,7 @@ MODULES = {
 }
 # Declared, but imported by other distributions or run as a program only.
 NOT_IMPORTED = {
+    "flatbuffers": "jax.export imports it without declaring it",
     "importlib-resources": "tensorflow-datasets imports it without declaring it",
     "tensorboard": "the viewer, a command",
     "tensorflow": "the process that prepares TFDS data sets imports it",

@@ -18,7 +18,14 @@ from wgan_jax.files import check_new, save_npz
 from wgan_jax.runs.directory import describe_parent, read_data_record
 from wgan_jax.runs.film import FORMATS, write_film
 from wgan_jax.runs.restore import at_run_precision, load_data, restore_run
-from wgan_jax.runs.sampling import caption, make_sampler, noise, picture, weights
+from wgan_jax.runs.sampling import (
+    caption,
+    make_sampler,
+    noise,
+    picture,
+    read_latents,
+    weights,
+)
 from wgan_jax.runs.sampling import labels as draw_labels
 
 COLUMNS = 8
@@ -35,6 +42,13 @@ class Options:
     """Number of samples."""
     seed: int = 0
     """Seed of the noise."""
+    latents: str = ""
+    """Noise of the samples instead of --num and --seed: an .npz file with latents and,
+    for a run with model.classes, labels, as this command writes it; or an .npy file."""
+    truncation: float = 0.0
+    """Draw each coordinate of the noise from the normal distribution between -X and X,
+    as by drawing again while it is outside (BigGAN): more typical, less varied samples.
+    0 does not."""
     out: str = ""
     """NAME.png for a grid, NAME.npz for an array, or a folder for one PNG per sample;
     empty writes samples.png into the run directory."""
@@ -42,6 +56,11 @@ class Options:
     """Label of all samples, as in the data, for a run with model.classes. -1 draws an
     array and a folder in the shares of the data (model.label_sampling); a grid shows
     the classes in turn."""
+    scale: int = 1
+    """Side in pixels of the square that shows a pixel of an image in a grid."""
+    save_latents: str = ""
+    """Also write noise and labels to NAME.npz, for --latents; an array of samples has
+    them already."""
     interpolate: bool = False
     """Write rows of eight samples whose noise moves from one point to another."""
     checkpoint: str = ""
@@ -59,7 +78,8 @@ class Options:
     accept_changed_data: bool = False
     """Draw points over real ones although these have changed, and record the change."""
     overwrite: bool = False
-    """Replace what --out names; in a folder, the samples of an earlier command."""
+    """Replace what --out and --save-latents name; in a folder, the samples of an
+    earlier command."""
 
 
 def main(argv=None) -> int:
@@ -68,9 +88,20 @@ def main(argv=None) -> int:
     options = cli.parse(Options, argv, "python -m wgan_jax.sample")
     cli.require(options, "num", 1)
     cli.require(options, "seed", 0, cli.SEEDS)
+    cli.require(options, "scale", 1, 64)
     cli.refuse_together(options, "raw", "average")
     if options.film or cli.given(argv, "--film-seconds"):
         return _film(options, argv)
+    if not 0 <= options.truncation < math.inf:
+        raise UserError(
+            f"--truncation {options.truncation:g} must be positive, as 0.7, or 0"
+        )
+    for name in ("num", "seed", "truncation", "interpolate"):
+        if options.latents and cli.given(argv, f"--{name}"):
+            raise UserError(
+                f"--{name} cannot be combined with --latents, which gives the noise: "
+                "leave it out"
+            )
     return _sample(options.run, options)
 
 
@@ -119,9 +150,16 @@ def _sample(run, options):
     arithmetic = f"{options.num:,} samples with their noise x {size:,} bytes"
     require_memory(f"--num {options.num}", options.num * size, arithmetic)
     out = Path(options.out or Path(run) / "samples.png")
-    _check_out(out, config)
+    _check_out(out, options, config)
     if options.out:
         check_new(out, "--out", options.overwrite)
+    side = Path(options.save_latents)
+    if options.save_latents:
+        if side.suffix != ".npz" or side == out:
+            raise UserError(
+                f"--save-latents {side} must end in .npz and differ from --out"
+            )
+        check_new(side, "--save-latents", options.overwrite)
     z, labels = _make_inputs(options, spec, names, in_turn=out.suffix == ".png")
     samples = make_sampler(config, spec)(*weights(state, options.raw), z, labels)
     columns = COLUMNS if options.interpolate else 0
@@ -130,7 +168,15 @@ def _sample(run, options):
     if out.suffix == ".png" and config.data.is_points:
         real = _real_points(options, config)
     labels = names[labels] if len(names) else None
-    _write(out, samples, labels, real, columns, text)
+    inputs = {"latents": np.asarray(z, np.float32)}
+    if labels is not None:
+        inputs["labels"] = labels.astype(np.int32)
+    if options.save_latents:
+        side.parent.mkdir(parents=True, exist_ok=True)
+        save_npz(side, **inputs)
+    if out.suffix == ".png" and options.scale > 1:
+        samples = samples.repeat(options.scale, 1).repeat(options.scale, 2)
+    _write(out, samples, inputs, real, columns, text)
     print(f"{len(samples)} samples of {text}: {out}")
     for line in describe_parent(run):
         print(line)
@@ -147,11 +193,23 @@ def _listed(names):
 
 def _make_inputs(options, spec, names, in_turn):
     """Noise [n, z_dim] and classes [n] of the samples."""
-    z, row = noise(options.seed, options.num, spec.z_dim), 1
+    row = 1
+    if options.latents:
+        z, classes = read_latents(options.latents, spec, names)
+        if classes is not None and options.label != -1:
+            raise UserError(
+                f"--label cannot be combined with the labels in --latents "
+                f"{options.latents}: leave it out"
+            )
+        if classes is not None:
+            return z, classes
+        in_turn = True
+    else:
+        z = noise(options.seed, options.num, spec.z_dim, options.truncation)
     if options.interpolate:
         row = COLUMNS
         rows = -(-options.num // row)
-        ends = noise(options.seed, 2 * rows, spec.z_dim)
+        ends = noise(options.seed, 2 * rows, spec.z_dim, options.truncation)
         z = pictures.interpolation(ends[:rows], ends[rows:], row)
     if options.label != -1:
         return z, np.full(len(z), np.flatnonzero(names == options.label)[0])
@@ -161,11 +219,16 @@ def _make_inputs(options, spec, names, in_turn):
     return z, draw_labels(spec, options.seed, len(z))
 
 
-def _check_out(out, config):
+def _check_out(out, options, config):
     if out.suffix not in (".png", ".npz", ""):
         raise UserError(f"--out {out} must end in .png or .npz, or be a folder")
     if out.suffix == "" and config.data.is_points:
         raise UserError(f"--out {out}: points need a name that ends in .png or .npz")
+    if options.scale > 1 and (out.suffix != ".png" or config.data.is_points):
+        raise UserError(
+            f"--scale {options.scale} applies to a grid of images (--out NAME.png): "
+            "leave it out"
+        )
 
 
 def _real_points(options, config):
@@ -177,13 +240,12 @@ def _real_points(options, config):
     return undo_standardise(dataset.heldout[:1000], dataset.record.scales)
 
 
-def _write(out, samples, labels, real, columns, text):
+def _write(out, samples, inputs, real, columns, text):
     (out if out.suffix == "" else out.parent).mkdir(parents=True, exist_ok=True)
     if out.suffix == ".npz":
-        arrays = {"points" if samples.ndim == 2 else "images": samples}
-        if labels is not None:
-            arrays["labels"] = labels.astype(np.int32)
-        save_npz(out, **arrays)
+        save_npz(
+            out, **{"points" if samples.ndim == 2 else "images": samples}, **inputs
+        )
     elif out.suffix == ".png":
         shown = pictures.caption(picture(samples, real, columns), text)
         pictures.save_png(out, shown)

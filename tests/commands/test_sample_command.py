@@ -91,6 +91,69 @@ def test_a_grid_and_a_folder_contain_the_images_of_the_array(run, tmp_path):
     assert np.array_equal(pixels(files[7]), images[7, ..., 0])
 
 
+def test_latents_of_an_array_reproduce_its_samples(run, tmp_path):
+    draw(run, tmp_path / "a.npz", "--num", "5", "--truncation", "0.5")
+    latents = arrays(tmp_path / "a.npz", "latents")
+    assert (latents.shape, latents.dtype) == ((5, 8), np.float32)
+    assert 0.3 < np.abs(latents).max() <= 0.5
+    np.save(tmp_path / "z.npy", latents.astype(np.float64))
+    for name in ("a.npz", "z.npy"):
+        again = tmp_path / f"again-{name}.npz"
+        draw(run, again, "--latents", tmp_path / name)
+        for array in ("images", "latents"):
+            np.testing.assert_array_equal(
+                arrays(again, array), arrays(tmp_path / "a.npz", array)
+            )
+
+
+def test_latents_of_an_enlarged_grid_are_written_on_request(run, tmp_path):
+    side = tmp_path / "z.npz"
+    more = ("--num", "4", "--scale", "3", "--save-latents", side)
+    draw(run, tmp_path / "grid.png", *more)
+    draw(run, tmp_path / "a.npz", "--latents", side)
+    images = arrays(tmp_path / "a.npz")
+    picture = pixels(tmp_path / "grid.png")
+    left = (picture.shape[1] - (2 * 50 + 2)) // 2
+    corner = picture[2:50, left + 52 : left + 100]
+    expected = np.kron(images[1, ..., 0], np.ones((3, 3), np.uint8))
+    np.testing.assert_array_equal(corner, expected)
+    code, error = in_process(sample, run, *more, "--out", tmp_path / "other.png")
+    assert (code, "--save-latents" in error, "already exists" in error) == (2, 1, 1)
+    assert not (tmp_path / "other.png").exists()
+
+
+GOOD = np.zeros((2, 8), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        ({"latents": GOOD[:, :5]}, "latents of shape [2, 5]: this run needs [n, 8]"),
+        ({"latents": GOOD[:0]}, "latents of shape [0, 8]: this run needs [n, 8]"),
+        ({"latents": GOOD.astype(int)}, "latents of int64: they must be float32"),
+        ({"latents": GOOD + np.inf}, "latents that are not finite"),
+        ({"noise": GOOD}, "has noise: it needs an array named latents"),
+        ({"latents": GOOD, "labels": [0, 1]}, "labels and this run has none"),
+        (b"PK", "is not an .npz or .npy file"),
+        (None, "is not a file: name one that sample wrote"),
+    ],
+)
+def test_latents_that_do_not_fit_get_one_sentence(run, tmp_path, content, part):
+    path = tmp_path / "z.npz"
+    if isinstance(content, dict):
+        np.savez(path, **content)
+    elif content:
+        path.write_bytes(content)
+    code, error = in_process(
+        sample, run, "--latents", path, "--out", tmp_path / "a.npz"
+    )
+    assert code == 2
+    assert error.startswith(f"error: --latents {path} ")
+    assert part in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "a.npz").exists()
+
+
 def test_interpolation_rows_move_smoothly(run, tmp_path):
     draw(run, tmp_path / "a.npz", "--num", "16", "--interpolate")
     rows = arrays(tmp_path / "a.npz").reshape(2, 8, -1).astype(float)
@@ -143,6 +206,12 @@ def test_points_are_drawn_over_real_ones_or_written_as_an_array(toy_run, tmp_pat
         (["--raw", "--average"], "cannot be combined"),
         (["--out", "grid.jpg"], "must end in .png or .npz"),
         (["--sed", "1"], "did you mean --seed?"),
+        (["--truncation", "-1"], "--truncation -1 must be positive, as 0.7, or 0"),
+        (["--truncation", "inf"], "--truncation inf must be positive"),
+        (["--latents", "z.npz", "--seed", "0"], "--seed cannot be combined with --lat"),
+        (["--scale", "0"], "--scale 0 must be from 1 to 64"),
+        (["--scale", "2", "--out", "a.npz"], "--scale 2 applies to a grid of images"),
+        (["--save-latents", "z.npy"], "--save-latents z.npy must end in .npz and"),
     ],
 )
 def test_a_mistake_gets_one_sentence_and_exit_2(run, arguments, part):
@@ -242,6 +311,31 @@ def test_an_array_has_the_shares_and_the_labels_of_the_data(shaded, tmp_path):
     draw(shaded, tmp_path / "many", "--num", "8")
     levels = sorted(pixels(f)[0, 0] for f in (tmp_path / "many").iterdir())
     assert levels == [0, 0, 100, 100, 100, 100, 200, 200]
+
+
+def test_labels_are_those_of_the_latents(shaded, tmp_path):
+    draw(shaded, tmp_path / "a.npz", "--num", "9")
+    draw(shaded, tmp_path / "b.npz", "--latents", tmp_path / "a.npz")
+    for name in ("images", "labels", "latents"):
+        np.testing.assert_array_equal(
+            arrays(tmp_path / "a.npz", name), arrays(tmp_path / "b.npz", name)
+        )
+    for labels, part in (
+        ([7, 1, 2], "has label 2, and this run has 1, 3, 7"),
+        (
+            [7, 1],
+            "labels of int64 and shape [2]: they must be whole numbers of shape [3",
+        ),
+        ([7.0, 1, 3], "labels of float64 and shape [3]"),
+    ):
+        np.savez(tmp_path / "c.npz", latents=np.zeros((3, 8)), labels=labels)
+        code, error = in_process(sample, shaded, "--latents", tmp_path / "c.npz")
+        assert code == 2
+        assert part in error
+    code, error = in_process(
+        sample, shaded, "--latents", tmp_path / "a.npz", "--label", "1"
+    )
+    assert (code, "cannot be combined with the labels in --latents" in error) == (2, 1)
 
 
 def test_a_grid_and_an_interpolation_show_the_classes_in_turn(shaded, tmp_path):

@@ -1,36 +1,221 @@
-"""Exported files compute what the networks of a run compute."""
+"""Exported files compute what the networks of a run compute, without the package."""
 
 import dataclasses
+import re
+import subprocess
+import sys
 
 import jax
+import numpy as np
 import pytest
+from helpers import ROOT, environment
+from jax import export
 
 from wgan_jax import exports
 from wgan_jax.algorithm.state import init_state, make_spec
-from wgan_jax.config import Config, Data, Model
+from wgan_jax.config import Config, Data, Model, Objective, load
 from wgan_jax.errors import UserError
+from wgan_jax.exports import program
+from wgan_jax.runs.sampling import weights
 
-POINTS = Config(data=Data(source="8gaussians"), model=Model(kind="mlp", features=4))
+POINTS = load(ROOT / "configs" / "toy_8gaussians.py")
+POINTS = dataclasses.replace(
+    POINTS, model=dataclasses.replace(POINTS.model, features=4)
+)
+CLIP = Objective(constraint="clip")
+UNIT = Data(image_size=12, channels=3, scale="unit")
+DCGAN = Model(z_dim=3, features=2, generator_widths=(2, 1), critic_widths=(1, 2))
+NETS = {
+    "odd kernels, dense ends": Config(
+        data=UNIT,
+        model=dataclasses.replace(
+            DCGAN,
+            kernel=5,
+            padding="same",
+            ends="dense",
+            output="sigmoid",
+            critic_norm="layer",
+        ),
+    ),
+    "odd kernels, convolutions": Config(
+        data=dataclasses.replace(UNIT, channels=1),
+        model=dataclasses.replace(DCGAN, kernel=3, critic_norm="instance"),
+    ),
+    "dense layers": Config(
+        data=dataclasses.replace(UNIT, image_size=4),
+        model=dataclasses.replace(DCGAN, kind="mlp", critic_norm="batch"),
+        objective=CLIP,
+    ),
+    "residual blocks with classes": Config(
+        data=UNIT,
+        model=dataclasses.replace(
+            DCGAN, kind="resnet", kernel=3, classes=5, critic_halvings=1
+        ),
+    ),
+}
+
+
+def untrained(config):
+    """(config, spec, state) with random weights, statistics and averages."""
+    spec = make_spec(config)
+    state = jax.eval_shape(lambda: init_state(jax.random.key(0), spec))
+    rng = np.random.default_rng(0)
+
+    def draw(path, leaf):
+        numbers = 0.2 * rng.normal(size=leaf.shape).astype(np.float32)
+        is_variance = str(path[-1]) == "['variance']"
+        return np.abs(numbers) + 0.1 if is_variance else numbers
+
+    nets = {}
+    for name in ("generator", "critic", "ema"):
+        if (net := getattr(state, name)) is not None:
+            drawn = jax.tree_util.tree_map_with_path(draw, (net.params, net.stats))
+            nets[name] = dataclasses.replace(net, params=drawn[0], stats=drawn[1])
+    return config, spec, dataclasses.replace(state, step=np.int32(7), **nets)
 
 
 @pytest.fixture(scope="module")
 def points():
-    spec = make_spec(POINTS)
-    return POINTS, spec, init_state(jax.random.key(0), spec)
+    return untrained(POINTS)
 
 
-@pytest.mark.parametrize("name", ["x.safetensors", "x.stablehlo"])
-def test_a_file_is_checked_before_it_replaces_another(points, tmp_path, name):
-    export = exports.write(*points, tmp_path / name)
-    assert export.difference < 1e-5
-    assert all(file.is_file() for file in export.files)
-    with pytest.raises(UserError, match="already exists"):
-        exports.write(*points, tmp_path / name)
-    before = (tmp_path / name).read_bytes()
-    config, spec, state = points
-    wrong = dataclasses.replace(spec.generator, apply=lambda *a, **k: (a[2] * 2, {}))
-    other = dataclasses.replace(spec, generator=wrong)
-    exports.write(config, other, state, tmp_path / name, overwrite=True)
-    if name == "x.stablehlo":
-        assert (tmp_path / name).read_bytes() != before
-    assert set(tmp_path.iterdir()) == set(export.files)
+def test_a_file_replaces_another_only_if_it_computes_the_same(
+    points, tmp_path, monkeypatch
+):
+    path = tmp_path / "x.safetensors"
+    export = exports.write(*points, path)
+    assert export.files == (path,)
+    assert export.difference == 0
+    assert export.metadata["weights"] == "averaged"
+    with pytest.raises(UserError, match="already exists: give another place, or add"):
+        exports.write(*points, path)
+    before = path.read_bytes()
+    run = exports.FORMATS["safetensors"].run
+    monkeypatch.setattr(exports.FORMATS["safetensors"], "run", lambda *a: run(*a) + 1)
+    with pytest.raises(UserError, match=r"differ by .* from those of the run"):
+        exports.write(*points, path, raw=True, overwrite=True)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_arrays_have_the_names_and_the_description_of_the_document(points, tmp_path):
+    from safetensors import safe_open
+
+    path = tmp_path / "both.safetensors"
+    exports.write(*points, path, network="both", raw=True)
+    with safe_open(path, "numpy") as file:
+        facts, names = file.metadata(), set(file.keys())
+        kernel = file.get_tensor("generator.layers.2.kernel")
+    expected = {
+        f"{net}.layers.{i}.{name}"
+        for net, places in (("generator", (0, 2, 4, 6)), ("critic", (1, 3, 5, 7)))
+        for i in places
+        for name in ("kernel", "bias")
+    }
+    assert names == expected
+    raw = points[2].generator.params["layers"][2]["kernel"]
+    np.testing.assert_array_equal(kernel, raw)
+    assert (facts["weights"], facts["latent_size"], facts["to_data"]) == (
+        "raw",
+        "2",
+        "x",
+    )
+    document = (ROOT / "docs" / "export.md").read_text()
+    for key in facts:
+        assert re.search(rf"^\| .*`{key}`.* \|", document, re.MULTILINE), key
+
+
+def test_a_program_is_plain_convolutions_on_every_platform(tmp_path):
+    config, spec, state = untrained(NETS["odd kernels, convolutions"])
+    path = tmp_path / "x.stablehlo"
+    with jax.default_matmul_precision(config.run.precision):
+        (part,) = exports._parts(config, spec, state, "generator", raw=False)
+        program.write(path, [part], {})
+    exported = export.deserialize(bytearray(path.read_bytes()))
+    assert exported.platforms == ("cpu", "cuda", "tpu")
+    assert str(exported.in_avals[0].shape[0]) == "n"
+    text = exported.mlir_module()
+    lines = [line for line in text.splitlines() if "stablehlo.convolution(" in line]
+    # Once, or once for each platform.
+    assert len(lines) in (3, 9)
+    # Not TensorFloat-32.
+    assert all(line.count("HIGHEST") == 2 for line in lines)
+    assert set(re.findall(r"custom_call @(\w+)", text)) <= {"shape_assertion"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(
+    "format",
+    [
+        "safetensors",
+        "stablehlo",
+        pytest.param("torch", marks=pytest.mark.torch),
+        pytest.param("onnx", marks=pytest.mark.onnx),
+    ],
+)
+def test_every_network_computes_the_same(tmp_path, name, format):
+    run = untrained(NETS[name])
+    form = exports.FORMATS[format]
+    for network in ("both",) if form.SEVERAL else ("generator", "critic"):
+        path = tmp_path / f"{network}{form.SUFFIXES[0]}"
+        assert exports.write(*run, path, network=network).difference < 1e-5
+
+
+@pytest.mark.torch
+def test_a_layer_of_the_user_has_no_module(tmp_path):
+    config, spec, state = untrained(NETS["dense layers"])
+    row = spec.generator.summary[1]
+    spec.generator.summary[1] = row._replace(layer=lambda x: x)
+    with pytest.raises(UserError, match=r"layer 1 .* has no counterpart in PyTorch"):
+        exports.write(config, spec, state, tmp_path / "x.pth")
+    assert not list(tmp_path.iterdir())
+
+
+# --------------------------------------------------------- the lines of docs/export.md
+
+BLOCKED = """
+import sys
+class Blocked:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] in {blocked}:
+            raise ImportError(name)
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "format",
+    [
+        "stablehlo",
+        "safetensors",
+        pytest.param("torch", marks=pytest.mark.torch),
+        pytest.param("onnx", marks=pytest.mark.onnx),
+    ],
+)
+def test_the_documented_lines_need_neither_the_package_nor_flax(
+    points, tmp_path, format
+):
+    _, spec, state = points
+    suffix = exports.FORMATS[format].SUFFIXES[0]
+    exports.write(*points, tmp_path / f"generator{suffix}")
+    z = np.random.default_rng(3).normal(size=(7, 2)).astype(np.float32)
+    np.savez(tmp_path / "samples.npz", latents=z)
+    section = (ROOT / "docs" / "export.md").read_text().split(f"\n## {format}\n")[1]
+    lines = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+    assert len(lines.splitlines()) <= 10
+    blocked = {"wgan_jax", "flax"} | ({"jax"} if format != "stablehlo" else set())
+    code = f"{BLOCKED.format(blocked=blocked)}{lines}\nnp.save('x.npy', x)\n"
+    (tmp_path / "lines.py").write_text(code)
+    variables = environment() | {"PYTHONPATH": ""}
+    done = subprocess.run(
+        [sys.executable, "lines.py"],
+        cwd=tmp_path,
+        env=variables,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    expected = spec.generator.apply(*weights(state), z, train=False)[0]
+    np.testing.assert_allclose(np.load(tmp_path / "x.npy"), expected, atol=1e-5)

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from wgan_jax.algorithm.state import make_spec
 from wgan_jax.config import Config, Data, Model
 from wgan_jax.nn.network import Network
-from wgan_jax.runs.sampling import labels, make_sampler
+from wgan_jax.runs.sampling import labels, make_sampler, noise
 
 POINTS = Config(data=Data(source="8gaussians"), model=Model(kind="mlp", z_dim=1))
 SPEC = make_spec(POINTS)
@@ -67,3 +68,13 @@ def test_a_sampler_gives_each_sample_its_class():
     np.testing.assert_array_equal(samples[:, 0], drawn)
     in_turn = make_sampler(POINTS, spec)({}, {}, z)
     np.testing.assert_array_equal(in_turn[:, 0], np.arange(400) % 300)
+
+
+def test_truncated_noise_is_normal_noise_drawn_again_while_it_is_outside():
+    z = noise(3, 4000, 2, 0.7)
+    assert np.abs(z).max() <= 0.7
+    assert stats.kstest(z.ravel(), stats.truncnorm(-0.7, 0.7).cdf).pvalue > 0.01
+    np.testing.assert_array_equal(z, noise(3, 4000, 2, 0.7))
+    assert not np.array_equal(z, noise(4, 4000, 2, 0.7))
+    # Without a bound that matters it is the noise of the seed.
+    np.testing.assert_allclose(noise(3, 10, 2, 9.0), noise(3, 10, 2), atol=1e-4)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from wgan_jax.algorithm.state import Spec, TrainState
@@ -127,12 +128,13 @@ def check(path: Path, format: str, network: str, overwrite: bool) -> str:
 
 def _parts(config, spec, state, network, raw):
     shape = config.data.sample_shape
-    params, stats = weights(state, raw)
+    params, stats = jax.tree.map(jnp.asarray, weights(state, raw))
     generator = Part(
         "generator", spec.generator, params, stats, (spec.z_dim,), shape, spec.classes
     )
     net = state.critic
-    critic = Part("critic", spec.critic, net.params, net.stats, shape, (), 0)
+    params, stats = jax.tree.map(jnp.asarray, (net.params, net.stats))
+    critic = Part("critic", spec.critic, params, stats, shape, (), 0)
     return [part for part in (generator, critic) if network in (part.name, "both")]
 
 

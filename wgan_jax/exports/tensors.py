@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import load_file, save
 
@@ -38,7 +39,9 @@ def run(path: Path, part: Part, x, labels=None):
     """Outputs of our network with the arrays of the file."""
     arrays = load_file(path)
     structure = jax.tree.structure((part.params, part.stats))
-    params, stats = structure.unflatten(arrays[name] for name in part.arrays())
+    params, stats = structure.unflatten(
+        jnp.array(arrays[name]) for name in part.arrays()
+    )
     return jax.jit(dataclasses.replace(part, params=params, stats=stats).apply)(
         x, labels
     )
