@@ -11,7 +11,7 @@ from wgan_jax.evaluation import table
 from wgan_jax.evaluation.distances import EvaluationProtocol, evaluate_distances
 from wgan_jax.evaluation.images import evaluate_images, evaluate_sets
 from wgan_jax.metrics.image_scores import LEAST, find_metrics
-from wgan_jax.runs.directory import describe_parent
+from wgan_jax.runs.directory import describe_parent, read_parent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +90,9 @@ def main(argv=None) -> int:
         evaluation = evaluate_images(run, checkpoint, features, protocol)
     else:
         evaluation = evaluate_distances(run, checkpoint, protocol)
-    parent = describe_parent(run) if run else []
-    print(*evaluation.lines, *parent, sep="\n")
+    print(*evaluation.lines, sep="\n")
+    if run and (parent := read_parent(run)):
+        print(f"started from {describe_parent(parent)}")
     if write:
         table.write_results(out, evaluation)
         print(f"added to {out}")

@@ -15,7 +15,7 @@ from wgan_jax.data.toys import toy_sample
 from wgan_jax.distributed.sharding import require_memory
 from wgan_jax.errors import UserError
 from wgan_jax.files import check_new, save_npz
-from wgan_jax.runs.directory import describe_parent, read_data_record
+from wgan_jax.runs.directory import describe_parent, read_data_record, read_parent
 from wgan_jax.runs.film import FORMATS, write_film
 from wgan_jax.runs.restore import at_run_precision, load_data, restore_run
 from wgan_jax.runs.sampling import (
@@ -178,8 +178,8 @@ def _sample(run, options):
         samples = samples.repeat(options.scale, 1).repeat(options.scale, 2)
     _write(out, samples, inputs, real, columns, text)
     print(f"{len(samples)} samples of {text}: {out}")
-    for line in describe_parent(run):
-        print(line)
+    if parent := read_parent(run):
+        print(f"started from {describe_parent(parent)}")
     return 0
 
 

@@ -81,6 +81,7 @@ def main(argv=None) -> int:
     if options.compile and not options.dry_run:
         raise UserError("--compile applies to --dry-run only: add --dry-run")
     cli.refuse_together(options, "fresh", "extend")
+    _note_parent(options)
     init_from = _origin(options)
     if options.seed != -1:
         if cli.given(argv, "--run.seed"):
@@ -139,6 +140,14 @@ def _write_report(out):
             f"warning: {out / NAME} is not written ({describe(error)}); the run is "
             f"saved, and python -m wgan_jax.report {out} writes its page"
         )
+
+
+def _note_parent(options):
+    """States that the weights of a parent are not part of a config.json."""
+    parent = directory.read_parent(Path(options.config).parent)
+    if options.config.endswith(".json") and parent and not options.init_from:
+        start = " ".join(directory.parent_options(parent))
+        print(f"{options.config} is of a run that started from weights: add {start}")
 
 
 def _origin(options):

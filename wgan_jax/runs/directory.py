@@ -11,6 +11,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import subprocess
 from functools import partial
 from importlib import metadata
@@ -140,17 +141,24 @@ def read_parent(run) -> dict | None:
     return content.get("parent") if isinstance(content, dict) else None
 
 
-def describe_parent(run) -> list[str]:
-    """A line about the parent of a run; none without one."""
-    parent = read_parent(run)
+def describe_parent(parent: dict) -> str:
+    """A record of `read_parent` in words."""
+    kind = "averaged weights" if parent.get("averaged") else "weights"
+    optimizers = "kept" if parent.get("keep_optimizers") else "new"
+    return (
+        f"{kind} of {parent.get('run')}, step {parent.get('step')}, with {optimizers} "
+        "optimizers"
+    )
+
+
+def parent_options(parent: dict) -> list[str]:
+    """Options of `train` that start from the same weights; none without a parent."""
     if not parent:
         return []
-    weights = "averaged weights" if parent["averaged"] else "weights"
-    optimizers = "kept" if parent["keep_optimizers"] else "new"
-    return [
-        f"started from {weights} of {parent['run']}, step {parent['step']}, with "
-        f"{optimizers} optimizers"
-    ]
+    options = ["--init-from", shlex.quote(str(parent.get("run")))]
+    options += ["--checkpoint", str(parent.get("checkpoint") or parent.get("step"))]
+    options += ["--init-averaged"] * bool(parent.get("averaged"))
+    return options + ["--keep-optimizers"] * bool(parent.get("keep_optimizers"))
 
 
 def saved_steps(run) -> list[int]:

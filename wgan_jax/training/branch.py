@@ -11,8 +11,7 @@ import numpy as np
 from wgan_jax.algorithm.state import Ema, TrainState, init_state, make_spec
 from wgan_jax.config import Config, differences
 from wgan_jax.errors import UserError
-from wgan_jax.runs import restore
-from wgan_jax.runs.directory import read_parent, saved_steps
+from wgan_jax.runs import directory, restore
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +78,7 @@ def find_parent(
     """
     if origin and Path(origin.run).resolve() == Path(out).resolve():
         raise UserError(f"--init-from {origin.run} is --out itself: give another --out")
-    known = None if fresh else read_parent(out)
+    known = None if fresh else directory.read_parent(out)
     exists = not fresh and (Path(out) / "config.json").exists()
     if origin and exists:
         if not known:
@@ -94,7 +93,7 @@ def find_parent(
                     f"with {name} {old or 'newest'}, not {value or 'newest'}: give "
                     "another --out, or --fresh to move it aside"
                 )
-    if exists and saved_steps(out):
+    if exists and directory.saved_steps(out):
         return None
     if known and not origin:
         raise UserError(
@@ -106,28 +105,26 @@ def find_parent(
 
 def open_parent(config: Config, origin: InitFrom) -> Parent:
     """The parent's state. Raises UserError where it does not exist or does not fit."""
-    run = origin.run
-    theirs, _, like = restore.initial_state(run)
-    ours = jax.eval_shape(
-        partial(init_state, spec=make_spec(config)), jax.random.key(0)
-    )
-    _check_networks(run, theirs, config, like, ours)
-    if origin.keep_optimizers and _shapes(like, "opt_state") != _shapes(
-        ours, "opt_state"
-    ):
-        kinds = f"{theirs.optimizer.kind} there and {config.optimizer.kind} here"
-        raise UserError(
-            f"--keep-optimizers: optimizer.kind is {kinds}: give the same, or leave "
-            "--keep-optimizers out"
-        )
+    run, theirs = origin.run, directory.read_config(origin.run)
+    # Before anything is compiled.
+    shapes = _network_shapes(theirs), _network_shapes(config)
+    _check_networks(run, theirs, config, *shapes)
+    if origin.keep_optimizers:
+        there, here = (_shapes(state, "opt_state") for state in shapes)
+        if there != here:
+            kinds = f"{theirs.optimizer.kind} there and {config.optimizer.kind} here"
+            raise UserError(
+                f"--keep-optimizers: optimizer.kind is {kinds}: give the same, or "
+                "leave --keep-optimizers out"
+            )
     if origin.averaged and not theirs.optimizer.ema_decay:
         raise UserError(
             f"--init-averaged: {run} has no averaged weights (optimizer.ema_decay=0): "
             "leave it out"
         )
-    state = restore.restore_state(run, theirs, like, origin.checkpoint)
+    _, _, state = restore.restore_run(run, origin.checkpoint)
     record = _named(origin) | {"step": int(state.step), "weights": fingerprint(state)}
-    if grandparent := read_parent(run):
+    if grandparent := directory.read_parent(run):
         record["parent"] = grandparent
     lines = differences(theirs, config)
     changed = "; ".join(line for line in lines if not line.startswith("run."))
@@ -148,6 +145,12 @@ def fingerprint(state: TrainState) -> str:
 def _named(origin):
     """The fields of an origin as a record has them."""
     return dataclasses.asdict(origin) | {"run": str(Path(origin.run).resolve())}
+
+
+def _network_shapes(config):
+    """The shapes of a state of a configuration."""
+    init = partial(init_state, spec=make_spec(config))
+    return jax.eval_shape(init, jax.random.key(0))
 
 
 def _shapes(state, part):
