@@ -1,6 +1,8 @@
 """Measures that compare the members of a sweep, whatever their critics estimate."""
 
+import contextlib
 import dataclasses
+import io
 import json
 
 import jax
@@ -58,6 +60,7 @@ def measure_members(members: list[Member], features: str, num: int) -> dict[str,
     score that is not available is left out, with one line that says why.
     """
     scores = {}
+    print(f"\nmeasuring {len(members)} run{'s' * (len(members) != 1)}", flush=True)
     for group in shape_groups(members):
         try:
             with jax.default_matmul_precision(group[0].config.run.precision):
@@ -97,10 +100,16 @@ def _measure_group(members, features, num):
     return scores
 
 
+def _load(run, config):
+    # Remarks on the data were printed when the run was trained.
+    with contextlib.redirect_stdout(io.StringIO()):
+        return restore.load_data(run, config, in_memory=True)
+
+
 def _of_points(run, config: Config, spec, num):
     num, dataset = num or POINTS, None
     if not config.data.is_toy:
-        dataset = restore.load_data(run, config)
+        dataset = _load(run, config)
         if not len(dataset.heldout):
             raise UserError("data.heldout=0 leaves no samples to compare with")
         num = min(num, len(dataset.heldout), len(dataset.train))
@@ -109,7 +118,7 @@ def _of_points(run, config: Config, spec, num):
 
 
 def _of_images(run, config: Config, spec, features, num, progress):
-    dataset = restore.load_data(run, config, in_memory=True)
+    dataset = _load(run, config)
     if features == "auto" and config.run.evaluate_every:
         # So that the score is that of the curve.
         features = config.run.evaluate_features
