@@ -1,6 +1,7 @@
 """Train a configuration: `python -m wgan_jax.train --config configs/digits.py`."""
 
 import dataclasses
+import shlex
 import sys
 from pathlib import Path
 
@@ -146,7 +147,7 @@ def _note_parent(options):
     """States that the weights of a parent are not part of a config.json."""
     parent = directory.read_parent(Path(options.config).parent)
     if options.config.endswith(".json") and parent and not options.init_from:
-        start = " ".join(directory.parent_options(parent))
+        start = shlex.join(directory.parent_options(parent))
         print(f"{options.config} is of a run that started from weights: add {start}")
 
 

@@ -20,6 +20,7 @@ from wgan_jax.pages.curves import (
 from wgan_jax.pages.drawn import Drawn
 from wgan_jax.pages.facts import RunFacts, changed_fields
 from wgan_jax.pictures import point_limits
+from wgan_jax.runs import directory
 
 STATES = {
     "finished": "finished",
@@ -522,11 +523,7 @@ def _command(facts):
     """The command that trains the run again."""
     config, out = facts.path / "config.json", f"{facts.path}-again"
     words = ["--config", str(config), "--out", out]
-    if parent := facts.parent:
-        words += ["--init-from", str(parent.get("run"))]
-        words += ["--checkpoint", str(parent.get("step"))]
-        words += ["--init-averaged"] * bool(parent.get("averaged"))
-        words += ["--keep-optimizers"] * bool(parent.get("keep_optimizers"))
+    words += directory.parent_options(facts.parent)
     return f"python -m wgan_jax.train {shlex.join(words)}"
 
 

@@ -11,7 +11,6 @@ import json
 import math
 import os
 import platform
-import shlex
 import subprocess
 from functools import partial
 from importlib import metadata
@@ -155,8 +154,8 @@ def parent_options(parent: dict) -> list[str]:
     """Options of `train` that start from the same weights; none without a parent."""
     if not parent:
         return []
-    options = ["--init-from", shlex.quote(str(parent.get("run")))]
-    options += ["--checkpoint", str(parent.get("checkpoint") or parent.get("step"))]
+    options = ["--init-from", str(parent.get("run"))]
+    options += ["--checkpoint", str(parent.get("step"))]
     options += ["--init-averaged"] * bool(parent.get("averaged"))
     return options + ["--keep-optimizers"] * bool(parent.get("keep_optimizers"))
 

@@ -15,6 +15,7 @@ from wgan_jax.evaluation.distances import (
     LABELS,
     DistanceEvaluation,
     EvaluationProtocol,
+    limit_samples,
     run_facts,
 )
 from wgan_jax.evaluation.images import ImageEvaluation, progress_bars
@@ -107,13 +108,9 @@ def _load(run, config):
 
 
 def _of_points(run, config: Config, spec, num):
-    num, dataset = num or POINTS, None
-    if not config.data.is_toy:
-        dataset = _load(run, config)
-        if not len(dataset.heldout):
-            raise UserError("data.heldout=0 leaves no samples to compare with")
-        num = min(num, len(dataset.heldout), len(dataset.train))
-    protocol = EvaluationProtocol(num=num, repeats=1, seed=0, raw=False)
+    dataset = None if config.data.is_toy else _load(run, config)
+    protocol = EvaluationProtocol(num=num or POINTS, repeats=1, seed=0, raw=False)
+    protocol = limit_samples(run, config, protocol, dataset)
     return DistanceEvaluation(config, spec, dataset, protocol)
 
 
