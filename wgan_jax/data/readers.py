@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -115,12 +114,12 @@ class Reader:
         """
         raise NotImplementedError
 
-    def original(self, number: int) -> Path | bytes | np.ndarray | None:
-        """The sample before it is fitted: a file, an encoded image, or an array.
+    def originals(self, numbers: np.ndarray) -> Sequence[Any]:
+        """Samples before they are fitted: each a Path, encoded bytes, or an array.
 
-        None where the source has no other form of it.
+        None where the source has no other form of a sample.
         """
-        return None
+        return [None] * len(numbers)
 
     def name(self, number: int) -> str:
         """Name of a sample for the user."""

@@ -25,7 +25,7 @@ from wgan_jax.files import cached_npz
 VERSION = 1
 # Images that a thread reads in one call where there are MANY; fewer are read one by
 # one, so that the progress bar moves.
-CHUNK, MANY = 8, 4096
+CHUNK, MANY = 32, 4096
 # Side of the thumbnails by which images are compared.
 SIDE = 16
 # Least correlation of the grey thumbnails of near copies. Re-encoded, resized and
@@ -210,8 +210,7 @@ def _read(reader, numbers):
     rows["colour"] = np.round(images.mean((1, 2)))
     rows["thumbnail"] = np.round(images @ LUMINANCE)
     counts = {name: Counter() for name in ("format", "mode", "other")}
-    for row, number in zip(rows, numbers.tolist(), strict=True):
-        original = reader.original(number)
+    for row, original in zip(rows, reader.originals(numbers), strict=True):
         if original is None:
             # A source of the user: its images are known as they are read.
             row["height"] = row["width"] = SIDE

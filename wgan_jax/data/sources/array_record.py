@@ -57,14 +57,23 @@ class ArrayRecordImages(Reader):
         """Hash of the names, sizes and times of the files."""
         return stamps(Path(self.data.dir), self.paths)
 
-    def original(self, number: int) -> bytes:
-        """The encoded image of this number."""
-        file = bisect.bisect_right(self.starts, number) - 1
-        return self._records(file, [number - self.starts[file]])[0]
+    def originals(self, numbers: np.ndarray) -> list[bytes]:
+        """Encoded images of these numbers."""
+        originals = [b""] * len(numbers)
+        for place, _, _, encoded in self._encoded(numbers):
+            originals[place] = encoded
+        return originals
 
     def read(self, numbers: np.ndarray) -> Samples:
         """Images of these numbers."""
-        by_file, images, notes = {}, [None] * len(numbers), Counter()
+        images, notes = [None] * len(numbers), Counter()
+        for place, file, record, encoded in self._encoded(numbers):
+            images[place] = self._decode(file, record, encoded, notes)
+        return Samples(stack(images, self.data), notes=notes)
+
+    def _encoded(self, numbers):
+        """Yields (place in `numbers`, file, record in it, encoded image)."""
+        by_file = {}
         for place, number in enumerate(map(int, numbers)):
             file = bisect.bisect_right(self.starts, number) - 1
             by_file.setdefault(file, []).append((place, number - self.starts[file]))
@@ -72,8 +81,7 @@ class ArrayRecordImages(Reader):
             places, records = zip(*wanted, strict=True)
             encoded = self._records(file, records)
             for place, record, image in zip(places, records, encoded, strict=True):
-                images[place] = self._decode(file, record, image, notes)
-        return Samples(stack(images, self.data), notes=notes)
+                yield place, file, record, image
 
     def _records(self, file, records):
         if file not in self.opened:

@@ -33,9 +33,9 @@ class ArrayImages(Reader):
     def __len__(self):
         return len(self.images)
 
-    def original(self, number: int) -> np.ndarray:
-        """The image of this number, uint8 [height, width, 1 or 3]."""
-        return self.images[number]
+    def originals(self, numbers: np.ndarray) -> np.ndarray:
+        """Images of these numbers, uint8 [n, height, width, 1 or 3]."""
+        return self.images[numbers]
 
     def read(self, numbers: np.ndarray) -> Samples:
         """Images of these numbers, resized and converted."""

@@ -28,9 +28,9 @@ class Digits(Reader):
     def __len__(self):
         return len(self.images)
 
-    def original(self, number: int) -> np.ndarray:
-        """The scan of this number, [8, 8, 1]."""
-        return self.images[number]
+    def originals(self, numbers: np.ndarray) -> np.ndarray:
+        """Scans of these numbers, [n, 8, 8, 1]."""
+        return self.images[numbers]
 
     def read(self, numbers: np.ndarray) -> Samples:
         """Scans of these numbers, resized and converted."""

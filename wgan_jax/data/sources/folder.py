@@ -37,9 +37,9 @@ class ImageFolder(Reader):
         files = stamps(Path(self.data.dir), self.paths)
         return f"{files} labelled" if self.classes else files
 
-    def original(self, number: int) -> Path:
-        """The file of this number."""
-        return self.paths[number]
+    def originals(self, numbers: np.ndarray) -> list[Path]:
+        """Files of these numbers."""
+        return [self.paths[number] for number in numbers]
 
     def name(self, number: int) -> str:
         """The path of the file in the folder."""

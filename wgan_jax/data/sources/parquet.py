@@ -90,8 +90,11 @@ class ParquetImages(Reader):
         files = stamps(root.parent if root.is_file() else root, self.paths)
         return f"{files} {self.column} {self.data.label_array}"
 
-    def original(self, number: int) -> bytes:
-        """The encoded image of this number; empty where the row has none."""
+    def originals(self, numbers: np.ndarray) -> list[bytes]:
+        """Encoded images of these numbers; empty where the row has none."""
+        return [self._original(int(number)) for number in numbers]
+
+    def _original(self, number):
         group, row = self._place(number)
         return self._encoded(group)[row] or b""
 
@@ -138,7 +141,7 @@ class ParquetImages(Reader):
 
     def _one(self, number, notes):
         try:
-            encoded = self.original(number)
+            encoded = self._original(number)
             if not encoded:
                 raise UserError("it has no bytes of an image")
             return decode(encoded, self.data, notes)

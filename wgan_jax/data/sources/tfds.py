@@ -73,17 +73,14 @@ class TfdsImages(Reader):
         """
         return f"{self.split} {stamps(self.folder, sorted(self.folder.iterdir()))}"
 
-    def original(self, number: int) -> bytes | np.ndarray:
-        """The image of this number, encoded unless its values are floats."""
-        return self._one(number)[self.image]
+    def originals(self, numbers: np.ndarray) -> list[bytes | np.ndarray]:
+        """Images of these numbers, encoded unless their values are floats."""
+        return [example[self.image] for example in self._examples(numbers)]
 
     def read(self, numbers: np.ndarray) -> Samples:
         """Images of these numbers and their labels."""
         records = list(map(int, numbers))
-        try:
-            examples = self.opened.__getitems__(records)
-        except Exception:
-            examples = [self._one(record) for record in records]
+        examples = self._examples(numbers)
         notes = Counter()
         images = [
             self._decode(record, example[self.image], notes)
@@ -104,6 +101,13 @@ class TfdsImages(Reader):
             return fit(image, self.data, notes)
         except Exception as error:
             raise self._unreadable(number, error) from error
+
+    def _examples(self, numbers):
+        records = list(map(int, numbers))
+        try:
+            return self.opened.__getitems__(records)
+        except Exception:
+            return [self._one(record) for record in records]
 
     def _one(self, number):
         try:

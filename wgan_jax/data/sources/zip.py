@@ -59,9 +59,9 @@ class ZipImages(Reader):
         path = Path(self.data.dir)
         return stamps(path.parent, [path])
 
-    def original(self, number: int) -> bytes:
-        """The encoded image of this number."""
-        return self.opened.read(self.members[number])
+    def originals(self, numbers: np.ndarray) -> list[bytes]:
+        """Encoded images of these numbers."""
+        return [self.opened.read(self.members[number]) for number in numbers]
 
     def name(self, number: int) -> str:
         """The path of the image in the zip."""
