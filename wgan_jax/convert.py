@@ -52,8 +52,8 @@ class Options:
     raw: bool = False
     """Write the generator of the last step instead of the averaged one."""
     checkpoint: str = ""
-    """Step of the checkpoint to write; empty is the newest, best the best one of
-    training (with run.evaluate_every)."""
+    """Step of the checkpoint to write; empty or last is the newest, best the best one
+    of training (with run.evaluate_every)."""
     overwrite: bool = False
     """Replace netG.pth and netD.pth in --to-torch."""
 

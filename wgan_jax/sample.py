@@ -64,8 +64,8 @@ class Options:
     interpolate: bool = False
     """Write rows of eight samples whose noise moves from one point to another."""
     checkpoint: str = ""
-    """Step of the checkpoint; empty is the newest, best the best one in training (with
-    run.evaluate_every)."""
+    """Step of the checkpoint; empty or last is the newest, best the best one in
+    training (with run.evaluate_every)."""
     raw: bool = False
     """Use the weights of the last step even if the run has averaged ones."""
     average: bool = False
@@ -168,7 +168,7 @@ def _sample(run, options):
     if out.suffix == ".png" and config.data.is_points:
         real = _real_points(options, config)
     labels = names[labels] if len(names) else None
-    inputs = {"latents": np.asarray(z, np.float32)}
+    inputs: dict[str, np.ndarray] = {"latents": np.asarray(z, np.float32)}
     if labels is not None:
         inputs["labels"] = labels.astype(np.int32)
     if options.save_latents:

@@ -516,6 +516,58 @@ def test_one_file_may_contain_both_nets(nets, torch, tmp_path):
 
 
 @pytest.mark.torch
+def test_one_state_dict_may_contain_both_nets(nets, torch, tmp_path, capsys):
+    """As a LightningModule saves them, also one in another module."""
+    named = zip(("generator.", "discriminator."), nets)
+    tensors = {p + n: t for p, net in named for n, t in net.state_dict().items()}
+    tensors["perceptual.weight"] = torch.zeros(2)
+    for prefix in ("", "model."):
+        content = {prefix + name: tensor for name, tensor in tensors.items()}
+        torch.save({"state_dict": content, "epoch": 3}, tmp_path / "last.ckpt")
+        files = torch_files.read(tmp_path / "last.ckpt")
+        label = f"{tmp_path / 'last.ckpt'} [state_dict]"
+        assert list(files) == [f"{label} [generator]", f"{label} [discriminator]"]
+        assigned = torch_files.assign(files, SEEDS["seed 001"][0])
+        assert assigned["critic"][0] == f"{label} [discriminator]"
+        expected = f"{label}: perceptual.* are not networks and are left out"
+        assert expected in capsys.readouterr().out
+
+
+def test_residual_networks_with_classes_are_converted_both_ways():
+    config = Config(
+        data=Data(image_size=8, channels=3),
+        model=Model(
+            kind="resnet",
+            z_dim=3,
+            features=2,
+            kernel=3,
+            generator_widths=(2, 1),
+            critic_widths=(1, 2),
+            critic_halvings=1,
+            classes=4,
+        ),
+    )
+    generator, critic = build(config.model, config.data.sample_shape)
+    rng = np.random.default_rng(0)
+    for network, shape in ((generator, (3,)), (critic, (8, 8, 3))):
+        params, stats = jax.tree.map(
+            lambda a: rng.normal(size=a.shape).astype(np.float32),
+            jax.eval_shape(network.init, jax.random.key(0)),
+        )
+        tensors = torch_weights.to_torch(params, stats, network, shape)
+        chex.assert_trees_all_equal(
+            torch_weights.from_torch(tensors, network, shape), (params, stats)
+        )
+    names = list(tensors)
+    assert names[:2] == ["0.main.0.weight", "0.main.0.bias"]
+    assert names[-4:] == [f"4.{n}" for n in SCORES]
+    assert tensors["4.classes.weight"].shape == (4, 4)
+
+
+SCORES = ("score.weight", "score.bias", "classes.weight", "classes.bias")
+
+
+@pytest.mark.torch
 def test_arjovskys_code_loads_the_files_with_its_names(torch, tmp_path):
     make = partial(arjovsky, size=32, channels=3, features=2, z_dim=5)
     options = """--config configs/digits.py --data.channels 3 --model.z-dim 5

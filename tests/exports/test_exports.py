@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import runpy
 import subprocess
 import sys
 
@@ -37,8 +38,8 @@ NETS = {
             critic_norm="layer",
         ),
     ),
-    "odd kernels, convolutions": Config(
-        data=dataclasses.replace(UNIT, channels=1),
+    "odd kernels, rectangles": Config(
+        data=dataclasses.replace(UNIT, image_size=(8, 12), channels=1),
         model=dataclasses.replace(DCGAN, kernel=3, critic_norm="instance"),
     ),
     "dense layers": Config(
@@ -126,7 +127,7 @@ def test_arrays_have_the_names_and_the_description_of_the_document(points, tmp_p
 
 
 def test_a_program_is_plain_convolutions_on_every_platform(tmp_path):
-    config, spec, state = untrained(NETS["odd kernels, convolutions"])
+    config, spec, state = untrained(NETS["odd kernels, rectangles"])
     path = tmp_path / "x.stablehlo"
     with jax.default_matmul_precision(config.run.precision):
         (part,) = exports._parts(config, spec, state, "generator", raw=False)
@@ -160,6 +161,19 @@ def test_every_network_computes_the_same(tmp_path, name, format):
     for network in ("both",) if form.SEVERAL else ("generator", "critic"):
         path = tmp_path / f"{network}{form.SUFFIXES[0]}"
         assert exports.write(*run, path, network=network).difference < 1e-5
+
+
+@pytest.mark.torch
+def test_standardised_columns_get_their_units(tmp_path):
+    vectors = dataclasses.replace(POINTS, data=Data(source="vectors", dimensions=2))
+    config, spec, state = untrained(vectors)
+    spec = dataclasses.replace(spec, scales=((5.0, -1.0), (2.0, 3.0)))
+    export = exports.write(config, spec, state, tmp_path / "x.pth")
+    assert export.metadata["to_data"] == "x * std + mean"
+    assert (export.metadata["mean"], export.metadata["std"]) == ([5, -1], [2, 3])
+    to_data = runpy.run_path(str(tmp_path / "x.py"))["to_data"]
+    x = pytest.importorskip("torch").ones(4, 2)
+    assert to_data(x).tolist() == [[7, 2]] * 4
 
 
 @pytest.mark.torch

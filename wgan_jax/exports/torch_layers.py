@@ -48,9 +48,9 @@ class ConditionalBatchNorm2d(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(classes, channels))
         self.bias = nn.Parameter(torch.zeros(classes, channels))
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))
-        self.register_buffer("num_batches_tracked", torch.tensor(0))
+        self.running_mean = nn.Buffer(torch.zeros(channels))
+        self.running_var = nn.Buffer(torch.ones(channels))
+        self.num_batches_tracked = nn.Buffer(torch.tensor(0))
         self.eps = eps
         self.momentum = momentum
 
