@@ -19,6 +19,7 @@ import traceback
 import warnings
 from functools import partial
 from pathlib import Path
+from types import UnionType
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -39,6 +40,7 @@ WRONG = {
     float: ("much", "", "nan", "inf", "1e50", "1e-50", "1,5"),
     bool: ("maybe",),
     tuple: ("many", "1.5", "-1", HUGE),
+    UnionType: ("many", "1.5", "", "64x64", "-1", HUGE),
 }
 FUNCTIONS = ("nonsense", "missing.py:f", "os:missing", "os:getcwd", "raises.py:f", ":")
 # Values of fields that have the right type.
@@ -382,6 +384,10 @@ def _fields(folder):
         "--",
         "--no-dequantize",
         "—seed 3",
+        "--data.image-size 32 0",
+        "--data.image-size 16 1073741824",
+        "--data.image-size 32 32 32",
+        "--data.image-size 32 x",
         "--coordinator here",
         "--coordinator a:99999 --num-processes 2 --process-id 0",
         "--coordinator a:1 --num-processes 0 --process-id 0",
