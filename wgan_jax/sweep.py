@@ -53,9 +53,10 @@ class Options:
     mode: Literal["auto", "together", "in-turn"] = "auto"
     """Train runs that differ only in seed and numeric hyperparameters in one program or
     one after another; auto times both and takes the faster."""
-    features: Literal["auto", "classifier", "inception", "none"] = "auto"
-    """Network of the Frechet distance that ranks settings on images; auto takes a
-    classifier where the data have labels; none ranks nothing."""
+    features: Literal["auto", "classifier", "patches", "inception", "none"] = "auto"
+    """Network of the Frechet distance that ranks settings on images; auto takes that of
+    run.evaluate_every, or a classifier where the data have labels, or patches; none
+    ranks nothing, points included."""
     num: int = 0
     """Samples of the score that ranks settings; 0 takes 2000 points, or as many images
     as there are to train on, at most 10000."""
@@ -87,6 +88,9 @@ def main(argv=None) -> int:
             raise UserError("--config is missing: name a file, as in configs/digits.py")
         return config
 
+    for option in ("settings", "vary"):
+        if cli.given(argv, f"--{option}") and not getattr(options, option):
+            raise UserError(f"--{option} has no value: give one after it")
     settings = read_settings(options.settings, configure)
     if options.config and all(setting.file for setting in settings):
         raise UserError(

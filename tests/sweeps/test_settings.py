@@ -117,6 +117,7 @@ def test_every_setting_has_every_seed_and_every_varied_value():
         (["a:", "objective.clip=1", "optimizer.kind=adam"], "quote each setting"),
         (["../a: objective.clip=1"], "must begin with a letter or digit"),
         (["none.json"], "--settings none.json is not a file"),
+        (["a: none.py"], "--settings 'a: none.py': --config none.py is not a file"),
         (["a: one.py two.py"], "names two configuration files"),
     ],
 )

@@ -424,6 +424,16 @@ def test_the_number_of_runs_fits_the_memory_next_to_the_samples(monkeypatch):
     ("words", "said"),
     [
         (["--seeds", "0"], "--seeds 0 must be 1 or more"),
+        (["--num", "3"], "--num 3 must be 10 or more"),
+        (["--settings"], "--settings has no value: give one after it"),
+        (
+            ["--settings", "configs/digits.py"],
+            "--config configs/toy_8gaussians.py is n",
+        ),
+        (
+            ["--optimizer.kind", "adam", "--settings", "a: optimizer.kind=rmsprop"],
+            "--optimizer.kind is given, and set by each of --settings",
+        ),
         (
             ["--vary", "optimizer.critic_lr=0"],
             "optimizer.critic_lr=0.0 must be greater",

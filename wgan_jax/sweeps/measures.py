@@ -56,8 +56,8 @@ def measure_members(members: list[Member], features: str, num: int) -> dict[str,
 
     All measures are added to evaluation.json of the member, and read there if they are
     of the same checkpoint and settings. features: network of the Frechet distance of
-    images: inception, classifier, or auto for the classifier where the data have
-    labels. num: samples; 0 takes as many as there are, at most POINTS or IMAGES. A
+    images, or auto for the classifier where the data have labels and patches elsewhere.
+    num: samples; 0 takes as many as there are, at most POINTS or IMAGES. A
     score that is not available is left out, with one line that says why.
     """
     scores = {}
@@ -121,7 +121,7 @@ def _of_images(run, config: Config, spec, features, num, progress):
         features = config.run.evaluate_features
     elif features == "auto":
         labelled = dataset.train_labels is not None
-        features = "classifier" if labelled else "inception"
+        features = "classifier" if labelled else "patches"
     extractor = make_extractor(config, dataset, features, f"--features {features}")
     protocol = EvaluationProtocol(
         num=num or min(len(dataset.train), IMAGES),

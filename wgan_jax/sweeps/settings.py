@@ -55,7 +55,12 @@ def read_settings(
                 )
     settings = []
     for part in parts:
-        config, line = replace_fields(configure(part.file), part.values)
+        try:
+            config = configure(part.file)
+        except UserError as error:
+            where = f"{part.typed}: " if part.file else ""
+            raise UserError(f"{where}{error}") from error
+        config, line = replace_fields(config, part.values)
         if line:
             print(line)
         name = part.name or _label(part)
