@@ -31,9 +31,9 @@ def test_the_fewest_images_of_a_rate(rate, count):
 
 
 def test_an_advised_rate_is_possible():
-    with pytest.raises(UserError, match=r"the set has 9: give 0.1 or more, or more"):
+    with pytest.raises(UserError, match=r"the set has 9: give 0.1 or more, more"):
         check_count(9, 0.01, "the set")
-    with pytest.raises(UserError, match=r"and the set has 0: more images by --calib"):
+    with pytest.raises(UserError, match=r"and the set has 0: give more images as"):
         check_count(0, 0.01, "the set")
 
 
@@ -77,11 +77,11 @@ def test_the_range_of_the_rate_holds_for_uniform_scores():
 def test_only_false_alarms_beyond_chance_are_reported():
     rng = np.random.default_rng(4)
     reported = 0
-    for _ in range(500):
+    for _ in range(150):
         threshold = Threshold.of(rng.random(40), 0.05)
         reported += threshold.is_exceeded(
             (rng.random(200) > threshold.value).sum(), 200
         )
-    assert reported <= 4
+    assert reported <= 2
     assert threshold.is_exceeded(150, 200)
     assert not threshold.is_exceeded(0, 0)

@@ -77,18 +77,22 @@ class Threshold:
         return bool(law.sf(alarms - 1) < SURPRISE)
 
 
-def check_count(count: int, rate: float, where: str) -> None:
-    """Raises UserError where `count` normal images, those of `where`, are too few."""
+def check_count(
+    count: int, rate: float, where: str, option: str = "--false-alarm-rate "
+) -> None:
+    """Raises UserError where `count` normal images, those of `where`, are too few.
+
+    option: the beginning of the rate as the user typed it.
+    """
     if count >= fewest(rate):
         return
-    least = 1 / (count + 1)
     # Rounded up, so that the advised rate is possible.
-    advised = math.ceil(least * 1000) / 1000
-    lower = f"give {advised:g} or more, or " if advised < 1 else ""
+    advised = math.ceil(1000 / (count + 1)) / 1000
+    lower = f"{advised:g} or more, " if advised < 1 else ""
     raise UserError(
-        f"--false-alarm-rate {rate:g} needs {fewest(rate)} normal images or more to "
-        f"calibrate on, and {where} has {count}: {lower}more images by --calibration, "
-        "or --false-alarm-rate 0 for scores without a threshold"
+        f"{option}{rate:g} needs {fewest(rate)} normal images or more to calibrate on, "
+        f"and {where} has {count}: give {lower}more images as calibration, or "
+        f"{option}0 for scores without a threshold"
     )
 
 

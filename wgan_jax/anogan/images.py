@@ -172,12 +172,7 @@ def load_calibration(
     """
     if source:
         samples = _load_source(data_config, source, "--calibration")[0].samples
-        seen = np.isin(digests(samples), trained).sum()
-        if seen:
-            raise UserError(
-                f"--calibration {source} has {seen} of {len(samples)} images that the "
-                "run was trained on: remove them, because their scores are too low"
-            )
+        check_untrained(samples, trained, f"--calibration {source}")
     else:
         dataset = load_run()
         samples, labels = dataset.heldout, dataset.heldout_labels
@@ -187,10 +182,25 @@ def load_calibration(
             known = _numbers(normal_class, dict(zip(record.label_names, record.labels)))
             if all(known.get(word) in labels for word in normal_class):
                 samples = samples[np.isin(labels, list(known.values()))]
+    return choose(samples, shown, num, seed)
+
+
+def choose(samples: np.ndarray, shown: Images, num: int, seed: int) -> Images:
+    """At most num of the samples that are not among the images `shown`, at random."""
     samples = samples[~np.isin(digests(samples), digests(shown.samples))]
     chosen = np.sort(content_order(samples, seed)[:num])
     # Below zero, so that a search starts elsewhere than that of a scored image.
     return Images(samples[chosen], -1 - np.arange(len(chosen)))
+
+
+def check_untrained(samples: np.ndarray, trained: np.ndarray, option: str) -> None:
+    """Raises UserError where a hash of the samples is one of `trained`."""
+    seen = np.isin(digests(samples), trained).sum()
+    if seen:
+        raise UserError(
+            f"{option} has {seen} of {len(samples)} images that the run was trained "
+            "on: remove them, because their scores are too low"
+        )
 
 
 # ------------------------------------------------------------------------------ images

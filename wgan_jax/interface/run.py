@@ -29,7 +29,7 @@ from wgan_jax.evaluation import distances
 from wgan_jax.evaluation.distances import EvaluationProtocol
 from wgan_jax.evaluation.images import ImageEvaluation, progress_bars
 from wgan_jax.files import check_new, enable_compilation_cache, without_caching
-from wgan_jax.interface import arrays
+from wgan_jax.interface import anomalies, arrays
 from wgan_jax.interface.results import Plot, Scores
 from wgan_jax.metrics.features import make_extractor
 from wgan_jax.metrics.image_scores import find_metrics
@@ -37,7 +37,7 @@ from wgan_jax.pages.charts import Series
 from wgan_jax.runs import directory
 from wgan_jax.runs.checkpoint import Checkpoints
 from wgan_jax.runs.log import MemoryLog, RunLog, read_records, warnings_of
-from wgan_jax.runs.restore import restore_run
+from wgan_jax.runs.restore import load_data, restore_run
 from wgan_jax.runs.sampling import labels as draw_labels
 from wgan_jax.runs.sampling import make_sampler, noise, weights
 from wgan_jax.sizes import check_memory
@@ -412,14 +412,15 @@ class TrainedRun:
         Without metrics: exact W1 of points, sliced W1 of images, held-out estimate and
         calibrated critic's estimate; for images with labels, also `fid` and `kid` on
         the features of a classifier trained on them. metrics: names of `evaluate
-        --metrics`, such as "fid" or "prdc". features: inception or classifier; empty is
-        classifier where the data have labels. num: samples on each side; 0 is 2000 and
-        at most the held-out ones. repeats: 0 is 5, or 1 for metrics.
+        --metrics`, such as "fid" or "prdc". features: inception, classifier or patches;
+        empty is classifier where the data have labels, and patches elsewhere. num:
+        samples on each side; 0 is 2000 and at most the held-out ones. repeats: 0 is 5,
+        or 1 for metrics.
         """
         with _output(self.progress), _session(self.config, self.out):
             dataset = self._loaded().dataset
             labelled = dataset.train_labels is not None
-            features = features or ("classifier" if labelled else "inception")
+            features = features or ("classifier" if labelled else "patches")
             measures, names = {}, {}
             if not metrics:
                 measures, names = self._distances(dataset, num, repeats or 5, seed)
@@ -466,6 +467,41 @@ class TrainedRun:
                 progress,
             )
             return evaluation.measure(self.state), evaluation.labels()
+
+    def anomaly_scores(
+        self,
+        images,
+        *,
+        calibration=None,
+        false_alarm_rate: float = 0.05,
+        num: int = 500,
+        **options,
+    ) -> anomalies.AnomalyScores:
+        """Scores, p-values, verdicts and heat maps of images; see docs/anomaly.md.
+
+        images: uint8 [n, height, width] or [n, height, width, 1 or 3], resized as the
+        run's own, or a path. calibration: normal images that the run was not trained
+        on, in the same forms; None takes the held-out ones. false_alarm_rate: 0 gives
+        scores alone. num: images to calibrate on at most. options: method (f-anogan or
+        anogan), seed, raw, and the options of the command `anomaly`. The encoder of
+        f-anogan is saved in the run directory; a run in memory trains it in each call.
+        """
+        with _output(self.progress), _session(self.config, self.out):
+            dataset = self._loaded().dataset
+            if dataset.stream:
+                dataset = load_data(self.out, self.config, in_memory=True)
+            return anomalies.anomaly_scores(
+                self.config,
+                self.spec,
+                self.state,
+                dataset,
+                images,
+                calibration,
+                false_alarm_rate,
+                self.out,
+                num,
+                options,
+            )
 
     # ------------------------------------------------------------------------- to disk
 

@@ -237,6 +237,8 @@ def make_extractor(
 
     option: the field or option that names it, for error messages.
     """
+    if features not in EXTRACTORS:
+        raise UserError(f"{option} must be one of {', '.join(EXTRACTORS)}")
     name = config.data.name or config.data.dir or f"data.source={config.data.source}"
     return EXTRACTORS[features](dataset, name, option)
 
