@@ -11,7 +11,7 @@ from wgan_jax import cli, prepare, train
 from wgan_jax.config import Data, load
 from wgan_jax.errors import UserError
 from wgan_jax.runs.directory import read_config
-from wgan_jax.suggest import Facts, python_file, suggest
+from wgan_jax.suggest import Facts, python_file, read_facts, suggest
 from wgan_jax.validation import validate
 
 PHOTOS = Facts(
@@ -112,7 +112,8 @@ def test_few_samples_have_a_warning_and_one_is_refused():
         suggest(dataclasses.replace(PHOTOS, count=1))
 
 
-SHAPES = [(h, w, 1) for h in (*range(1, 34), 48, 63, 64, 65) for w in (h, 7, 28, 90)]
+SIDES = (1, 2, 7, 8, 9, 12, 16, 18, 28, 31, 33, 48, 63, 64, 65)
+SHAPES = [(h, w, 1) for h in SIDES for w in (h, 7, 28, 90)]
 
 
 @pytest.mark.parametrize("accelerator", [False, True])
@@ -168,6 +169,14 @@ def auto(photos, *more):
 def parsed(photos, config="auto", *more):
     words = ["--config", str(config), "--data.dir", str(photos), *last_of_each(more)]
     return cli.parse_config(train.Options, words, "train", one_run=True)[0]
+
+
+def test_the_facts_are_those_of_the_classes_that_are_used(tmp_path):
+    np.savez(tmp_path / "a.npz", images=np.zeros((9, 8, 8)), labels=np.arange(9) % 3)
+    data = Data(source="npz", dir=str(tmp_path / "a.npz"), classes=(0, 2))
+    facts = read_facts(data)
+    assert (facts.count, facts.classes, facts.rarest) == (6, 2, 3)
+    assert (facts.shape, facts.shorter_sides) == ((8, 8, 1), (8, 8, 8))
 
 
 def test_auto_prints_each_choice_that_is_not_given(photos, capsys):

@@ -80,14 +80,20 @@ class Facts:
 
 
 def facts_of(survey: Survey) -> Facts:
-    """The facts of a survey of images."""
-    rows, classes = survey.rows, survey.classes()
+    """The facts of a survey of images, of those in data.classes where it is set."""
+    rows, labels, counts = survey.rows, (), ()
+    if survey.reader.classes:
+        if wanted := survey.reader.data.classes:
+            rows = rows[np.isin(rows["label"], wanted)]
+        labels, counts = np.unique(rows["label"], return_counts=True)
+    if not len(rows):
+        # The message of training names the labels that exist.
+        rows = survey.rows
     heights, widths = np.maximum(rows["height"], 1), np.maximum(rows["width"], 1)
     sides, aspects = (
         np.quantile(values, (0.1, 0.5, 0.9))
         for values in (np.minimum(heights, widths), widths / heights)
     )
-    is_labelled = survey.reader.classes > 0
     channels = 1 if rows["grey"].all() else 3
     data = survey.reader.data
     return Facts(
@@ -98,8 +104,8 @@ def facts_of(survey: Survey) -> Facts:
         shape=(int(np.median(heights)), int(np.median(widths)), channels),
         shorter_sides=tuple(int(side) for side in sides),
         aspects=tuple(float(aspect) for aspect in aspects),
-        classes=len(classes) if is_labelled else 0,
-        rarest=min(classes.values(), default=0) if is_labelled else 0,
+        classes=len(labels),
+        rarest=int(min(counts, default=0)),
         unreadable=len(survey.unreadable),
         test_count=_test_count(survey.reader),
     )

@@ -19,7 +19,7 @@ import pytest
 from helpers import ROOT, in_process
 from PIL import Image
 
-from wgan_jax import prepare
+from wgan_jax import prepare, suggest
 from wgan_jax.algorithm import state
 from wgan_jax.distributed import launcher
 from wgan_jax.errors import UserError
@@ -150,13 +150,18 @@ def stop_before_data(monkeypatch):
     def reached(*_, **__):
         raise Reached
 
+    # A module that is imported later would keep `reached`.
+    for line in QUICK:
+        split(line)
     targets = (
         directory.claimed,
         directory.read_config,
         launcher.supervise,
+        prepare.check,
         prepare.pack,
         prepare.prepare_tfds,
         state.make_spec,
+        suggest.automatic,
     )
     for name, module in list(sys.modules.items()):
         if name.startswith("wgan_jax"):
