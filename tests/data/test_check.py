@@ -13,8 +13,10 @@ from wgan_jax.data import survey as module
 from wgan_jax.data.check import SHEET_SIDE, contact_sheet, lines, make_report
 from wgan_jax.data.decoding import header
 from wgan_jax.data.memory import load_parts
+from wgan_jax.data.readers import Reader, Samples
 from wgan_jax.data.survey import survey
 from wgan_jax.errors import UserError
+from wgan_jax.references import reference
 
 SQUARE = Data(source="folder", image_size=64, channels=3)
 
@@ -168,6 +170,26 @@ def test_near_copies_are_searched_among_a_sample_of_many(tmp_path, monkeypatch):
     assert [len(group) for group in found.near_copies()] == [2, 2, 2]
     monkeypatch.setattr(module, "COMPARED", 2)
     assert sum(len(group) for group in found.near_copies()) in (0, 2)
+
+
+class Unknown(Reader):
+    """A reader of the user that only gives images of the size that is asked for."""
+
+    def __len__(self):
+        return 2
+
+    def read(self, numbers):
+        return Samples(np.zeros((len(numbers), *self.data.sample_shape), np.uint8))
+
+
+def test_a_source_of_the_user_needs_originals_for_a_survey():
+    data = Data(source=reference(Unknown))
+    with pytest.raises(UserError, match=r"define originals\(numbers\) in its class"):
+        survey(data)
+    Unknown.originals = lambda self, numbers: np.zeros(
+        (len(numbers), 9, 7, 1), np.uint8
+    )
+    assert survey(data).rows[["height", "width"]].tolist() == [(9, 7)] * 2
 
 
 @pytest.mark.parametrize(

@@ -212,9 +212,11 @@ def _read(reader, numbers):
     counts = {name: Counter() for name in ("format", "mode", "other")}
     for row, original in zip(rows, reader.originals(numbers), strict=True):
         if original is None:
-            # A source of the user: its images are known as they are read.
-            row["height"] = row["width"] = SIDE
-            row["content"] = _hash(row["thumbnail"].tobytes())
+            raise UserError(
+                f"data.source={reader.data.source} does not show its images before "
+                "they are resized, so that no size can be suggested: define "
+                "originals(numbers) in its class, or give a configuration file"
+            )
         elif isinstance(original, np.ndarray):
             row["height"], row["width"] = original.shape[:2]
             row["content"] = _hash(np.ascontiguousarray(original).tobytes())
