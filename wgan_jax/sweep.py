@@ -33,7 +33,8 @@ PROG = "python -m wgan_jax.sweep"
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Trains several seeds per setting and reports mean and standard deviation."""
+    """Trains several seeds per setting, and ranks the settings by exact W1 or by the
+    Frechet distance."""
 
     config: str = ""
     """Python file whose get_config() returns the configuration, or auto, which chooses
@@ -145,7 +146,12 @@ def main(argv=None) -> int:
         scores = {}
         if options.features != "none":
             trained = [member for member in members if member.name not in diverged]
-            scores = measure_members(trained, options.features, options.num)
+            scores = measure_members(
+                trained, options.features, options.num, lambda: stop.requested
+            )
+            if stop.requested:
+                print("\nstopped, all saved; the same command resumes the sweep")
+                return 0
         write_report(out, members, diverged, scores)
     return 0
 

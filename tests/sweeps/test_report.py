@@ -5,13 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers import TOY, in_process, truncate
 from PIL import Image
 
+from wgan_jax import sweep
 from wgan_jax.config import Config
-from wgan_jax.sweeps.measures import Score, estimate_unit
-from wgan_jax.sweeps.members import Member
+from wgan_jax.runs.directory import read_config
+from wgan_jax.sweeps.measures import Score, estimate_unit, measure_members
+from wgan_jax.sweeps.members import Member, make_members
 from wgan_jax.sweeps.report import write_report
-from wgan_jax.sweeps.settings import replace_field
+from wgan_jax.sweeps.settings import Setting, replace_field
 
 
 def members_with(folder, values, setting="", config=None):
@@ -141,3 +144,19 @@ def test_the_plot_has_a_panel_for_the_scores_and_for_each_unit(tmp_path):
 def test_the_unit_of_an_estimate_is_that_of_the_critic_s_slope(one, other, equal):
     units = [estimate_unit(changed(**fields)).identity for fields in (one, other)]
     assert (units[0] == units[1]) == equal
+
+
+@pytest.mark.slow
+def test_a_member_that_cannot_be_measured_is_left_out(tmp_path, capsys):
+    words = [*TOY, "--seeds", "2", "--num", "20", "--run.steps", "5"]
+    assert in_process(sweep, *words, "--out", tmp_path) == (0, "")
+    (row,) = json.loads((tmp_path / "summary.json").read_text())
+    first, _ = row["score"]["values"]
+    truncate(tmp_path / "seed-1" / "checkpoints" / "5")
+    capsys.readouterr()
+    setting = Setting(config=read_config(tmp_path / "seed-0"))
+    members = make_members([setting], tmp_path, 2, [])
+    scores = measure_members(members, "auto", 20)
+    assert {name: score.value for name, score in scores.items()} == {"seed 0": first}
+    assert "warning: seed 1 is not measured: no checkpoint" in capsys.readouterr().out
+    assert not measure_members(members, "auto", 20, stopped=lambda: True)

@@ -195,6 +195,7 @@ def test_the_table_shows_mean_and_standard_deviation(together):
     assert sum("critic_lr=0.001,gp_weight=1.0 | 2 | 0 | 10" in x for x in lines) == 1
 
 
+@pytest.mark.slow
 def test_a_score_is_that_of_the_command_evaluate(together, tmp_path):
     member = folders(together)[3]
     out = tmp_path / "evaluation.json"

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import json
+from collections.abc import Callable
 
 import jax
 
@@ -51,21 +52,27 @@ class Score:
     """Reason to withhold it, or warning about it."""
 
 
-def measure_members(members: list[Member], features: str, num: int) -> dict[str, Score]:
+def measure_members(
+    members: list[Member],
+    features: str,
+    num: int,
+    stopped: Callable[[], bool] = lambda: False,
+) -> dict[str, Score]:
     """{name of a member: `Score` of its newest checkpoint}, as `evaluate` measures it.
 
     All measures are added to evaluation.json of the member, and read there if they are
     of the same checkpoint and settings. features: network of the Frechet distance of
     images, or auto for the classifier where the data have labels and patches elsewhere.
-    num: samples; 0 takes as many as there are, at most POINTS or IMAGES. A
-    score that is not available is left out, with one line that says why.
+    num: samples; 0 takes as many as there are, at most POINTS or IMAGES. stopped():
+    whether to end before the next member. A score that is not available is left out,
+    with one line that says why.
     """
     scores = {}
     print(f"\nmeasuring {len(members)} run{'s' * (len(members) != 1)}", flush=True)
     for group in shape_groups(members):
         try:
             with jax.default_matmul_precision(group[0].config.run.precision):
-                scores |= _measure_group(group, features, num)
+                scores |= _measure_group(group, features, num, stopped)
         except UserError as error:
             print(
                 f"warning: {group[0].setting or 'the runs'} cannot be ranked: {error}"
@@ -73,7 +80,7 @@ def measure_members(members: list[Member], features: str, num: int) -> dict[str,
     return scores
 
 
-def _measure_group(members, features, num):
+def _measure_group(members, features, num, stopped):
     """Scores of members that share a program."""
     first = members[0].out
     config, spec, like = restore.initial_state(first)
@@ -87,8 +94,14 @@ def _measure_group(members, features, num):
             key, labels = evaluation.frechet, evaluation.labels()
         data = read_data_record(first).fingerprint or config.data.source
         for member in members:
-            state = restore.restore_state(member.out, config, like)
-            result = _result(member, evaluation, state, key)
+            if stopped():
+                break
+            try:
+                state = restore.restore_state(member.out, config, like)
+                result = _result(member, evaluation, state, key)
+            except UserError as error:
+                print(f"warning: {member.name} is not measured: {error}")
+                continue
             value, floor = (
                 result[k] and result[k]["mean"] if k in result else None
                 for k in ("value", "reference")
