@@ -201,12 +201,16 @@ def test_evaluations_are_listed(tmp_path):
     results = [
         {"measure": "fid", "step": 100, "samples": [500, 600], "value": value},
         {"measure": "is", "step": 100, "value": None, "withheld": "too few images"},
+        {"measure": "sliced_wasserstein", "step": 100, "value": value},
+        {"measure": "classifier_kid", "step": 100, "value": value},
     ]
     (path / "evaluation.json").write_text(json.dumps({"results": results}))
     text = page_of(path).text
     assert "12.35 ± 0.5" in text
     assert "500 / 600" in text
     assert "too few images" in text
+    assert "Mean over projections" in text
+    assert "Kernel distance" in text
 
 
 def test_the_command_of_a_branch_names_its_parent(tmp_path):

@@ -179,7 +179,8 @@ def _measures(settings, drawn):
         "reading",
     )
     colours = [s.group.colour for s in settings]
-    return html.table(head, rows, numbers, colours) + reading + readings
+    table = html.table(head, rows, numbers, colours, kind="settings")
+    return table + reading + readings
 
 
 COMPARABLE = {

@@ -60,11 +60,12 @@ def table(
     rows: Iterable[Sequence],
     numbers: Sequence[int] = (),
     colours: Sequence[int] = (),
+    kind: str = "",
 ) -> str:
     """A table that scrolls by itself where it is wider than the page.
 
     Cells are text. numbers: places of columns that are aligned to the right. colours:
-    of the lines of a chart, one for each row.
+    of the lines of a chart, one for each row. kind: class of the table.
     """
 
     def cells(tag, row, colour=""):
@@ -84,7 +85,8 @@ def table(
     )
     return (
         '<div class="scroll" tabindex="0" role="group" aria-label="Table">'
-        f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<table class="{kind}"><thead><tr>{top}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
     )
 
 

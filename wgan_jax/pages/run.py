@@ -293,8 +293,8 @@ def _scatter(series, real, title):
         title=title,
         x_label="column 0",
         y_label="column 1",
-        width=560,
-        height=540,
+        width=440,
+        height=430,
         limits=point_limits(real),
     )
     return f'<figure class="cloud">{svg}</figure>'
@@ -448,13 +448,13 @@ def evaluation_table(facts: RunFacts) -> str:
                 _mean_std(result.get("value")) or result.get("withheld", "-"),
                 f"{reference} ({against})" if reference and against else reference,
                 html.number(result["ratio"]) if result.get("ratio") else "",
-                MEASURES.get(result["measure"].split("_", 1)[-1])
-                or MEASURES.get(result["measure"], ""),
+                _reading(result["measure"]),
             )
         )
     head = ("measure", "step", "samples", "value", "reference", "ratio", "reading")
     command = f"python -m wgan_jax.evaluate {shlex.quote(str(facts.path))}"
-    return html.table(head, rows, numbers=(1, 2, 3, 5)) + html.paragraph(
+    body = html.table(head, rows, numbers=(1, 2, 3, 5), kind="measures")
+    return body + html.paragraph(
         "A reference is the value of real samples in place of the generated ones; a "
         f"ratio of 1 is the best possible. Results of {command}.",
         "reading",
@@ -489,6 +489,11 @@ MEASURES = {
     "density": "How densely real images surround generated ones; 1 is ideal.",
     "coverage": "Share of real images with a generated one nearby.",
 }
+
+
+def _reading(key):
+    """How to read a measure; the name of its features is left out."""
+    return MEASURES.get(key) or MEASURES.get(key.split("_", 1)[-1], "")
 
 
 def _mean_std(value):
