@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from wgan_jax import cli, pictures
-from wgan_jax.data.record import undo_standardise
+from wgan_jax.data.record import NO_DATA, undo_standardise
 from wgan_jax.data.toys import toy_sample
 from wgan_jax.distributed.sharding import require_memory
 from wgan_jax.errors import UserError
@@ -52,10 +52,10 @@ class Options:
     out: str = ""
     """NAME.png for a grid, NAME.npz for an array, or a folder for one PNG per sample;
     empty writes samples.png into the run directory."""
-    label: int = -1
-    """Label of all samples, as in the data, for a run with model.classes. -1 draws an
-    array and a folder in the shares of the data (model.label_sampling); a grid shows
-    the classes in turn."""
+    label: str = ""
+    """Label of all samples, its number or name in the data, for a run with
+    model.classes. Empty draws an array and a folder in the shares of the data
+    (model.label_sampling); a grid shows the classes in turn."""
     scale: int = 1
     """Side in pixels of the square that shows a pixel of an image in a grid."""
     save_latents: str = ""
@@ -136,16 +136,15 @@ def _sample(run, options):
         raise UserError(
             f"--average: {run} has no averaged weights (optimizer.ema_decay=0)"
         )
-    # The label of each class in the data; converted weights have no data.
-    names = np.arange(spec.classes)
+    record = NO_DATA
     if spec.classes:
-        names = np.array(read_data_record(run).labels or names)
-    if options.label != -1 and options.label not in names:
-        known = "has none" if not len(names) else f"has {_listed(names)}"
-        raise UserError(
-            f"--label {options.label} is not a label of {run}, which {known}: omit "
-            "--label, or give one of them"
-        )
+        record = read_data_record(run)
+        if not record.labels:
+            # Converted weights have no data.
+            record = dataclasses.replace(record, labels=tuple(range(spec.classes)))
+    # The label of each class in the data.
+    names = np.array(record.labels, int)
+    options = dataclasses.replace(options, label=_label(run, options.label, record))
     size = 4 * (spec.z_dim + math.prod(config.data.sample_shape))
     arithmetic = f"{options.num:,} samples with their noise x {size:,} bytes"
     require_memory(f"--num {options.num}", options.num * size, arithmetic)
@@ -183,9 +182,25 @@ def _sample(run, options):
     return 0
 
 
+def _label(run, text, record):
+    """The label that --label names; -1 without one."""
+    if not text:
+        return -1
+    label = record.label_called(text)
+    if label is None:
+        known = "has none"
+        if record.labels:
+            known = f"has {_listed(record.label_names or record.labels)}"
+        raise UserError(
+            f"--label {text} is not a label of {run}, which {known}: omit --label, or "
+            "give one of them"
+        )
+    return label
+
+
 def _listed(names):
     first, last = names[0], names[-1]
-    if len(names) > 2 and last - first == len(names) - 1:
+    if type(first) is int and len(names) > 2 and last - first == len(names) - 1:
         return f"{first} to {last}"
     more = ", ..." * (len(names) > 20)
     return ", ".join(map(str, names[:20])) + more

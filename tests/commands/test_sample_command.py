@@ -359,6 +359,20 @@ def test_a_label_is_one_of_the_data(shaded, tmp_path):
         )
 
 
+def test_a_label_may_be_given_by_its_name(shaded, tmp_path, monkeypatch):
+    record = sample.read_data_record(shaded)
+    named = dataclasses.replace(record, label_names=("ant", "bee", "3"))
+    monkeypatch.setattr(sample, "read_data_record", lambda _: named)
+    # A name comes before a number.
+    for name, label in (("bee", 3), ("1", 1), ("3", 7)):
+        draw(shaded, tmp_path / f"{name}.npz", "--num", "2", "--label", name)
+        assert arrays(tmp_path / f"{name}.npz", "labels").tolist() == [label] * 2
+    code, error = in_process(sample, shaded, "--label", "be")
+    assert code == 2
+    assert "--label be is not a label of" in error
+    assert "which has ant, bee, 3: omit" in error
+
+
 def test_a_label_for_a_run_without_classes_is_refused(run):
     code, error = in_process(sample, run, "--label", "1")
     assert code == 2
@@ -414,8 +428,10 @@ def test_classes_that_the_data_lacks_are_refused(tmp_path, more, expected):
     for i in range(40):
         Image.new("L", (16, 16), i).save(tmp_path / f"{i}.png")
     nets = ("--model.kind", "resnet", "--model.kernel", 3, "--model.critic-halvings", 1)
-    out = ("--out", tmp_path / "run", "--data.dir", tmp_path)
-    code, error = in_process(train, *TINY, *nets, *out, *more)
+    place = ("--out", tmp_path / "run")
+    if "folder" in more:
+        place += ("--data.dir", tmp_path)
+    code, error = in_process(train, *TINY, *nets, *place, *more)
     assert code == 2
     assert expected in error
 

@@ -46,6 +46,13 @@ class DataRecord:
         """Scales of the columns."""
         return (self.mean, self.std) if self.mean else ()
 
+    def label_called(self, text: str) -> int | None:
+        """The label of a name, or of a number; None where the data have none such."""
+        if text in self.label_names:
+            return self.labels[self.label_names.index(text)]
+        numbers = {str(label): label for label in self.labels}
+        return numbers.get(text)
+
 
 NO_DATA = DataRecord()
 
