@@ -8,7 +8,7 @@ import pytest
 from helpers import in_process, last_of_each, photo
 
 from wgan_jax import cli, prepare, train
-from wgan_jax.config import Data, load
+from wgan_jax.config import Config, Data, load
 from wgan_jax.errors import UserError
 from wgan_jax.runs.directory import read_config
 from wgan_jax.suggest import Facts, python_file, read_facts, suggest
@@ -195,6 +195,17 @@ def test_auto_prints_each_choice_that_is_not_given(photos, capsys):
     parsed(photos, "auto", "--log-format", "json")
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {"event": "message", "text": "--config auto:"} in events
+
+
+def test_the_run_has_the_name_of_the_data(tmp_path):
+    (tmp_path / "my.photos").mkdir()
+    for data, name in (
+        (Data(dir=f"{tmp_path}/my.photos/"), "my.photos"),
+        (Data(dir=str(tmp_path / "digits.npz")), "digits"),
+        (Data(source="tfds", name="mnist"), "mnist"),
+        (Data(source="8gaussians"), "8gaussians"),
+    ):
+        assert cli.run_name("auto", Config(data=data)) == name
 
 
 def test_a_mistake_with_auto_is_one_sentence(tmp_path, photos):

@@ -260,7 +260,10 @@ def run_name(path: str, config: Config) -> str:
     data = config.data
     if path != AUTO:
         return Path(path).stem
-    return Path(data.dir).resolve().stem if data.dir else data.name or data.source
+    if not data.dir:
+        return data.name or data.source
+    place = Path(data.dir).resolve()
+    return place.name if place.is_dir() else place.stem
 
 
 def _switch_source(config, argv):
