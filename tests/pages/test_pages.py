@@ -3,6 +3,7 @@
 import collections
 import html.parser
 import json
+import math
 import re
 
 import numpy as np
@@ -14,6 +15,7 @@ from wgan_jax.errors import UserError
 from wgan_jax.pages.comparison import comparison_page, make_settings
 from wgan_jax.pages.curves import Group, line, run_figures, smooth, window
 from wgan_jax.pages.facts import changed_fields, find_runs, read_facts
+from wgan_jax.pages.html import mean_std
 from wgan_jax.pages.run import run_page
 from wgan_jax.pages.write import default_out, write_page
 
@@ -206,7 +208,7 @@ def test_evaluations_are_listed(tmp_path):
     ]
     (path / "evaluation.json").write_text(json.dumps({"results": results}))
     text = page_of(path).text
-    assert "12.35 ± 0.5" in text
+    assert "12.35 ± 0.50" in text
     assert "500 / 600" in text
     assert "too few images" in text
     assert "Mean over projections" in text
@@ -252,6 +254,20 @@ def test_the_median_filter_is_that_of_the_paper_but_for_its_ends():
     np.testing.assert_array_equal(inside, np.median(windows, axis=1))
     np.testing.assert_array_equal(smooth(np.full(9, 3.0), 5), np.full(9, 3.0))
     assert (window(10), window(500), window(10_000)) == (3, 41, 101)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "text"),
+    [
+        (849.1, 214.0, "850 ± 210"),
+        (12.3456, 0.5, "12.35 ± 0.50"),
+        (8.0, 0.0, "8 ± 0"),
+        (1234.5, None, "1,234"),
+        (0.29, math.nan, "0.29"),
+    ],
+)
+def test_a_mean_has_the_digits_of_its_deviation(mean, std, text):
+    assert mean_std(mean, std) == text
 
 
 def test_every_record_has_a_chart():

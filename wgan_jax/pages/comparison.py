@@ -215,8 +215,8 @@ def _comparable(run, drawn):
     newest = max((r["step"] for r in run.evaluations if "step" in r), default=None)
     for result in run.evaluations:
         key = result["measure"]
-        own = key in OWN or key.startswith("critic_") or result.get("step") != newest
-        if own or not result.get("value"):
+        own = key in OWN or key.startswith("critic_") or key.endswith("_at_floor")
+        if own or result.get("step") != newest or not result.get("value"):
             continue
         counts = " / ".join(f"{n:,}" for n in result.get("samples", []))
         yield f"{measure_label(key)}, {counts} evaluated", result["value"]["mean"]
@@ -233,8 +233,8 @@ def _ends(steps):
 def _mean_std(values):
     if not values:
         return "-"
-    mean = html.number(float(statistics.mean(values)))
-    return f"{mean} ± {statistics.stdev(values):.2g}" if len(values) > 1 else mean
+    std = statistics.stdev(values) if len(values) > 1 else None
+    return html.mean_std(float(statistics.mean(values)), std)
 
 
 # ------------------------------------------------------------------------------ limits

@@ -193,3 +193,17 @@ def number(value) -> str:
     if value and (abs(value) < 1e-3 or abs(value) >= 1e6):
         return f"{value:.3g}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def mean_std(mean: float, std) -> str:
+    """A mean with the two digits that its standard deviation has: 849 ± 210.
+
+    std: None for a single value.
+    """
+    if not isinstance(std, (int, float)) or not math.isfinite(std):
+        return number(mean)
+    if not 1e-4 < std < 1e6:
+        return f"{number(mean)} ± {std:.2g}"
+    decimals = 1 - math.floor(math.log10(std))
+    low = max(decimals, 0)
+    return f"{round(mean, decimals):,.{low}f} ± {round(std, decimals):,.{low}f}"

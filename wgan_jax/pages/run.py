@@ -499,9 +499,7 @@ def _reading(key):
 def _mean_std(value):
     if not isinstance(value, dict) or value.get("mean") is None:
         return ""
-    mean = html.number(value["mean"])
-    std = value.get("std")
-    return f"{mean} ± {std:.2g}" if isinstance(std, (int, float)) else mean
+    return html.mean_std(value["mean"], value.get("std"))
 
 
 def _configuration(facts):
