@@ -100,12 +100,11 @@ def markdown(report: dict) -> str:
 
 def main(argv=None) -> int:
     """Measures the features and prints the report."""
-    parser = argparse.ArgumentParser(
-        prog="scripts/benchmark.py features", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="benchmark.py features", description=__doc__)
     add = parser.add_argument
     add("--source", default="digits", help="data.source (default digits)")
     add("--dir", default="", help="data.dir")
+    add("--test-split", default="", help="data.test_split; none holds out of training")
     add("--image-size", type=int, default=32, help="data.image_size (default 32)")
     add("--channels", type=int, default=1, help="data.channels (default 1)")
     add("--count", type=int, default=400, help="images on each side (default 400)")
@@ -116,6 +115,7 @@ def main(argv=None) -> int:
         Data(
             source=options.source,
             dir=options.dir,
+            test_split=options.test_split,
             image_size=options.image_size,
             channels=options.channels,
             heldout=2 * options.count,

@@ -11,6 +11,7 @@ from helpers import ROOT, environment
 
 import benchmark
 from benchmarks import breakdown, scaling, speed, streaming
+from benchmarks import features as feature_benchmark
 from wgan_jax.errors import UserError
 from wgan_jax.validation import validate
 
@@ -266,3 +267,38 @@ def test_communication_of_a_configuration_is_counted(tmp_path):
     # No activation is sent: only sums for gradients, some of them in parts.
     assert row["gradient_bytes"] <= row["bytes"] <= 4 * row["gradient_bytes"]
     assert row["rounds"] >= 6
+
+
+# ---------------------------------------------------------------------------- features
+
+
+def test_disturbances_change_the_images_by_their_amounts():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (240, 8, 8, 1)).astype(np.uint8)
+    labels = np.arange(240) % 5
+    sets = feature_benchmark.disturbances(images, labels, 120)
+    base = images[:120].astype(float)
+    for name, amounts in sets.items():
+        for _, changed in amounts:
+            assert changed.dtype == np.uint8
+            assert changed.shape[1:] == (8, 8, 1)
+            assert len(changed) == (120 if name != "classes" else len(changed))
+            assert not np.array_equal(changed, images[:120])
+    off = [np.abs(changed - base).mean() for _, changed in sets["darker by"]]
+    assert off[0] < off[1] < off[2] < off[3]
+    assert len(np.unique(dict(sets["distinct images"])[3], axis=0)) == 3
+    assert [k for k, _ in sets["classes"]] == [4, 2]
+    assert len(dict(sets["classes"])[2]) == 96
+    assert "classes" not in feature_benchmark.disturbances(images, None, 120)
+
+
+@pytest.mark.slow
+def test_features_are_compared_on_the_digits(tmp_path, capsys):
+    out = tmp_path / "features.json"
+    words = ["--count", "100", "--image-size", "8", "--features", "patches"]
+    assert benchmark.main(["features", *words, "--out", str(out)]) == 0
+    assert "| disturbance | amount | patches |" in capsys.readouterr().out
+    row = json.loads(out.read_text())["features"]["patches"]
+    assert row["floor"] > 0
+    noise = [ratio for _, ratio in row["ratios"]["noise, standard deviation"]]
+    assert noise[-1] > noise[0] > 0.5
