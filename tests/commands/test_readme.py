@@ -37,7 +37,7 @@ SMALL_DIGITS = """--data.image-size 16 --model.generator-widths 2 1
 --model.critic-widths 1 2""".split()  # noqa: SIM905
 FEW = {
     "evaluate": ["--num", "10", "--repeats", "2"],
-    "anomaly": ["--num", "8", "--encoder-steps", "50"],
+    "anomaly": ["--num", "8", "--encoder-steps", "50", "--false-alarm-rate", "0.2"],
 }
 # One command of each module: all that the quick test executes.
 QUICK = [
