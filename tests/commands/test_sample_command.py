@@ -113,8 +113,9 @@ def test_latents_of_an_enlarged_grid_are_written_on_request(run, tmp_path):
     draw(run, tmp_path / "a.npz", "--latents", side)
     images = arrays(tmp_path / "a.npz")
     picture = pixels(tmp_path / "grid.png")
-    left = (picture.shape[1] - (2 * 50 + 2)) // 2
-    corner = picture[2:50, left + 52 : left + 100]
+    # Two images of 72 columns in a row, and a gap of 2 around each.
+    left = (picture.shape[1] - (2 * 74 + 2)) // 2
+    corner = picture[2:50, left + 76 : left + 148]
     expected = np.kron(images[1, ..., 0], np.ones((3, 3), np.uint8))
     np.testing.assert_array_equal(corner, expected)
     code, error = in_process(sample, run, *more, "--out", tmp_path / "other.png")

@@ -699,6 +699,44 @@ def test_vectors_of_npy_and_of_parts(tmp_path):
     np.testing.assert_array_equal(test.samples, vectors[12:])
 
 
+# ----------------------------------------------------------------------- changed bytes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["zip", "idx", "cifar", "npz", "npy", "parquet"])
+def test_files_with_changed_bytes_are_read_or_refused(tmp_path, source):
+    if source == "parquet":
+        pytest.importorskip("pyarrow")
+        path = write_parquet(tmp_path / "x.parquet", structs(GREY), LABELS, CLASS_LABEL)
+    elif source == "zip":
+        path = write_zip(tmp_path / "x.zip", CLASSES)
+    elif source == "cifar":
+        path = tmp_path / "data_batch_1"
+        path.write_bytes(pickled(COLOUR, LABELS))
+    elif source == "idx":
+        path = tmp_path / "train-images-idx3-ubyte.gz"
+        path.write_bytes(gzip.compress(idx_bytes(GREY)))
+    elif source == "npz":
+        np.savez(path := tmp_path / "x.npz", x_train=GREY, y_train=LABELS)
+    else:
+        np.save(path := tmp_path / "x.npy", GREY / 255)
+    good = path.read_bytes()
+    ends = [*range(300), *range(len(good) - 300, len(good))]
+    rng, messages = np.random.default_rng(0), []
+    for _ in range(25):
+        content = bytearray(good)
+        for place in rng.choice(ends, 2):
+            content[place] = rng.integers(256)
+        path.write_bytes(content)
+        for read in (detect, lambda path: parts(source.replace("npy", "npz"), path)):
+            try:
+                read(path)
+            except UserError as error:
+                messages.append(str(error))
+    assert messages
+    assert all(str(path) in message for message in messages)
+
+
 # ------------------------------------------------------------------------------ detect
 
 
