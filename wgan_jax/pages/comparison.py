@@ -244,14 +244,19 @@ def unit(setting: Setting) -> tuple:
     """Equal for settings whose critics' estimates have the same units."""
     fields = setting.fields
     estimate = estimate_name(setting.group.names())
-    data = [str(fields.get(f)) for f in DATA] + [str(fields.get("data.scale"))]
+    data = [str(fields.get(f)) for f in DATA] + [
+        str(fields.get(f"data.{name}")) for name in ("scale", "standardise")
+    ]
     if estimate != "wasserstein":
         return (estimate,)
     constraint = str(fields.get("objective.constraint"))
     if constraint == "penalty":
         return (estimate, constraint, fields.get("objective.gp_target"), *data)
-    critic = sorted((k, str(v)) for k, v in fields.items() if k.startswith("model."))
-    return (estimate, constraint, fields.get("objective.clip"), *data, *critic)
+    # Clipping bounds the slope by the bound and the network, a constraint of the user
+    # by any field of the objective.
+    sections = ("model.",) if constraint == "clip" else ("model.", "objective.")
+    about = sorted((k, str(v)) for k, v in fields.items() if k.startswith(sections))
+    return (estimate, constraint, fields.get("objective.clip"), *data, *about)
 
 
 def _limits(settings):
