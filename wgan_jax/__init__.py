@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wgan_jax.algorithm.constraints import Constraint as Constraint
     from wgan_jax.algorithm.constraints import make_constraint as make_constraint
+    from wgan_jax.algorithm.diagnostics import critic_diagnostics as critic_diagnostics
     from wgan_jax.algorithm.losses import gradient_norms as gradient_norms
     from wgan_jax.algorithm.losses import interpolate as interpolate
     from wgan_jax.algorithm.objectives import Losses as Losses
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from wgan_jax.algorithm.state import make_spec as make_spec
     from wgan_jax.algorithm.steps import critic_step as critic_step
     from wgan_jax.algorithm.steps import generator_step as generator_step
+    from wgan_jax.algorithm.steps import heldout_estimate as heldout_estimate
     from wgan_jax.algorithm.steps import train_chunk as train_chunk
     from wgan_jax.algorithm.steps import train_step as train_step
     from wgan_jax.config import Config as Config
@@ -34,15 +36,25 @@ if TYPE_CHECKING:
     from wgan_jax.config import load as load_config
     from wgan_jax.data.batches import make_get_batch as make_get_batch
     from wgan_jax.data.dataset import load as load_dataset
+    from wgan_jax.data.toys import toy_sample as toy_sample
     from wgan_jax.errors import UserError as UserError
     from wgan_jax.interface.run import TrainedRun as TrainedRun
     from wgan_jax.interface.run import fit as fit
     from wgan_jax.interface.run import load as load
     from wgan_jax.metrics.critic import CriticEstimate as CriticEstimate
     from wgan_jax.metrics.critic import measure as measure_critic
+    from wgan_jax.metrics.divergences import jensen_shannon as jensen_shannon
+    from wgan_jax.metrics.divergences import kullback_leibler as kullback_leibler
+    from wgan_jax.metrics.divergences import total_variation as total_variation
+    from wgan_jax.metrics.frechet import Moments as Moments
     from wgan_jax.metrics.frechet import frechet_distance as frechet_distance
+    from wgan_jax.metrics.kernel_distance import kernel_distance as kernel_distance
     from wgan_jax.metrics.metric import Metric as Metric
     from wgan_jax.metrics.metric import Number as Number
+    from wgan_jax.metrics.mixtures import high_quality as high_quality
+    from wgan_jax.metrics.mixtures import modes_covered as modes_covered
+    from wgan_jax.metrics.neighbours import density_coverage as density_coverage
+    from wgan_jax.metrics.neighbours import precision_recall as precision_recall
     from wgan_jax.metrics.transport import distance_to_truth as distance_to_truth
     from wgan_jax.metrics.transport import sliced_wasserstein as sliced_wasserstein
     from wgan_jax.metrics.transport import wasserstein_1 as wasserstein_1
@@ -92,6 +104,18 @@ _PLACES = {
     "Metric": ("metrics.metric", "Metric"),
     "Number": ("metrics.metric", "Number"),
     "frechet_distance": ("metrics.frechet", "frechet_distance"),
+    "critic_diagnostics": ("algorithm.diagnostics", "critic_diagnostics"),
+    "heldout_estimate": ("algorithm.steps", "heldout_estimate"),
+    "Moments": ("metrics.frechet", "Moments"),
+    "kernel_distance": ("metrics.kernel_distance", "kernel_distance"),
+    "precision_recall": ("metrics.neighbours", "precision_recall"),
+    "density_coverage": ("metrics.neighbours", "density_coverage"),
+    "modes_covered": ("metrics.mixtures", "modes_covered"),
+    "high_quality": ("metrics.mixtures", "high_quality"),
+    "total_variation": ("metrics.divergences", "total_variation"),
+    "kullback_leibler": ("metrics.divergences", "kullback_leibler"),
+    "jensen_shannon": ("metrics.divergences", "jensen_shannon"),
+    "toy_sample": ("data.toys", "toy_sample"),
 }
 
 __all__ = [
@@ -102,6 +126,7 @@ __all__ = [
     "Losses",
     "Metric",
     "Model",
+    "Moments",
     "Network",
     "Number",
     "Objective",
@@ -110,14 +135,21 @@ __all__ = [
     "TrainedRun",
     "UserError",
     "build_networks",
+    "critic_diagnostics",
     "critic_step",
+    "density_coverage",
     "distance_to_truth",
     "fit",
     "frechet_distance",
     "generator_step",
     "gradient_norms",
+    "heldout_estimate",
+    "high_quality",
     "init_state",
     "interpolate",
+    "jensen_shannon",
+    "kernel_distance",
+    "kullback_leibler",
     "load",
     "load_config",
     "load_dataset",
@@ -128,8 +160,12 @@ __all__ = [
     "make_sampler",
     "make_spec",
     "measure_critic",
+    "modes_covered",
+    "precision_recall",
     "restore_run",
     "sliced_wasserstein",
+    "total_variation",
+    "toy_sample",
     "train_chunk",
     "train_step",
     "wasserstein_1",
