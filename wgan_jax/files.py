@@ -63,7 +63,7 @@ def without_caching():
 
 
 def is_caching() -> bool:
-    """Whether this thread may write to the cache directory."""
+    """True where this thread may write to the cache directory."""
     return _caching.get()
 
 

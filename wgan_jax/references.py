@@ -72,7 +72,7 @@ def make_named(kind: type[T], table: Mapping[str, Any], field: str, section: Any
 
 
 def is_object(value: Any) -> bool:
-    """Whether the value of a field is a function or an object, not its name."""
+    """True for a field whose value is a function or an object, not its name."""
     return callable(value) or type(value).__module__ != "builtins"
 
 

@@ -109,12 +109,12 @@ def write_array(source, out: Path) -> None:
 
 
 def is_array(source) -> bool:
-    """Whether the source is an array in memory."""
+    """True for the source of an array in memory."""
     return isinstance(source, type) and issubclass(source, ArraySource)
 
 
 def has_channels(data: Data) -> bool:
-    """Whether samples are images [height, width, channels], not [height, width]."""
+    """False where samples are images [height, width], without an axis of channels."""
     if data.is_points:
         return True
     source: Any = data.source

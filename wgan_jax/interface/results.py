@@ -1,4 +1,4 @@
-"""What a run returns to Python: scores and charts that notebooks show."""
+"""Scores and charts of a run, which notebooks show."""
 
 import html
 from collections.abc import Mapping, Sequence

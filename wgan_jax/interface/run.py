@@ -31,7 +31,7 @@ from wgan_jax.evaluation.images import ImageEvaluation, progress_bars
 from wgan_jax.files import check_new, enable_compilation_cache, without_caching
 from wgan_jax.interface import anomalies, arrays
 from wgan_jax.interface.results import Plot, Scores
-from wgan_jax.metrics.features import make_extractor
+from wgan_jax.metrics.features import EXTRACTORS, make_extractor
 from wgan_jax.metrics.image_scores import find_metrics
 from wgan_jax.pages.charts import Series
 from wgan_jax.runs import directory
@@ -127,7 +127,7 @@ class TrainedRun:
         self.spec = spec
         """Networks and objective as pure functions: a `Spec`."""
         self.progress = progress
-        """Whether methods print their progress."""
+        """True where methods print their progress."""
         self._setup: Setup | None = None
         self._log = MemoryLog()
         self._began: Callable[[], None] = lambda: None
@@ -410,27 +410,33 @@ class TrainedRun:
         """{name: (mean, standard deviation)} of distances from the truth.
 
         Without metrics: exact W1 of points, sliced W1 of images, held-out estimate and
-        calibrated critic's estimate; for images with labels, also `fid` and `kid` on
-        the features of a classifier trained on them. metrics: names of `evaluate
-        --metrics`, such as "fid" or "prdc". features: inception, classifier or patches;
-        empty is classifier where the data have labels, and patches elsewhere. num:
-        samples on each side; 0 is 2000 and at most the held-out ones. repeats: 0 is 5,
-        or 1 for metrics.
+        calibrated critic's estimate; for images also `fid` and `kid`. metrics: names of
+        `evaluate --metrics`, such as "fid" or "prdc". features: inception, classifier
+        or patches; empty is a classifier trained on the labels of the data, or patches
+        where there are none. num: samples on each side; 0 is 2000 and at most the
+        held-out ones. repeats: 0 is 5, or 1 for metrics.
         """
+        if features not in ("", *EXTRACTORS):
+            known = ", ".join(EXTRACTORS)
+            raise UserError(f"features={features} is not known: take one of {known}")
         with _output(self.progress), _session(self.config, self.out):
             dataset = self._loaded().dataset
             labelled = dataset.train_labels is not None
             features = features or ("classifier" if labelled else "patches")
-            measures, names = {}, {}
-            if not metrics:
-                measures, names = self._distances(dataset, num, repeats or 5, seed)
-                images = not self.config.data.is_points
-                metrics = ("fid", "kid") if labelled and images else ()
             if metrics:
-                scores, labels = self._scores(
-                    dataset, metrics, features, num, repeats or 1, seed
+                return Scores(
+                    *self._scores(dataset, metrics, features, num, repeats or 1, seed)
                 )
-                measures, names = measures | scores, names | labels
+            measures, names = self._distances(dataset, num, repeats or 5, seed)
+            if not self.config.data.is_points:
+                try:
+                    scores, labels = self._scores(
+                        dataset, ("fid", "kid"), features, num, repeats or 1, seed
+                    )
+                    measures, names = measures | scores, names | labels
+                except UserError as error:
+                    # Images that are too small or too few for the features.
+                    print(f"fid and kid are left out: {error}")
         return Scores(measures, names)
 
     def _distances(self, dataset, num, repeats, seed):

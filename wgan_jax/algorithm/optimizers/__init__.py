@@ -53,7 +53,7 @@ def check_direction(optimizer: Optimizer) -> None:
 
 
 def _is_of_learning_rate(function):
-    """Whether the first parameter of a function is called learning_rate."""
+    """True where the first parameter of a function is called learning_rate."""
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):

@@ -86,7 +86,7 @@ def _critic_field(model):
 
 
 def _is_function(architecture):
-    """Whether it is a function that returns both networks."""
+    """True for a function that returns both networks."""
     return not (hasattr(architecture, "generator") or hasattr(architecture, "critic"))
 
 
