@@ -30,7 +30,7 @@ CHUNK, MANY = 32, 4096
 SIDE = 16
 # Least correlation of the grey thumbnails of near copies. Re-encoded, resized and
 # brighter copies of photographs correlate by 0.995 and more; of 6,000 different MNIST
-# digits 8 pairs reach 0.99, of 6,000 cat faces only copies.
+# digits 8 pairs reach 0.99, and of 9,303 cat faces 32 groups, all but one of copies.
 NEAR = 0.99
 # Images among which near copies are searched: the cost grows with the square.
 COMPARED = 20_000
