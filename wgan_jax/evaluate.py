@@ -49,10 +49,10 @@ class Arguments:
     accept_changed_data: bool = False
     """Measure a run although its data have changed, and record the change."""
     images: str = ""
-    """Folder of images or .npz file to measure instead of a run."""
+    """Folder of images, .npz or .npy file to measure instead of a run."""
     reference: str = "train"
     """Images that --metrics compare with: the run's training images (train) or held-out
-    images (heldout); with --images, another folder or .npz file."""
+    images (heldout); with --images, another folder or file."""
     json: str = ""
     """NAME.json to add the results to; empty takes evaluation.json of the run
     directory, if there is one. Results of other measures, checkpoints or settings stay

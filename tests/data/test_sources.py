@@ -16,6 +16,7 @@ from PIL import Image
 
 from wgan_jax.config import Config, Data, Model, switch_source
 from wgan_jax.data.dataset import load, load_in_memory
+from wgan_jax.data.image_sets import load_pair
 from wgan_jax.data.memory import load_parts
 from wgan_jax.data.sources import check_stream, detect, open_reader
 from wgan_jax.data.stream import read_batches
@@ -686,6 +687,14 @@ def test_other_npy_files_are_held_in_memory(tmp_path, array):
     data = Data(source="npz", dir=str(tmp_path / "x.npy"), stream="always")
     assert "is held in memory" in complaint(check_stream, Config(data), "this")
     assert_part(parts("npz", tmp_path / "x.npy")[0], GREY, None)
+
+
+def test_sets_to_compare_may_be_npy_files(tmp_path):
+    np.save(tmp_path / "a.npy", GREY)
+    np.savez(tmp_path / "b.npz", x_train=GREY, y_train=LABELS)
+    images, reference = load_pair(str(tmp_path / "a.npy"), str(tmp_path / "b.npz"))
+    np.testing.assert_array_equal(images[..., 0], GREY)
+    assert reference.train.shape == (11, 8, 8, 1)
 
 
 def test_vectors_of_npy_and_of_parts(tmp_path):

@@ -1,4 +1,4 @@
-"""Two sets of images to compare, each a folder or an .npz file, at their own size."""
+"""Two sets of images to compare at their own size: folders, .npz or .npy files."""
 
 from collections import Counter
 from pathlib import Path
@@ -50,7 +50,7 @@ def _load(path, option):
     path = Path(path)
     if path.is_dir():
         return _load_folder(path, option), None
-    if path.suffix == ".npz" and path.is_file():
+    if path.suffix in (".npz", ".npy") and path.is_file():
         asked, remedy = "the array `images`", "rename one of them"
         _, images, labels, _ = read_npz(
             path, "", where=option, asked=asked, remedy=remedy
