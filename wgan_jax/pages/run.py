@@ -235,7 +235,7 @@ def _real(facts, drawn):
 
 def _grid_uri(array, columns=0):
     picture = images.grid(array, columns)
-    return images.data_uri(picture, picture.width * picture.height < 500_000)
+    return images.data_uri(picture, picture.width * picture.height < 250_000)
 
 
 def _saved_pair(facts):
