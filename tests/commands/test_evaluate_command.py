@@ -300,7 +300,10 @@ def test_samples_that_are_not_finite_are_refused(toy_run, monkeypatch):
         (["--repeats", "1"], "--repeats 1 must be 2 or more"),
         (["--seed", "-1"], "--seed -1 must be from 0 to 4294967295"),
         (["--checkpoint", "7"], "--checkpoint 7 is not saved"),
-        (["--checkpoint", "newest"], "--checkpoint newest must be a step, best, or"),
+        (
+            ["--checkpoint", "newest"],
+            "--checkpoint newest must be a step, best or",
+        ),
         (["--json", "table.csv"], "--json table.csv must end in .json"),
         (["--sed", "1"], "did you mean --seed?"),
     ],

@@ -178,9 +178,9 @@ READING = commands("python -m") + re.findall(r"^python -m .*", SCALING, re.M)
 def test_the_options_of_every_command_are_right(line, stop_before_data, monkeypatch):
     monkeypatch.chdir(ROOT)
     module, words = split(line)
-    # Files of weights are read, with PyTorch, before all else.
-    reading_weights = "torch is not installed|netG.pth"
-    with pytest.raises((Reached, UserError), match=rf"^$|{reading_weights}"):
+    # Files of weights are read, with PyTorch, before all else; so are runs of a page.
+    reading = "torch is not installed|netG.pth|RUN is not a run directory"
+    with pytest.raises((Reached, UserError), match=rf"^$|{reading}"):
         module.main(words)
 
 

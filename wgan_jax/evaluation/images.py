@@ -37,7 +37,13 @@ from wgan_jax.metrics.features import (
     extract_array,
     make_extractor,
 )
-from wgan_jax.metrics.image_scores import LEAST, compare, few_images, rank_correlation
+from wgan_jax.metrics.image_scores import (
+    LEAST,
+    compare,
+    few_images,
+    needs_rows,
+    rank_correlation,
+)
 from wgan_jax.metrics.metric import Metric
 from wgan_jax.runs import restore, sampling
 
@@ -94,12 +100,15 @@ class ImageEvaluation:
         self.extractor = extractor
         self.protocol = protocol
         self.progress = progress
-        self.heldout = dataset.heldout
         self.generated_batches = make_generated_batches(
             config, spec, protocol.batch_stats
         )
         self.heldout_estimates = make_heldout_estimates(spec)
         self.real = self._real_features(getattr(dataset, protocol.reference))
+        self.heldout = np.zeros(0)
+        if len(dataset.heldout):
+            key = jax.random.key(protocol.seed)
+            self.heldout = np.asarray(to_float(dataset.heldout, config.data, key))
         self.floor_set = "train" if protocol.reference == "heldout" else "heldout"
         images = getattr(dataset, self.floor_set)
         self.floor_count = min(len(images), protocol.num)
@@ -107,7 +116,9 @@ class ImageEvaluation:
         if self.floor_count >= LEAST:
             order = content_order(images, protocol.seed)
             features = self._real_features(images[order[: self.floor_count]])
-            self.floor = self._compare(features)
+            self.floor = compare(
+                features, self.real, extractor, protocol.metrics, protocol.seed
+            )
         # A Frechet distance falls with the number of images: compare equal counts only.
         self.frechet = extractor.metric_key(frechet.DISTANCE)
         self.at_floor = f"{self.frechet}_at_floor"
@@ -129,7 +140,15 @@ class ImageEvaluation:
                 first=self.floor_count if self.at_floor in self.floor else 0,
                 advance=self.progress(f"samples {i + 1} of {len(seeds)}", protocol.num),
             )
-            repeats.append(self._compare(generated))
+            repeats.append(
+                compare(
+                    generated,
+                    self.real,
+                    self.extractor,
+                    protocol.metrics,
+                    protocol.seed,
+                )
+            )
             if self.at_floor in self.floor:
                 distance = frechet.frechet_distance(generated.first, self.real.moments)
                 repeats[-1][self.at_floor] = distance
@@ -142,11 +161,9 @@ class ImageEvaluation:
         for key in measures.keys() & self.floor.keys():
             ratio = key in (self.frechet, self.at_floor)
             measures[key] = measures[key].against(self.floor[key], floor_is, ratio)
-        if len(self.heldout):
-            key = jax.random.key(protocol.seed)
-            real = np.asarray(to_float(self.heldout, self.config.data, key))
-            values = self.heldout_estimates(state, real, seeds, protocol.raw)
-            measures["heldout_estimate"] = Measure.of(values, (len(real), len(real)))
+        if count := len(self.heldout):
+            values = self.heldout_estimates(state, self.heldout, seeds, protocol.raw)
+            measures["heldout_estimate"] = Measure.of(values, (count, count))
         return measures
 
     def labels(self) -> dict[str, str]:
@@ -176,15 +193,6 @@ class ImageEvaluation:
             facts={"resize": self.config.data.resize},
             advance=self.progress("real images", len(images)),
         )
-
-    def _compare(self, features):
-        metrics, seed = self.protocol.metrics, self.protocol.seed
-        return compare(features, self.real, self.extractor, metrics, seed)
-
-
-def needs_rows(metrics: Mapping[str, Metric]) -> bool:
-    """True where a metric reads the features of every image."""
-    return any(metric.needs_rows for metric in metrics.values())
 
 
 def image_measures(

@@ -36,6 +36,11 @@ def find_metrics(options: tuple[str, ...]) -> dict[str, Metric]:
     return metrics
 
 
+def needs_rows(metrics: Mapping[str, Metric]) -> bool:
+    """True where a metric reads the features of every image."""
+    return any(metric.needs_rows for metric in metrics.values())
+
+
 def compare(
     generated: Features,
     real: Features,

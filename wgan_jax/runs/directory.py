@@ -212,8 +212,9 @@ def check_same_data(run, record: DataRecord, accept: bool = False) -> None:
         )
     change = {"step": max(saved_steps(run), default=0), "change": change}
     if change not in saved.accepted:
-        saved = dataclasses.replace(saved, accepted=(*saved.accepted, change))
-        write_json(path, _to_json(saved))
+        accepted = (*saved.accepted, change)
+        values = _to_json(dataclasses.replace(saved, accepted=accepted))
+        write_json(path, values)
 
 
 def _same_samples(old, new):

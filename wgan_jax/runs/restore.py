@@ -34,9 +34,8 @@ def restore_run(run, checkpoint: int | str = "") -> tuple[Config, Spec, TrainSta
 
 def initial_state(run) -> tuple[Config, Spec, TrainState]:
     """Configuration and specification of a run, and a state of its structure."""
-    config = read_config(run)
+    config, record = read_config(run), read_data_record(run)
     check_weights(config)
-    record = read_data_record(run)
     spec = make_spec(config, label_shares=record.label_shares, scales=record.scales)
     state = jax.jit(functools.partial(init_state, spec=spec))(jax.random.key(0))
     return config, spec, state
