@@ -149,7 +149,6 @@ def test_a_program_is_plain_convolutions_on_every_platform(tmp_path):
 @pytest.mark.parametrize(
     "format",
     [
-        "safetensors",
         "stablehlo",
         pytest.param("torch", marks=pytest.mark.torch),
         pytest.param("onnx", marks=pytest.mark.onnx),
@@ -158,9 +157,9 @@ def test_a_program_is_plain_convolutions_on_every_platform(tmp_path):
 def test_every_network_computes_the_same(tmp_path, name, format):
     run = untrained(NETS[name])
     form = exports.FORMATS[format]
-    for network in ("both",) if form.SEVERAL else ("generator", "critic"):
-        path = tmp_path / f"{network}{form.SUFFIXES[0]}"
-        assert exports.write(*run, path, network=network).difference < 1e-5
+    network = "both" if form.SEVERAL else "generator"
+    path = tmp_path / f"x{form.SUFFIXES[0]}"
+    assert exports.write(*run, path, network=network).difference < 1e-5
 
 
 @pytest.mark.torch

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax
 from jax import export
 
 from wgan_jax.errors import UserError
@@ -46,7 +47,8 @@ def write(path: Path, parts: Sequence[Part], metadata: dict) -> None:
         (count,) = export.symbolic_shape("n")
         try:
             # jax2onnx 0.13 drops the dilation of a convolution without an error.
-            with conv.use_implementation("subpixel"):
+            # Under JAX 0.12 it knows no functions that are compiled in themselves.
+            with conv.use_implementation("subpixel"), jax.disable_jit():
                 model = jax2onnx.to_onnx(
                     part.apply,
                     part.inputs(count),

@@ -44,13 +44,16 @@ class LayerNorm(nn.Module):
 class ConditionalBatchNorm2d(nn.Module):
     """BatchNorm whose scale and bias are those of the label of each sample."""
 
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+
     def __init__(self, channels, classes, eps, momentum):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(classes, channels))
         self.bias = nn.Parameter(torch.zeros(classes, channels))
-        self.running_mean = nn.Buffer(torch.zeros(channels))
-        self.running_var = nn.Buffer(torch.ones(channels))
-        self.num_batches_tracked = nn.Buffer(torch.tensor(0))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
         self.eps = eps
         self.momentum = momentum
 
