@@ -177,4 +177,4 @@ def test_unsuitable_data_are_refused(digits, cache, change, part):
     with pytest.raises(UserError, match="--features classifier needs") as caught:
         classifier.load(images, labels, "FOLDER")
     assert part in str(caught.value)
-    assert str(caught.value).endswith("take patches or inception")
+    assert str(caught.value).endswith("inception")
