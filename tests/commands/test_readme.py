@@ -19,10 +19,12 @@ import pytest
 from helpers import ROOT, in_process
 from PIL import Image
 
+import wgan_jax
 from wgan_jax import prepare, suggest
 from wgan_jax.algorithm import state
 from wgan_jax.distributed import launcher
 from wgan_jax.errors import UserError
+from wgan_jax.pages import facts
 from wgan_jax.runs import directory
 
 PAGES = [ROOT / "README.md", ROOT / "docs" / "usage.md"]
@@ -46,6 +48,8 @@ QUICK = [
     "python -m wgan_jax.train --config configs/digits.py",
     "python -m wgan_jax.sample runs/digits --num 100 --out grid.png",
     "python -m wgan_jax.evaluate runs/digits",
+    "python -m wgan_jax.report runs/digits",
+    "python -m wgan_jax.export runs/digits --out generator.stablehlo",
     "python -m wgan_jax.anomaly runs/digits --images FOLDER",
     "python -m wgan_jax.sweep --config configs/toy_8gaussians.py --seeds 3 "
     "--out runs/seeds",
@@ -111,7 +115,8 @@ def clone(tmp_path_factory):
 
 
 def execute(line, clone, capsys):
-    module, words = split(line)
+    # A run of one step.
+    module, words = split(line.replace("--checkpoint 250", "--checkpoint 1"))
     status, error = in_process(module, *words, *small(line), cwd=clone)
     assert status == 0, f"{line}: {error}"
     assert capsys.readouterr().out
@@ -156,6 +161,7 @@ def stop_before_data(monkeypatch):
     targets = (
         directory.claimed,
         directory.read_config,
+        facts.find_runs,
         launcher.supervise,
         prepare.check,
         prepare.pack,
@@ -170,8 +176,13 @@ def stop_before_data(monkeypatch):
                     monkeypatch.setattr(module, attribute, reached)
 
 
-SCALING = (ROOT / "docs" / "scaling.md").read_text()
-READING = commands("python -m") + re.findall(r"^python -m .*", SCALING, re.M)
+OTHERS = [ROOT / "docs" / f"{name}.md" for name in ("scaling", "export", "report")]
+SHOWN = [
+    line
+    for page in OTHERS
+    for line in re.findall(r"^python -m wgan_jax.*", page.read_text(), re.M)
+]
+READING = list(dict.fromkeys(commands("python -m") + SHOWN))
 
 
 @pytest.mark.parametrize("line", READING)
@@ -208,7 +219,8 @@ def test_every_command_runs(clone, capsys):
     # TFDS data sets need TensorFlow and network, and RUN stands for any run.
     lines = [line for line in commands("python -m") if not re.search("mnist|RUN", line)]
     # Runs first: examples in tables use those that later lines train.
-    order = ("prepare", "train", "sweep", "convert", "sample", "evaluate", "anomaly")
+    order = ("prepare", "train", "sweep", "convert", "export", "sample", "evaluate")
+    order += ("anomaly", "report")
     lines.sort(key=lambda line: order.index(line.split()[2].removeprefix("wgan_jax.")))
     for line in lines:
         execute(line, clone, capsys)
@@ -216,22 +228,14 @@ def test_every_command_runs(clone, capsys):
 
 @pytest.mark.parametrize("block", blocks("python"))
 def test_the_python_runs(block, tmp_path, monkeypatch):
-    (tmp_path / "configs").mkdir()
-    (tmp_path / "configs" / "digits.py").write_text(
-        "from dataclasses import replace\n"
-        "from wgan_jax.config import load\n"
-        "def get_config():\n"
-        f"    config = load({str(ROOT / 'configs' / 'digits.py')!r})\n"
-        "    model = replace(config.model, features=1, generator_widths=(2, 1),\n"
-        "                    critic_widths=(1, 2))\n"
-        "    data = replace(config.data, image_size=16, batch_size=4)\n"
-        "    return replace(config, model=model, data=data)\n"
-    )
     monkeypatch.chdir(tmp_path)
+    assert "steps=500" in block
     names = {}
-    exec(compile(block, "README.md", "exec"), names)
-    assert int(names["state"].step) == 5
-    assert np.isfinite(names["metrics"]["wasserstein"])
+    exec(compile(block.replace("steps=500", "steps=5"), "README.md", "exec"), names)
+    assert names["run"].step == 5
+    assert (names["images"].shape, names["images"].dtype) == ((16, 8, 8), np.uint8)
+    again = wgan_jax.load(tmp_path / "runs" / "from_python").sample(16)
+    assert np.array_equal(again, names["images"])
 
 
 @pytest.mark.parametrize("line", commands("make"))
