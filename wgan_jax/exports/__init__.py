@@ -1,5 +1,6 @@
 """Networks of a run as files for other programs."""
 
+import dataclasses
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from wgan_jax.exports import onnx_model, program, tensors, torch_module
 from wgan_jax.exports.metadata import describe, sentences
 from wgan_jax.exports.part import Part
 from wgan_jax.files import check_new
+from wgan_jax.nn.models import build
 from wgan_jax.runs.sampling import weights
 
 # A format is a module with SUFFIXES, the names that its files may have; SEVERAL, which
@@ -74,6 +76,11 @@ def write(
     path = Path(path)
     name = check(path, format, network, overwrite)
     form = FORMATS[name]
+    if name == "onnx" and config.model.dtype != "float32":
+        # ONNX Runtime has no convolutions in bfloat16 on a CPU.
+        model = dataclasses.replace(config.model, dtype="float32")
+        generator, critic = build(model, config.data.sample_shape)
+        spec = dataclasses.replace(spec, generator=generator, critic=critic)
     parts = _parts(config, spec, state, network, raw)
     metadata = describe(config, spec, state, parts, name, raw, record)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -69,8 +69,15 @@ def write(path: Path, parts: Sequence[Part], metadata: dict) -> None:
 
 
 def run(path: Path, part: Part, x, labels=None):
-    """Outputs of the model in onnxruntime."""
+    """Outputs of the model in onnxruntime; UserError where it refuses the model."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return session.run(None, dict(zip(part.input_names, (x, labels))))[0]
+    try:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return session.run(None, dict(zip(part.input_names, (x, labels))))[0]
+    except Exception as error:
+        line = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"--format onnx: onnxruntime cannot run the {part.name} ({line}): take "
+            "--format stablehlo"
+        ) from error
