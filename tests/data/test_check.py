@@ -126,6 +126,15 @@ def test_the_most_unusual_image_is_first(tmp_path):
     assert found.names(found.unusual()[:1]) == ["07.png"]
 
 
+def test_images_of_one_colour_are_named(tmp_path):
+    photo(0, 32, 32).save(tmp_path / "a.png")
+    Image.new("RGB", (40, 30), "white").save(tmp_path / "blank.jpg")
+    data = dataclasses.replace(SQUARE, dir=str(tmp_path))
+    report = make_report(survey(data), data)
+    assert report["one_colour"] == ["blank.jpg"]
+    assert "one colour    1 of 2 images are blank: blank.jpg" in lines(report)
+
+
 def test_a_survey_is_cached_until_a_file_changes(tmp_path, monkeypatch):
     folder = tmp_path / "images"
     folder.mkdir()

@@ -47,6 +47,7 @@ def make_report(survey: Survey, data: Data) -> dict:
         "formats": dict(counts["format"].most_common()),
         "modes": dict(counts["mode"].most_common()),
         "grey": int(rows["grey"].sum()),
+        "one_colour": survey.names(survey.flat()),
         "turned_by_exif": counts["other"]["turned"],
         "several_frames": counts["other"]["animated"],
         "damaged_profiles": counts["notes"]["profile"],
@@ -129,10 +130,15 @@ def _images(report):
         for name in ("width", "height", "shorter_side", "aspect_ratio"):
             values = (f"{k} {v:,g}" for k, v in report[name].items())
             made.append((name.replace("_", " "), ", ".join(values)))
+    flat = report["one_colour"]
     for name in ("formats", "modes"):
         made.append((name, _counted(report[name])))
     made += [
         ("grey", _some(report["grey"], images, "have no colour")),
+        (
+            "one colour",
+            _some(len(flat), images, f"are blank: {', '.join(_short(flat))}"),
+        ),
         ("turned", _some(report["turned_by_exif"], images, "are turned by their EXIF")),
         (
             "frames",

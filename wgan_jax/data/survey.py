@@ -120,6 +120,10 @@ class Survey:
         _, parts = connected_components(graph, directed=False)
         return [places[group] for group in groups(parts)]
 
+    def flat(self) -> np.ndarray:
+        """Places of `rows` whose central square has one colour, as a blank page has."""
+        return np.flatnonzero(np.ptp(self.rows["thumbnail"], axis=(1, 2)) == 0)
+
     def unusual(self) -> np.ndarray:
         """Places of `rows`, the most unusual image first.
 
