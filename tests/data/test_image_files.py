@@ -77,6 +77,14 @@ def test_hidden_files_and_those_of_systems_are_skipped_and_counted(folder):
     ]
 
 
+def test_photographs_that_are_not_read_are_not_called_other_files(folder):
+    path = folder("a.png")
+    (path / "IMG_1.HEIC").touch()
+    assert found(path)[1] == [
+        "skipped 1 file: 1 to be converted to JPEG or PNG first (IMG_1.HEIC)"
+    ]
+
+
 def test_a_hidden_folder_that_is_named_itself_is_read(folder):
     path = folder(".mine/a.png")
     assert found(path / ".mine") == (["a.png"], [])

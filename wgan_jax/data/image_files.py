@@ -29,6 +29,8 @@ SUFFIXES = (
     ".tiff",
     ".webp",
 )
+# Photographs that Pillow cannot read alone.
+PHOTOS = {".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jxl", ".nef"}
 # Files and folders of systems and programs, in lower case.
 SYSTEM = {
     "$recycle.bin",
@@ -123,6 +125,8 @@ def _walk(folder, prefix, wanted, seen, files, skipped):
             skipped.add("not a file or a broken link", name)
         elif wanted(path):
             files.append(path)
+        elif path.suffix.lower() in PHOTOS:
+            skipped.add("to be converted to JPEG or PNG first", name)
         else:
             skipped.add("not an image", name)
 

@@ -75,7 +75,7 @@ def _of_folder(folder, where, option):
             f"{where} is a prepared data set of TensorFlow Datasets: take "
             "--data.source tfds with --data.name and --data.tfds-dir"
         )
-    files, _ = find_files(folder, lambda path: kind_of(path) is not None, option)
+    files, skipped = find_files(folder, lambda path: kind_of(path) is not None, option)
     # Single files next to others are left-overs, such as the zip that was unpacked.
     kinds = [str(kind_of(file)) for file in files]
     single = [file for file, kind in zip(files, kinds) if kind not in FILES]
@@ -83,7 +83,8 @@ def _of_folder(folder, where, option):
     if len(others) == 1:
         return next(iter(others))
     if not files:
-        raise UserError(f"{where} has no files that are read: give {KINDS}")
+        found = "".join(f"; {line}" for line in skipped.line())
+        raise UserError(f"{where} has no files that are read: give {KINDS}{found}")
     if not others:
         more = f" or {single[-1]}" * (len(single) > 1)
         raise UserError(f"{where} is a folder: give the file {single[0]}{more}")
