@@ -553,6 +553,17 @@ def test_parquet_columns_are_named_where_several_fit(tmp_path):
 
 
 @pytest.mark.parquet
+def test_rows_of_parquet_files_have_the_names_of_their_files(tmp_path):
+    write_parquet(tmp_path / "a.parquet", structs(GREY[:7]))
+    write_parquet(tmp_path / "b.parquet", structs(GREY))
+    reader = open_reader(Data(source="parquet", dir=str(tmp_path)))
+    assert [reader.name(i) for i in (6, 7)] == [
+        "row 6 of a.parquet",
+        "row 0 of b.parquet",
+    ]
+
+
+@pytest.mark.parquet
 @pytest.mark.parametrize(
     ("write", "fields", "expected"),
     [

@@ -139,6 +139,11 @@ class ParquetImages(Reader):
             self.label_problem = f"{name} cannot be read ({_line(error)})"
         self.classes = 0 if self.labels is None else len(np.unique(self.labels))
 
+    def name(self, number: int) -> str:
+        """Row of an image in its file, counted from 0."""
+        path, row = self._row(number)
+        return f"row {row} of {path.name}"
+
     def _one(self, number, notes):
         try:
             encoded = self._original(number)
@@ -146,12 +151,16 @@ class ParquetImages(Reader):
                 raise UserError("it has no bytes of an image")
             return decode(encoded, self.data, notes)
         except Exception as error:
-            path = self._place(number)[0].path
-            first = next(i for i, g in enumerate(self.groups) if g.path == path)
-            name = f"row {number - int(self.starts[first])} of {path}"
+            path, row = self._row(number)
             raise UnreadableSample.because(
-                error, name, "write the file again"
+                error, f"row {row} of {path}", "write the file again"
             ) from error
+
+    def _row(self, number):
+        """(file, row in it) of an image."""
+        path = self._place(number)[0].path
+        first = next(i for i, group in enumerate(self.groups) if group.path == path)
+        return path, number - int(self.starts[first])
 
     def _place(self, number):
         """(group, row in it) of an image."""
