@@ -188,9 +188,10 @@ def _check_intervals(run):
     ):
         value = getattr(run, name)
         if value % run.chunk:
+            smaller = math.gcd(value, run.chunk)
             raise UserError(
                 f"run.{name}={value} must be a multiple of run.chunk={run.chunk}: "
-                f"{reason}"
+                f"{reason}, and --run.chunk {smaller} has shorter ones"
             )
     if run.keep_every % run.checkpoint_every:
         raise UserError(

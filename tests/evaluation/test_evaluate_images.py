@@ -658,7 +658,7 @@ def test_a_state_that_is_not_finite_is_not_evaluated(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["--run.evaluate-every", "7"], "must be a multiple of run.chunk=5"),
+        (["--run.evaluate-every", "7"], "between chunks, and --run.chunk 1 has"),
         (["--run.evaluate-num", "1"], "run.evaluate_num=1 must be 2 or more"),
         (["--data.source", "8gaussians"], "run.evaluate_every=5 needs images"),
     ],
