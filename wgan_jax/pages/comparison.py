@@ -189,7 +189,7 @@ COMPARABLE = {
     "W1 / floor": "1 is as near as fresh real points of the same number.",
     "modes": "Gaussians of the mixture that are covered.",
     "nearest": "median distance to the nearest training sample, over that of held-out "
-    "samples; well below 1 would show copies.",
+    "samples; well below 1 shows copies, or the simplest samples only.",
     "FID": "lower is better; only columns of equal numbers of images compare.",
     "Frechet": "lower is better, by one network's features; only columns of equal "
     "numbers of images compare.",

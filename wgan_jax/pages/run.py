@@ -148,7 +148,7 @@ def _tiles(facts, drawn):
         yield (
             "Nearest-training-sample ratio",
             html.number(ratio),
-            ("Well below 1 would show copies of training samples."),
+            "Well below 1 shows copies, or the simplest samples only.",
         )
     speed = [r["cycles_per_second"] for r in facts.records if "cycles_per_second" in r]
     if speed:
