@@ -197,6 +197,21 @@ sys.meta_path.insert(0, Blocked())
 """
 
 
+def outputs_of(lines, blocked, folder):
+    """The array x of lines of Python that run in a folder without some packages."""
+    code = f"{BLOCKED.format(blocked=blocked)}{lines}\nnp.save('x.npy', x)\n"
+    (folder / "lines.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, "lines.py"],
+        cwd=folder,
+        env=environment() | {"PYTHONPATH": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return np.load(folder / "x.npy")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "format",
@@ -219,16 +234,21 @@ def test_the_documented_lines_need_neither_the_package_nor_flax(
     lines = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
     assert len(lines.splitlines()) <= 10
     blocked = {"wgan_jax", "flax"} | ({"jax"} if format != "stablehlo" else set())
-    code = f"{BLOCKED.format(blocked=blocked)}{lines}\nnp.save('x.npy', x)\n"
-    (tmp_path / "lines.py").write_text(code)
-    variables = environment() | {"PYTHONPATH": ""}
-    done = subprocess.run(
-        [sys.executable, "lines.py"],
-        cwd=tmp_path,
-        env=variables,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
     expected = spec.generator.apply(*weights(state), z, train=False)[0]
-    np.testing.assert_allclose(np.load(tmp_path / "x.npy"), expected, atol=1e-5)
+    found = outputs_of(lines, blocked, tmp_path)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_documented_dcgan_of_numpy_computes_the_images(tmp_path):
+    unit = dataclasses.replace(UNIT, image_size=(8, 12), scale="symmetric")
+    model = dataclasses.replace(DCGAN, generator_norm="batch")
+    config, spec, state = untrained(Config(data=unit, model=model))
+    exports.write(config, spec, state, tmp_path / "generator.safetensors")
+    z = np.random.default_rng(3).normal(size=(7, 3)).astype(np.float32)
+    np.savez(tmp_path / "samples.npz", latents=z)
+    section = (ROOT / "docs" / "export.md").read_text().split("\n## safetensors\n")[1]
+    lines = re.findall(r"```python\n(.*?)```", section, re.DOTALL)[1]
+    expected = spec.generator.apply(*weights(state), z, train=False)[0]
+    found = outputs_of(lines, {"wgan_jax", "flax", "jax"}, tmp_path)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
