@@ -163,6 +163,8 @@ def _sample(run, options):
     samples = make_sampler(config, spec)(*weights(state, options.raw), z, labels)
     columns = COLUMNS if options.interpolate else 0
     text = caption(int(state.step), state, options.raw)
+    if options.truncation:
+        text += f", noise within {options.truncation:g}"
     real = np.zeros((0, 2))
     if out.suffix == ".png" and config.data.is_points:
         real = _real_points(options, config)

@@ -91,8 +91,9 @@ def test_a_grid_and_a_folder_contain_the_images_of_the_array(run, tmp_path):
     assert np.array_equal(pixels(files[7]), images[7, ..., 0])
 
 
-def test_latents_of_an_array_reproduce_its_samples(run, tmp_path):
+def test_latents_of_an_array_reproduce_its_samples(run, tmp_path, capsys):
     draw(run, tmp_path / "a.npz", "--num", "5", "--truncation", "0.5")
+    assert "weights, noise within 0.5: " in capsys.readouterr().out
     latents = arrays(tmp_path / "a.npz", "latents")
     assert (latents.shape, latents.dtype) == ((5, 8), np.float32)
     assert 0.3 < np.abs(latents).max() <= 0.5
