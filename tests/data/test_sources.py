@@ -352,13 +352,16 @@ CLASSES = {
 
 def test_a_zip_has_the_images_labels_and_names_of_its_folder(tmp_path, capsys):
     extra = {"__MACOSX/cats/x.png": b"", "notes.txt": b"", "cats/more.zip": b""}
+    extra |= {"cats/a.heic": b""}
     compressed = {"compression": zipfile.ZIP_DEFLATED}
     path = write_zip(tmp_path / "x.zip", CLASSES | extra, **compressed)
     folder = unpacked(path, tmp_path / "x")
     for source, where in (("zip", path), ("folder", folder)):
         assert_part(parts(source, where)[0], GREY, [0] * 7 + [1] * 5)
         assert parts(source, where)[0].label_names == ("cats", "dogs")
-        assert "skipped 3 files" in capsys.readouterr().out
+        out = capsys.readouterr().out
+        assert "skipped 4 files" in out
+        assert "1 to be converted to JPEG or PNG first (cats/a.heic)" in out
         assert detect(where) == source
 
 

@@ -169,8 +169,8 @@ def _verdict_lines(facts):
     count = facts["calibration_images"]
     return [
         f"threshold {facts['threshold']:.6g} for a false-alarm rate of "
-        f"{facts['false_alarm_rate']:.3g} at most, from {count} normal images (of 90 % "
-        f"of such thresholds the rate is from {low:.3g} to {high:.3g})",
+        f"{facts['false_alarm_rate']:.3g} at most, from {count} normal images (90 % of "
+        f"such thresholds have a rate from {low:.3g} to {high:.3g})",
         f"{facts['verdict_anomalous']} of {facts['images']} images are above it",
     ]
 

@@ -57,6 +57,12 @@ class Skipped:
             self.counts[reason] += count
             self.examples.setdefault(reason, path)
 
+    def add_other(self, path: str) -> None:
+        """Counts a file whose suffix is not that of an image that is read."""
+        photo = PurePath(path).suffix.lower() in PHOTOS
+        reason = "to be converted to JPEG or PNG first" if photo else "not an image"
+        self.add(reason, path)
+
     def line(self) -> list[str]:
         """One line for the user; none where nothing is skipped."""
         if not self.counts:
@@ -125,10 +131,8 @@ def _walk(folder, prefix, wanted, seen, files, skipped):
             skipped.add("not a file or a broken link", name)
         elif wanted(path):
             files.append(path)
-        elif path.suffix.lower() in PHOTOS:
-            skipped.add("to be converted to JPEG or PNG first", name)
         else:
-            skipped.add("not an image", name)
+            skipped.add_other(name)
 
 
 def is_hidden(name: str) -> bool:

@@ -115,7 +115,7 @@ def image_members(
         elif name.suffix.lower() == ".zip":
             skipped.add("zip in the zip", member.filename)
         elif name.suffix.lower() not in SUFFIXES:
-            skipped.add("not an image", member.filename)
+            skipped.add_other(member.filename)
         else:
             images.append(member)
     if not images:
