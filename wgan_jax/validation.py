@@ -9,7 +9,7 @@ import numpy as np
 
 from wgan_jax.algorithm.constraints import Constraint, make_constraint
 from wgan_jax.algorithm.objectives import make_losses
-from wgan_jax.algorithm.optimizers import check_direction
+from wgan_jax.algorithm.optimizers import make_optimizer
 from wgan_jax.config import Config, Data, Objective
 from wgan_jax.data.sources import check_stream, reader_class
 from wgan_jax.errors import UserError
@@ -232,7 +232,7 @@ def _check_source(config):
 def _check_objective(config):
     model, objective = config.model, config.objective
     losses, constraint = make_losses(objective), make_constraint(objective)
-    check_direction(config.optimizer)
+    make_optimizer(config.optimizer)
     if constraint.penalty and model.critic_norm == "batch":
         raise UserError(
             "model.critic_norm=batch cannot be combined with objective.constraint="

@@ -343,7 +343,11 @@ def test_divergence_stops_the_run_and_keeps_the_last_checkpoint(tmp_path, monkey
     assert code == 2
     assert "not finite between steps 10 and 15" in error
     assert "The checkpoint of step 10 is intact" in error
-    assert [r["step"] for r in records(out)] == [5, 10]
+    *before, last = records(out)
+    assert [r["step"] for r in before] == [5, 10]
+    # The reason alone, for the page of the run.
+    assert set(last) == {"step", "warnings"}
+    assert set(last["warnings"]) == {"diverged"}
     assert [p.name for p in (out / "checkpoints").iterdir()] == ["10"]
 
 

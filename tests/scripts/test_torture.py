@@ -11,6 +11,10 @@ from tortures.runs import Tally, difference_of_runs, unclear_error
 from wgan_jax import train
 
 
+# Orbax reports a file that it cannot read to an event loop that is closed by then.
+damages = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A short finished run."""
@@ -20,6 +24,7 @@ def whole(tmp_path_factory):
     return out
 
 
+@damages
 def test_no_damaged_file_of_a_run_is_read_wrongly(whole, tmp_path):
     tallies = list(flips.damage(whole, tmp_path / "damaged", seed=1, count=2))
     assert len(tallies) == 6
@@ -60,8 +65,7 @@ def test_the_table_names_each_failure():
 
 @pytest.mark.slow
 @pytest.mark.stream
-# Orbax reports a file that it cannot read to an event loop that is closed by then.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@damages
 @pytest.mark.parametrize("part", torture.PARTS)
 def test_one_round_of_each_part(part, tmp_path, monkeypatch):
     monkeypatch.setattr(kills, "KILLS", 1)

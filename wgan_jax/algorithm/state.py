@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from wgan_jax.algorithm.constraints import Constraint, make_constraint
 from wgan_jax.algorithm.objectives import Losses, make_losses
-from wgan_jax.algorithm.optimizers import make_optimizer
+from wgan_jax.algorithm.optimizers import check_direction, make_optimizer
 from wgan_jax.config import Config, Objective, Optimizer
 from wgan_jax.distributed.sharding import ONE_DEVICE, BatchSharding
 from wgan_jax.nn.models import build
@@ -143,6 +143,7 @@ def make_spec(
     label_shares: the shares of the classes in the training data
     (`DataRecord.label_shares`); empty takes equal ones. scales: `DataRecord.scales`.
     """
+    check_direction(config.optimizer)
     generator, critic = build(config.model, config.data.sample_shape)
     return Spec(
         generator=generator,
