@@ -96,6 +96,12 @@ def reference(function: Any) -> str:
     return f"{path.resolve()}:{name}"
 
 
+def short_name(value: Any) -> str:
+    """A reference FOLDER/FILE.py:NAME without its folder; other values as text."""
+    place, colon, function = str(value).rpartition(":")
+    return f"{Path(place).name}:{function}" if colon else str(value)
+
+
 def execute(path: Path) -> ModuleType:
     """The Python file at `path` as a new module. Raises whatever the file raises."""
     name = f"{USER_MODULE}{path.resolve()}"

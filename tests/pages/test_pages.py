@@ -16,7 +16,7 @@ from wgan_jax.pages.comparison import comparison_page, make_settings
 from wgan_jax.pages.curves import Group, line, run_figures, smooth, window
 from wgan_jax.pages.facts import changed_fields, find_runs, read_facts
 from wgan_jax.pages.html import mean_std
-from wgan_jax.pages.run import run_page
+from wgan_jax.pages.run import method, run_page
 from wgan_jax.pages.write import default_out, write_page
 
 EMPTY = {"meta", "link", "img", "input", "br", "hr"}
@@ -323,6 +323,21 @@ def test_runs_that_differ_in_their_seed_are_one_setting(tmp_path):
     settings = make_settings([read_facts(path) for path in find_runs([folder])])
     assert [s.name for s in settings] == ["clip, rmsprop", "penalty, adam"]
     assert [len(s.runs) for s in settings] == [2, 2]
+
+
+def test_settings_of_a_sweep_have_the_names_of_the_sweep(tmp_path):
+    for place, constraint in (("wide", "clip"), ("mine", "/a/b/zero.py:r1")):
+        for seed in (0, 1):
+            objective = Objective(constraint=constraint)
+            run = Run(seed=seed, steps=100, grid_size=4)
+            path = tmp_path / place / f"seed-{seed}"
+            write_run(path, points=True, seed=seed, run=run, objective=objective)
+    runs = [read_facts(path) for path in find_runs([tmp_path])]
+    assert [s.name for s in make_settings(runs)] == ["mine", "wide"]
+    assert method(runs[0]) == "WGAN with zero.py:r1"
+    (tmp_path / "mine/seed-0").rename(tmp_path / "mine/first")
+    runs = [read_facts(path) for path in find_runs([tmp_path])]
+    assert [s.name for s in make_settings(runs)] == ["zero.py:r1", "clip"]
 
 
 def test_estimates_in_other_units_have_axes_of_their_own(tmp_path):

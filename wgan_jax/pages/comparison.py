@@ -26,6 +26,7 @@ from wgan_jax.pages.run import (
     progress,
     w1_ratio,
 )
+from wgan_jax.references import short_name
 
 # Fields that change no number of a run, or that name it.
 IGNORED = ("run.seed", "data.stream", "data.workers", "run.tensorboard")
@@ -52,12 +53,13 @@ class Setting:
 
 
 def make_settings(runs: list[RunFacts]) -> list[Setting]:
-    """The runs by setting, in their order, named by the fields that differ."""
+    """The runs by setting, in their order, named as their sweep names them, or by the
+    fields that differ."""
     groups: dict[str, list[RunFacts]] = {}
     for run in runs:
         groups.setdefault(repr(_identity(run)), []).append(run)
     firsts = [members[0] for members in groups.values()]
-    names = _names(firsts)
+    names = _folders(groups.values()) or _names(firsts)
     return [
         Setting(
             name,
@@ -70,6 +72,19 @@ def make_settings(runs: list[RunFacts]) -> list[Setting]:
 
 def _identity(run):
     return {k: v for k, v in sorted(run.fields.items()) if k not in IGNORED}
+
+
+def _folders(groups):
+    """The folders of settings in a sweep, SETTING/seed-N; empty for other runs."""
+    names = []
+    for runs in groups:
+        paths = [run.path.resolve() for run in runs]
+        if len({path.parent for path in paths}) > 1:
+            return []
+        if not all(path.name.startswith("seed-") for path in paths):
+            return []
+        names.append(paths[0].parent.name)
+    return names if len({*names}) == len(names) > 1 else []
 
 
 def _names(firsts):
@@ -91,8 +106,8 @@ def _names(firsts):
 
 
 def _word(field, value):
-    if isinstance(value, str) and value and "/" not in value:
-        return value
+    if isinstance(value, str) and value and "/" not in short_name(value):
+        return short_name(value)
     number = f"{value:g}" if isinstance(value, float) else str(value)
     return f"{field.split('.')[1]}={number}"
 

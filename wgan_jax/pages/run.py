@@ -20,6 +20,7 @@ from wgan_jax.pages.curves import (
 from wgan_jax.pages.drawn import Drawn
 from wgan_jax.pages.facts import RunFacts, changed_fields
 from wgan_jax.pictures import point_limits
+from wgan_jax.references import short_name
 from wgan_jax.runs import directory
 
 STATES = {
@@ -69,9 +70,9 @@ def method(facts: RunFacts) -> str:
     kind = facts.fields.get("objective.kind", "")
     constraint = facts.fields.get("objective.constraint", "")
     names = {"wgan": "WGAN", "gan": "GAN", "lsgan": "LSGAN"}
-    name = names.get(str(kind), str(kind))
+    name = names.get(str(kind), short_name(kind))
     words = {"penalty": "gradient penalty", "clip": "weight clipping", "none": ""}
-    word = words.get(str(constraint), str(constraint))
+    word = words.get(str(constraint), short_name(constraint))
     return f"{name} with {word}" if name and word else name
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from wgan_jax.config import SOURCE_FIELDS, Config, switch_source
 from wgan_jax.errors import UserError
 from wgan_jax.files import read_json
+from wgan_jax.references import short_name
 
 FORM = "'NAME: FIELD=VALUE FIELD=VALUE'"
 
@@ -165,8 +166,7 @@ def value_label(value) -> str:
     """A value in the name of a setting; a function of the user without its folder."""
     if isinstance(value, tuple):
         return "x".join(map(str, value))
-    place, colon, function = str(value).rpartition(":")
-    return f"{Path(place).name}:{function}" if colon else str(value)
+    return short_name(value)
 
 
 # ----------------------------------------------------------------------------- reading
