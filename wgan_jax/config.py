@@ -229,7 +229,8 @@ class Model:
     leaky_slope: float = 0.2
     """Slope of leaky_relu below zero."""
     output: Literal["tanh", "sigmoid", "linear"] = "tanh"
-    """Last activation of the generator; it must match data.scale."""
+    """Last activation of the generator; it must match data.scale. A network of your own
+    may ignore it."""
     bias: Literal["all", "unnormalised", "none"] = "unnormalised"
     """Layers with a bias: all, those without a norm after them, or none."""
     init: Literal["torch", "dcgan", "tflib"] = "torch"

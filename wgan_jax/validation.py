@@ -13,7 +13,7 @@ from wgan_jax.algorithm.optimizers import make_optimizer
 from wgan_jax.config import Config, Data, Objective
 from wgan_jax.data.sources import check_stream, reader_class
 from wgan_jax.errors import UserError
-from wgan_jax.nn.models import architectures
+from wgan_jax.nn.models import ARCHITECTURES, architectures
 from wgan_jax.references import is_object
 
 # Fields that name a function, which may also be given itself.
@@ -273,7 +273,8 @@ def _check_points(config):
             raise UserError(
                 f"model.{name}={value} needs images: {points}, so take model.kind=mlp"
             )
-    if model.output != "linear":
+    # A network of the user's own has a last activation of its own.
+    if model.output != "linear" and model.kind in ARCHITECTURES:
         raise UserError(
             f"model.output={model.output} cannot reach every point: "
             f"data.source={data.source} needs model.output=linear"
@@ -283,7 +284,7 @@ def _check_points(config):
 def _check_images(config):
     data, model = config.data, config.model
     matching = {"symmetric": "tanh", "unit": "sigmoid"}[data.scale]
-    if model.output not in (matching, "linear"):
+    if model.output not in (matching, "linear") and model.kind in ARCHITECTURES:
         raise UserError(
             f"model.output={model.output} does not match data.scale={data.scale}: "
             f"take model.output={matching}"

@@ -9,7 +9,7 @@ import pytest
 from helpers import ROOT, in_process
 
 from wgan_jax import config, train
-from wgan_jax.config import Model
+from wgan_jax.config import Config, Data, Model
 from wgan_jax.errors import UserError
 from wgan_jax.nn import layers
 from wgan_jax.nn.models import build, build_encoder
@@ -59,6 +59,11 @@ def test_a_class_defines_both_networks_and_the_encoder():
     assert [network.parameters for network in (generator, critic)] == [8, 3]
     assert critic.summary[-1].shape == ()
     assert build_encoder(model, (2,)).summary[-1].shape == (3,)
+
+
+def test_a_network_of_the_user_has_a_last_activation_of_its_own():
+    for data in (Data(source="8gaussians"), Data(scale="unit")):
+        validate(Config(data=data, model=Model(kind=f"{__file__}:Points")))
 
 
 def test_the_critic_may_be_of_another_architecture():
