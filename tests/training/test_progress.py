@@ -4,7 +4,8 @@ from functools import partial
 
 from rich.console import Console
 
-from wgan_jax.config import Config
+from wgan_jax.algorithm.constraints import Constraint
+from wgan_jax.config import Config, Data, Objective
 from wgan_jax.training import progress
 from wgan_jax.training.progress import log_output, make_progress, run_status, sparkline
 
@@ -33,6 +34,20 @@ def test_a_pipe_gets_a_line_per_record(capsys):
     ]
     assert second.startswith("step 1000/1000")
     assert second.endswith("0:00 left")
+
+
+def zero_centred(objective):
+    return Constraint(lambda score, real, fake, key: (0, {"r1": 0}), metrics=("r1",))
+
+
+def test_metrics_of_the_user_s_constraint_are_shown_and_points_are_points():
+    config = Config(
+        data=Data(source="8gaussians"),
+        objective=Objective(constraint=f"{__file__}:zero_centred"),
+    )
+    figures = run_status(config, 250, VALUES | {"r1": 0.5}, {}).figures
+    assert "r1 0.5" in figures
+    assert "3.2e+03 points/s" in figures
 
 
 def test_json_has_an_object_per_line(capsys):

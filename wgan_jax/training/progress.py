@@ -15,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from wgan_jax.algorithm.constraints import make_constraint
 from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.config import Config
 from wgan_jax.runs.log import duration
@@ -169,16 +170,18 @@ def run_status(
     """Status of a run: the rate, the main metrics and the scores `evaluated`."""
     rate = values["cycles_per_second"]
     estimate = make_losses(config.objective).metric
-    images_per_second = rate * config.objective.n_critic * config.data.batch_size
+    samples_per_second = rate * config.objective.n_critic * config.data.batch_size
     figures = [
         f"{rate:.3g} cycles/s",
-        f"{images_per_second:.3g} images/s",
+        f"{samples_per_second:.3g} {'points' if config.data.is_points else 'images'}/s",
         f"{estimate} {values[estimate]:.4g}",
     ]
     if f"heldout_{estimate}" in values:
         figures.append(f"held-out {values[f'heldout_{estimate}']:.4g}")
-    if "gradient_penalty" in values:
-        figures.append(f"penalty {values['gradient_penalty']:.3g}")
+    names = {"gradient_penalty": "penalty", "gradient_norm": ""}
+    for metric in make_constraint(config.objective).metrics:
+        if metric in values and (shown := names.get(metric, metric)):
+            figures.append(f"{shown} {values[metric]:.3g}")
     figures += [f"{name} {value:.4g}" for name, value in evaluated.items()]
     figures.append(f"generator loss {values['generator_loss']:.4g}")
     if "data_wait_fraction" in values:
