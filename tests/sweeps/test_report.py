@@ -50,6 +50,11 @@ def test_standard_deviations_have_two_digits(tmp_path, capsys):
     assert "| as configured | 3 | 0 | 2 | 2.020 +- 0.020 |" in output
 
 
+def test_tiny_numbers_have_an_exponent(tmp_path, capsys):
+    write_report(tmp_path, members_with(tmp_path, [1e-6, 2e-6, 3e-6]), {}, {})
+    assert "| 4e-06 +- 2e-06 |" in capsys.readouterr().out
+
+
 def test_one_seed_has_no_standard_deviation(tmp_path, capsys):
     members = members_with(tmp_path, [1.5])
     write_report(tmp_path, members, {}, scores_of(members, [0.75]))

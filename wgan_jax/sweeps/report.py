@@ -211,6 +211,9 @@ def mean_std(metric, unit: float = 1.0) -> str:
         return f"{mean:.4g}"
     # Two significant digits of the standard deviation.
     decimals = max(0, 1 - math.floor(math.log10(std)))
+    if decimals > 5 and abs(mean) < 1e-3:
+        digits = decimals + 1 + math.floor(math.log10(abs(mean) or std))
+        return f"{mean:.{max(digits, 1)}g} +- {std:.2g}"
     return f"{mean:.{decimals}f} +- {std:.{decimals}f}"
 
 
