@@ -117,6 +117,15 @@ def test_the_page_of_a_run_on_images_has_all_parts(tmp_path):
     assert [a["data-caption"] for a in hidden] == ["step 50"]
 
 
+def test_one_picture_has_no_slider(tmp_path):
+    path = write_run(tmp_path / "digits")
+    for grid in sorted((path / "samples").glob("fixed-*"))[:-1]:
+        grid.unlink()
+    page = page_of(path, drawn_images())
+    assert page.tags["input"] == 0
+    assert "of the only picture saved" in page.text
+
+
 def test_the_page_of_a_run_on_points_has_plots(tmp_path):
     page = page_of(write_run(tmp_path / "toy", points=True), drawn_points())
     assert "Exact W1 over its floor" in page.text
@@ -374,6 +383,32 @@ def test_scores_of_other_numbers_of_images_do_not_share_axes(tmp_path):
     page = compare(tmp_path / "runs")
     titles = [t for t in page.titles() if "FID" in t]
     assert titles == ["FID, 100 images", "FID, 200 images"]
+
+
+def test_the_fields_that_differ_are_listed(tmp_path):
+    folder = write_methods(tmp_path / "runs")
+    text = " ".join(compare(folder).text.split())
+    assert "field clip, rmsprop penalty, adam" in text
+    assert "objective.constraint clip penalty" in text
+    assert "optimizer.kind rmsprop adam" in text
+    for seed in (0, 1):
+        write_run(tmp_path / "seeds" / str(seed), seed=seed, run=Run(seed=seed))
+    assert "Fields that differ" not in compare(tmp_path / "seeds").text
+
+
+def test_unequal_training_and_missing_measures_are_stated(tmp_path):
+    folder = write_methods(tmp_path / "runs")
+    equal = compare(folder).text
+    assert "different numbers of generator updates" not in equal
+    assert "not measured" not in equal
+    write_records(folder / "gp-1", [{"step": 50, "wasserstein": 1.0}])
+    found = {"measure": "fid", "step": 100, "samples": [9, 9]}
+    found |= {"value": {"mean": 31.0, "std": None}}
+    content = json.dumps({"format": 2, "results": [found]})
+    (folder / "clip-0" / "evaluation.json").write_text(content)
+    page = compare(folder).text
+    assert "different numbers of generator updates (50 to 100)" in page
+    assert "not measured" in page
 
 
 def test_other_data_do_not_compare(tmp_path):

@@ -23,6 +23,7 @@ from wgan_jax.pages.run import (
     measure_label,
     method,
     picture_class,
+    plain_value,
     progress,
     w1_ratio,
 )
@@ -91,10 +92,7 @@ def _names(firsts):
     """A name of each run: the values of the fields in which they differ."""
     if len(firsts) == 1:
         return [method(firsts[0]) or firsts[0].name]
-    default = defaults()
-    fields = dict.fromkeys(f for run in firsts for f in run.fields if f not in IGNORED)
-    values = {f: [run.fields.get(f, default.get(f)) for run in firsts] for f in fields}
-    varied = {f: v for f, v in values.items() if any(x != v[0] for x in v)}
+    varied = _varied(firsts)
     names = []
     for place, run in enumerate(firsts):
         words = [_word(f, v[place]) for f, v in varied.items()]
@@ -103,6 +101,14 @@ def _names(firsts):
         name if names.count(name) == 1 else f"{name} ({run.name})"
         for name, run in zip(names, firsts)
     ]
+
+
+def _varied(firsts):
+    """{field: its value in each run} of the fields in which the runs differ."""
+    default = defaults()
+    fields = dict.fromkeys(f for run in firsts for f in run.fields if f not in IGNORED)
+    values = {f: [run.fields.get(f, default.get(f)) for run in firsts] for f in fields}
+    return {f: v for f, v in values.items() if any(x != v[0] for x in v)}
 
 
 def _word(field, value):
@@ -132,6 +138,7 @@ def comparison_page(
             _charts(separate, wide=len(separate) == 1),
         ),
         ("samples", "Newest samples", _gallery(settings)),
+        ("differences", "Fields that differ", _differences(settings)),
         ("runs", "Runs", _table_of_runs(settings)),
     ]
     count = f"{len(runs)} runs, {len(settings)} setting{'s' * (len(settings) > 1)}"
@@ -193,6 +200,16 @@ def _measures(settings, drawn):
         "One seed proves little.",
         "reading",
     )
+    if any(
+        name.endswith("evaluated") and row[place] == "-"
+        for place, name in enumerate(head)
+        for row in rows
+    ):
+        readings += html.paragraph(
+            "-: not measured, or by another number of images. The command evaluate "
+            "fills a column where every run gets the same options.",
+            "reading",
+        )
     colours = [s.group.colour for s in settings]
     table = html.table(head, rows, numbers, colours, kind="settings")
     return table + reading + readings
@@ -292,6 +309,12 @@ def _limits(settings):
             "The settings were trained on different data, or at different sizes: none "
             "of the distances above compares them."
         )
+    steps = {r.step for s in settings for r in s.runs if not r.diverged}
+    if len(steps) > 1:
+        notes.append(
+            "Measures and samples: the runs have trained for different numbers of "
+            f"generator updates ({min(steps):,} to {max(steps):,})."
+        )
     machines = {hardware(r) for s in settings for r in s.runs}
     if len(machines) > 1:
         notes.append(f"Times and speeds: the machines differ ({', '.join(machines)}).")
@@ -387,6 +410,20 @@ def _gallery(settings):
             f"{MOST_PICTURES} of {len(runs)} runs are shown.", "reading"
         )
     return body and f'<div class="gallery">{body}</div>{more}'
+
+
+def _differences(settings):
+    """The fields in which settings differ; the longer side of the table is its rows."""
+    varied = _varied([s.runs[0] for s in settings])
+    if not varied:
+        return ""
+    names = [s.name for s in settings]
+    columns = [[plain_value(v) for v in values] for values in varied.values()]
+    if len(varied) >= len(settings):
+        rows = [[field, *values] for field, values in zip(varied, columns)]
+        return html.table(("field", *names), rows)
+    rows = [list(row) for row in zip(names, *columns)]
+    return html.table(("setting", *varied), rows)
 
 
 def _table_of_runs(settings):

@@ -146,7 +146,8 @@ def _rounded(values, kept, digits=5):
 def film(frames: dict[int, str], captions: dict[int, str], alt: str, kind: str) -> str:
     """Pictures with a slider and a play button; the newest is shown without a script.
 
-    frames: {step: data URI}. kind: class of the pictures.
+    One picture has its caption alone. frames: {step: data URI}. kind: class of the
+    pictures.
     """
     last = max(frames)
     images = "".join(
@@ -155,6 +156,11 @@ def film(frames: dict[int, str], captions: dict[int, str], alt: str, kind: str) 
         for step, uri in frames.items()
     )
     count = len(frames)
+    if count == 1:
+        return (
+            f'<figure class="film"><div class="stage">{images}</div>'
+            f"<figcaption>{escape(captions[last])}</figcaption></figure>"
+        )
     return (
         f'<figure class="film"><div class="stage">{images}</div>'
         '<div class="controls"><button type="button" class="play" '

@@ -39,6 +39,7 @@ for (const button of document.querySelectorAll(".copy")) {
 for (const film of document.querySelectorAll(".film")) {
   const images = [...film.querySelectorAll("img")], play = film.querySelector(".play");
   const slider = film.querySelector("input"), output = film.querySelector("output");
+  if (!slider) continue;
   const show = () => {
     images.forEach((image, i) => (image.hidden = i !== +slider.value));
     const caption = images[+slider.value].dataset.caption;

@@ -202,11 +202,15 @@ def _film(facts):
     points = facts.config is not None and facts.config.data.is_points
     what = "Generated points (red) and real ones (grey)" if points else "Samples"
     film = html.film(frames, captions, "Generated samples", kind)
-    reading = html.paragraph(
+    use = (
         f"{what}, in every picture from the same noise. {count}Use the slider, its "
-        "arrow keys, or the play button.",
-        "reading",
+        "arrow keys, or the play button."
     )
+    if len(facts.grids) == 1:
+        use = (
+            f"{what} of the only picture saved. A smaller run.sample_every saves more."
+        )
+    reading = html.paragraph(use, "reading")
     return f'<div class="beside">{film}{reading}</div>'
 
 
@@ -508,7 +512,7 @@ def _configuration(facts):
         return ""
     changed = changed_fields(facts.fields)
     rows = [
-        (name, _plain(value), _plain(default))
+        (name, plain_value(value), plain_value(default))
         for name, (value, default) in changed.items()
     ]
     body = (
@@ -531,7 +535,8 @@ def _command(facts):
     return f"python -m wgan_jax.train {shlex.join(words)}"
 
 
-def _plain(value):
+def plain_value(value):
+    """A value of a configuration as text; floats have up to six digits."""
     if value in ("", [], None):
         return "(empty)"
     if isinstance(value, list):
@@ -545,7 +550,7 @@ def _environment(facts):
     environment = {k: v for k, v in facts.environment.items() if k != "packages"}
     packages = facts.environment.get("packages")
     packages = packages if isinstance(packages, dict) else {}
-    rows = [(k.replace("_", " "), _plain(v)) for k, v in environment.items()]
+    rows = [(k.replace("_", " "), plain_value(v)) for k, v in environment.items()]
     if parent := facts.parent:
         rows.append(("started from", f"{parent.get('run')}, step {parent.get('step')}"))
     if facts.seconds:
@@ -554,11 +559,11 @@ def _environment(facts):
         if facts.data.get("train") and isinstance(facts.data.get(name), int):
             rows.append((f"data: {name}", f"{facts.data[name]:,}"))
     if facts.data.get("labels"):
-        rows.append(("data: labels", _plain(facts.data["labels"])))
+        rows.append(("data: labels", plain_value(facts.data["labels"])))
     for change in facts.data.get("accepted") or ():
-        rows.append(("data changed", _plain(change)))
+        rows.append(("data changed", plain_value(change)))
     body = html.table(("fact", "value"), rows) if rows else ""
     if packages:
-        versions = [(k, _plain(v)) for k, v in packages.items()]
+        versions = [(k, plain_value(v)) for k, v in packages.items()]
         body += html.table(("package", "version"), versions)
     return body and f'<div class="pair">{body}</div>'
