@@ -365,6 +365,19 @@ def test_estimates_in_other_units_have_axes_of_their_own(tmp_path):
     assert "3 ± 0" in page.text
 
 
+def test_a_run_measured_twice_counts_once(tmp_path):
+    folder = write_methods(tmp_path / "runs")
+    for path, values in (("clip-0", (9.0, 1.0)), ("clip-1", (9.0, 2.0))):
+        results = [
+            {"measure": "wasserstein", "step": 100, "repeats": repeats}
+            | {"samples": [5, 5], "value": {"mean": value, "std": None}}
+            for repeats, value in zip((1, 5), values)
+        ]
+        text = json.dumps({"format": 2, "results": results})
+        (folder / path / "evaluation.json").write_text(text)
+    assert "1.50 ± 0.71" in compare(folder).text
+
+
 def test_estimates_in_equal_units_share_axes(tmp_path):
     for seed in (0, 1):
         optimizer = Optimizer(critic_lr=10.0 ** -(seed + 3))
