@@ -10,7 +10,6 @@ from tortures import flips, hostile, kills, writers
 from tortures.runs import Tally, difference_of_runs, unclear_error
 from wgan_jax import train
 
-
 # Orbax reports a file that it cannot read to an event loop that is closed by then.
 damages = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 

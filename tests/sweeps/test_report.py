@@ -152,6 +152,8 @@ def test_the_unit_of_an_estimate_is_that_of_the_critic_s_slope(one, other, equal
 
 
 @pytest.mark.slow
+# Orbax reports a file that it cannot read to an event loop that is closed by then.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_member_that_cannot_be_measured_is_left_out(tmp_path, capsys):
     words = [*TOY, "--seeds", "2", "--num", "20", "--run.steps", "5"]
     assert in_process(sweep, *words, "--out", tmp_path) == (0, "")
