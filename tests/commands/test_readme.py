@@ -182,7 +182,10 @@ SHOWN = [
     for page in OTHERS
     for line in re.findall(r"^python -m wgan_jax.*", page.read_text(), re.M)
 ]
-READING = list(dict.fromkeys(commands("python -m") + SHOWN))
+READING = [
+    pytest.param(line, marks=[pytest.mark.onnx] if line.endswith(".onnx") else [])
+    for line in dict.fromkeys(commands("python -m") + SHOWN)
+]
 
 
 @pytest.mark.parametrize("line", READING)
