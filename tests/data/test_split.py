@@ -237,6 +237,7 @@ def test_a_damaged_record_is_one_sentence(run):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_run_continues_on_moved_images_and_not_on_other_ones(tmp_path):
     (tmp_path / "images").mkdir()
     for i, image in enumerate(IMAGES):

@@ -74,6 +74,7 @@ def test_a_run_resumes_with_another_number_of_devices(tmp_path):
             assert moved[name] == pytest.approx(alone[name], rel=1e-3, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_sweep_on_many_devices(tmp_path):
     words = ["-m", "wgan_jax.sweep", *TOY, "--seeds", 2, "--mode", "together"]
     words += ["--features", "none"]

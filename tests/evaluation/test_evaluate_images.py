@@ -408,6 +408,7 @@ def test_every_checkpoint_is_evaluated_and_ranked(run, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_every_checkpoint_is_evaluated_without_fid(run):
     for named, key in ((["--metrics", "prdc"], "classifier_recall"), ([], "sliced")):
         more = ["--num", "16", "--checkpoint", "all", *named]

@@ -19,6 +19,7 @@ def found(out):
     return {k: s for r in records(out) for k, s in r.get("warnings", {}).items()}
 
 
+@pytest.mark.slow
 def test_a_dead_critic_is_reported_at_once_at_the_end_and_on_resume(tmp_path, capsys):
     out = tmp_path / "run"
     assert in_process(train, *DEAD, "--out", out) == (0, "")
