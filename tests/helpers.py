@@ -99,7 +99,7 @@ def in_process(module, *arguments, cwd=ROOT):
 def _without_report(module, words):
     """The words of a command, without the page that training writes at its end.
 
-    The word --report, which is no option of the command, asks for the page.
+    The word --report asks for the page and is not passed to the command.
     """
     if "--report" in words:
         return [word for word in words if word != "--report"]

@@ -8,15 +8,15 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from wgan_jax.config import Data
-from wgan_jax.data.decoding import decode, stack
+from wgan_jax.data.decoding import decode
 from wgan_jax.data.image_files import (
     SUFFIXES,
     Skipped,
-    class_folders,
     is_hidden,
     stamps,
 )
-from wgan_jax.data.readers import Reader, Samples, UnreadableSample
+from wgan_jax.data.readers import UnreadableSample
+from wgan_jax.data.sources.folder import ImagesInFolders
 from wgan_jax.errors import UserError, printable
 
 # Bytes of the largest image that is read: far more than any has, far less than the
@@ -24,23 +24,14 @@ from wgan_jax.errors import UserError, printable
 LARGEST = 2**30
 
 
-class ZipImages(Reader):
-    """The images of the zip file data.dir at any depth, in the order of their names.
-
-    Where each is in the folder of its class, they have labels.
-    """
-
-    required_field = "dir"
+class ZipImages(ImagesInFolders):
+    """The images of the zip file data.dir at any depth, in the order of their names."""
 
     def __init__(self, data: Data):
         """Raises UserError where the file has no images or cannot be read."""
-        super().__init__(data)
         self.members, skipped = image_members(Path(data.dir))
-        self.remarks = skipped.line()
         paths = [PurePosixPath(member.filename) for member in self.members]
-        folders = class_folders(paths, PurePosixPath())
-        self.labels, self.label_names, self.label_problem = folders
-        self.classes = 0 if self.labels is None else len(np.unique(self.labels))
+        super().__init__(data, self.members, paths, PurePosixPath(), skipped)
 
     @functools.cached_property
     def opened(self) -> zipfile.ZipFile:
@@ -49,9 +40,6 @@ class ZipImages(Reader):
 
     def __getstate__(self):
         return {k: v for k, v in self.__dict__.items() if k != "opened"}
-
-    def __len__(self):
-        return len(self.members)
 
     @property
     def identity(self) -> str:
@@ -67,14 +55,8 @@ class ZipImages(Reader):
         """The path of the image in the zip."""
         return printable(self.members[number].filename)
 
-    def read(self, numbers: np.ndarray) -> Samples:
-        """Images of these numbers, and their labels."""
-        notes = Counter()
-        images = [self._one(self.members[i], notes) for i in numbers]
-        labels = None if self.labels is None else self.labels[numbers]
-        return Samples(stack(images, self.data), labels, notes)
-
-    def _one(self, member, notes):
+    def decode_one(self, member: zipfile.ZipInfo, notes: Counter) -> np.ndarray:
+        """Pixels of one image. Raises UnreadableSample for a damaged one."""
         try:
             if member.file_size > LARGEST:
                 raise UserError(f"it has {member.file_size:,} bytes unpacked")
