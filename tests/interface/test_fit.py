@@ -32,7 +32,7 @@ from wgan_jax import (
     train,
 )
 from wgan_jax.interface import arrays, run
-from wgan_jax.interface.run import _configuration
+from wgan_jax.interface.arguments import configuration
 from wgan_jax.nn import layers
 
 POINTS = np.random.default_rng(0).normal(size=(80, 2)) * [1, 100] + [0, 1000]
@@ -395,15 +395,15 @@ def test_labels_make_a_conditional_run(tmp_path):
 
 def test_a_path_or_the_name_of_a_source_is_trained_on(tmp_path):
     np.save(tmp_path / "points.npy", POINTS)
-    config = _configuration(str(tmp_path / "points.npy"), None, None, 2, 0)
+    config = configuration(str(tmp_path / "points.npy"), None, None, 2, 0)
     assert (config.data.source, config.data.dimensions) == ("vectors", 2)
     assert config.run.steps == 2
     np.savez(tmp_path / "images.npz", images=IMAGES)
-    config = _configuration(tmp_path / "images.npz", SMALL, None, None, 7)
+    config = configuration(tmp_path / "images.npz", SMALL, None, None, 7)
     assert (config.data.source, config.run.seed) == ("npz", 7)
-    assert _configuration("8gaussians", None, None, None, 0).data.is_toy
-    assert _configuration("digits", SMALL, None, None, 0).data.source == "digits"
-    assert _configuration(None, SMALL, None, None, 0) == SMALL
+    assert configuration("8gaussians", None, None, None, 0).data.is_toy
+    assert configuration("digits", SMALL, None, None, 0).data.source == "digits"
+    assert configuration(None, SMALL, None, None, 0) == SMALL
 
 
 @pytest.mark.slow

@@ -1,35 +1,30 @@
 """Training and use of a run from Python: `fit`, `load` and `TrainedRun`."""
 
-import contextlib
 import dataclasses
 import functools
-import io
 import os
 import signal
-import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import rich
 
 from wgan_jax import exports, pictures
 from wgan_jax.algorithm.objectives import make_losses
-from wgan_jax.config import TOYS, Config, Data, differences, switch_source, to_json
+from wgan_jax.config import Config, to_json
 from wgan_jax.data.record import DataRecord
-from wgan_jax.data.sources import detect
-from wgan_jax.data.sources.vectors import vector_length
 from wgan_jax.distributed.sharding import make_sharding
 from wgan_jax.distributed.stop import StopRequest
 from wgan_jax.errors import UserError
 from wgan_jax.evaluation import distances
 from wgan_jax.evaluation.distances import EvaluationProtocol
 from wgan_jax.evaluation.images import ImageEvaluation, progress_bars
-from wgan_jax.files import check_new, enable_compilation_cache, without_caching
+from wgan_jax.files import check_new
 from wgan_jax.interface import anomalies, arrays
+from wgan_jax.interface.arguments import check_out, check_whole, configuration
+from wgan_jax.interface.output import output, session
 from wgan_jax.interface.results import Plot, Scores
 from wgan_jax.metrics.features import EXTRACTORS, make_extractor
 from wgan_jax.metrics.image_scores import find_metrics
@@ -41,7 +36,6 @@ from wgan_jax.runs.restore import load_data, restore_run
 from wgan_jax.runs.sampling import labels as draw_labels
 from wgan_jax.runs.sampling import make_sampler, noise, weights
 from wgan_jax.sizes import check_memory
-from wgan_jax.suggest import Facts, device, read_facts, suggest
 from wgan_jax.training.loop import Diverged
 from wgan_jax.training.run import Callback, train, train_in_memory
 from wgan_jax.training.setup import Setup, load_dataset
@@ -74,20 +68,20 @@ def fit(
     Ctrl-C ends training after the current chunk, and the run so far is returned; a
     second one does at once. Raises UserError for a mistake in an argument.
     """
-    with _output(progress):
+    with output(progress):
         place = None if out is None else Path(out)
         if config is None and place is not None and (place / "config.json").exists():
             # A new choice may differ.
             config = directory.read_config(place)
-        config = _configuration(data, config, labels, steps, seed)
+        config = configuration(data, config, labels, steps, seed)
         if place is not None:
             source = config.data.source
             config_of_run = arrays.in_directory(config, place)
             # Refuses functions that are not in a file, before the work.
             to_json(config_of_run)
-            _check_out(place, config_of_run)
+            check_out(place, config_of_run)
         validate(config)
-        with _session(config, place):
+        with session(config, place):
             sharding = make_sharding(config)
             check_memory(config, sharding.count)
             dataset = load_dataset(config, sharding)
@@ -109,7 +103,7 @@ def fit(
 
 def load(path: str | os.PathLike) -> "TrainedRun":
     """The run in a directory at its newest checkpoint; UserError without one."""
-    with _output(True):
+    with output(True):
         config, spec, state = restore_run(path)
     return TrainedRun(config, state, spec, Path(path))
 
@@ -160,7 +154,7 @@ class TrainedRun:
         config = dataclasses.replace(self.config, run=longer)
         stop = StopRequest((signal.SIGINT,), silent=not self.progress)
         options = {"until": until, "stop": stop, "callback": callback}
-        with _output(self.progress), _session(config, self.out):
+        with output(self.progress), session(config, self.out):
             self.config = config
             try:
                 self._train(config, options)
@@ -300,8 +294,8 @@ class TrainedRun:
         """
         if n is None:
             n = 64 if latents is None else len(latents)
-        _check_whole("n", n, 1)
-        _check_whole("seed", seed, 0)
+        check_whole("n", n, 1)
+        check_whole("seed", seed, 0)
         z = noise(seed, n, self.spec.z_dim)
         if latents is not None:
             z = self._check_latents(latents, (n, self.spec.z_dim))
@@ -321,9 +315,9 @@ class TrainedRun:
         """
         if latents is not None:
             n = len(latents)
-        _check_whole("n", n, 1)
-        _check_whole("steps", steps, 2)
-        _check_whole("seed", seed, 0)
+        check_whole("n", n, 1)
+        check_whole("steps", steps, 2)
+        check_whole("seed", seed, 0)
         ends = noise(seed, 2 * n, self.spec.z_dim).reshape(2, n, -1)
         if latents is not None:
             ends = self._check_latents(latents, (n, 2, self.spec.z_dim)).swapaxes(0, 1)
@@ -362,7 +356,7 @@ class TrainedRun:
         return np.array([known.index(label) for label in given.tolist()], np.int32)
 
     def _generate(self, z, classes):
-        with _session(self.config, self.out):
+        with session(self.config, self.out):
             samples = self._sampler(*weights(self.state), z, classes)
         if arrays.has_channels(self.config.data):
             return samples
@@ -385,7 +379,7 @@ class TrainedRun:
         format: safetensors, stablehlo, torch or onnx; empty takes the one of the suffix
         of `path`. network: generator, critic or both. See docs/export.md.
         """
-        with _output(self.progress):
+        with output(self.progress):
             return exports.write(
                 self.config,
                 self.spec,
@@ -419,7 +413,7 @@ class TrainedRun:
         if features not in ("", *EXTRACTORS):
             known = ", ".join(EXTRACTORS)
             raise UserError(f"features={features} is not known: take one of {known}")
-        with _output(self.progress), _session(self.config, self.out):
+        with output(self.progress), session(self.config, self.out):
             dataset = self._loaded().dataset
             labelled = dataset.train_labels is not None
             features = features or ("classifier" if labelled else "patches")
@@ -492,7 +486,7 @@ class TrainedRun:
         anogan), seed, raw, and the options of the command `anomaly`. The encoder of
         f-anogan is saved in the run directory; a run in memory trains it in each call.
         """
-        with _output(self.progress), _session(self.config, self.out):
+        with output(self.progress), session(self.config, self.out):
             dataset = self._loaded().dataset
             if dataset.stream:
                 dataset = load_data(self.out, self.config, in_memory=True)
@@ -520,7 +514,7 @@ class TrainedRun:
         path = Path(path)
         check_new(path, "path")
         config = arrays.in_directory(self.config, path)
-        with _output(self.progress), _session(config, path):
+        with output(self.progress), session(config, path):
             setup = self._loaded()
             with directory.claimed(path, config) as begin:
                 begin(setup.dataset.record)
@@ -539,149 +533,3 @@ class TrainedRun:
                     checkpoints.save(self.state)
                     checkpoints.wait()
         return path
-
-
-# --------------------------------------------------------------------------- arguments
-
-
-def _configuration(data, config, labels, steps, seed):
-    """The configuration of `fit`, whose data.source may be an array."""
-    given: dict[str, Any] = {}
-    if steps is not None:
-        _check_whole("steps", steps, 1)
-        given["run.steps"] = steps
-    _check_whole("seed", seed, 0)
-    if seed:
-        given["run.seed"] = seed
-    if config is not None and not isinstance(config, Config):
-        raise UserError(
-            f"config is a {type(config).__name__}: give a wgan_jax.Config, such as "
-            "wgan_jax.load_config('configs/digits.py')"
-        )
-    base = Data() if config is None else config.data
-    if data is None or isinstance(data, str | os.PathLike):
-        if labels is not None:
-            raise UserError("labels belong to an array: a path has its own labels")
-        if data is None and config is None:
-            raise UserError("data is None: give an array, a path, or a config")
-        section = base if data is None else _of_path(data, base)
-        facts = None
-    else:
-        array = arrays.check_array(data)
-        if labels is not None:
-            labels = arrays.check_labels(labels, len(array))
-        section = arrays.data_section(base, arrays.source_of(array, labels))
-        facts = Facts.of_array(section, array, labels)
-        if config is None:
-            given |= {
-                f"data.{name}": getattr(section, name)
-                for name in ("image_size", "channels")
-            }
-    if labels is not None:
-        classes = len(np.unique(labels))
-        if classes < 2:
-            raise UserError("labels are all the same: leave them out")
-        given["model.classes"] = classes
-    if config is None:
-        memory, accelerator = device()
-        config, reasons = suggest(
-            facts or read_facts(section), memory, accelerator=accelerator, given=given
-        )
-        print("config=None: chosen for these data", *reasons, sep="\n  ")
-        return config
-    config = dataclasses.replace(config, data=section)
-    for name, value in given.items():
-        part, field = name.split(".")
-        values = dataclasses.replace(getattr(config, part), **{field: value})
-        config = dataclasses.replace(config, **{part: values})
-    if labels is not None and {config.model.kind, config.model.critic_is} & {
-        "mlp",
-        "dcgan",
-    }:
-        raise UserError(
-            f"labels need networks that use them, and model.kind={config.model.kind} "
-            "does not: take model.kind='resnet', or leave labels out"
-        )
-    return config
-
-
-def _of_path(path, base):
-    name = os.fspath(path)
-    if name in (*TOYS, "digits") and not Path(name).exists():
-        return switch_source(base, name)[0]
-    data, _ = switch_source(base, detect(path), dir=name)
-    if data.source == "vectors":
-        data = dataclasses.replace(data, dimensions=vector_length(data))
-    return data
-
-
-def _check_whole(name, value, least):
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise UserError(f"{name}={value!r} must be a whole number")
-    if not least <= value < 2**32:
-        raise UserError(f"{name}={value} must be {least} or more")
-
-
-def _check_out(out, config):
-    """Raises UserError where a directory holds another run."""
-    if not (out / "config.json").is_file():
-        return
-    old = directory.read_config(out)
-    ignored = ["data.stream:", "data.workers:"]
-    if old.optimizer.decay == "constant" and old.run.steps < config.run.steps:
-        ignored.append("run.steps:")
-    changed = [
-        line for line in differences(old, config) if not line.startswith(tuple(ignored))
-    ]
-    if changed:
-        raise UserError(
-            f"out={out} holds a run that differs in {', '.join(changed)} (there and "
-            f"now): give another directory, or continue that run with "
-            f"wgan_jax.load({str(out)!r}).train(steps)"
-        )
-
-
-# ------------------------------------------------------------------------------ output
-
-
-@contextlib.contextmanager
-def _session(config, out):
-    """Precision of a run; without a directory nothing is cached on disk."""
-    enable_compilation_cache()
-    with contextlib.ExitStack() as stack:
-        if out is None:
-            stack.enter_context(without_caching())
-        precision = config.run.precision
-        stack.enter_context(jax.default_matmul_precision(precision))
-        yield
-
-
-@contextlib.contextmanager
-def _output(progress: bool):
-    """Without progress, this thread prints nothing."""
-    if progress:
-        yield
-        return
-    console = rich.get_console()
-    quiet, console.quiet = console.quiet, True
-    try:
-        with contextlib.redirect_stdout(_Silence(sys.stdout)):
-            yield
-    finally:
-        console.quiet = quiet
-
-
-class _Silence(io.TextIOBase):
-    """A text stream that drops what this thread writes."""
-
-    def __init__(self, stream):
-        self._stream = stream
-        self._thread = threading.get_ident()
-
-    def write(self, text):
-        if threading.get_ident() != self._thread:
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self):
-        self._stream.flush()
