@@ -22,11 +22,11 @@ from wgan_jax.pages.run import (
     hardware,
     measure_label,
     method,
-    picture_class,
     plain_value,
     progress,
     w1_ratio,
 )
+from wgan_jax.pages.samples import picture_class
 from wgan_jax.references import short_name
 
 # Fields that change no number of a run, or that name it.
