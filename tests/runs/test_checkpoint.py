@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import array_file, truncate
+from orbax.checkpoint import CheckpointManager
 
 from wgan_jax.algorithm.state import init_state, make_spec
 from wgan_jax.algorithm.steps import train_chunk
@@ -478,6 +479,28 @@ def test_a_reader_takes_what_is_newest_when_training_has_deleted_the_rest(
         state = reader.restore_newest(state_of(), pytest.fail, move=False)
         assert_same(state, numbers(state_of(step=10, seed=10)))
         assert reader.reload() == [7, 10]
+
+
+@pytest.mark.parametrize("method", ["__init__", "reload"])
+def test_a_checkpoint_that_is_deleted_while_they_are_listed(
+    saved, tmp_path, monkeypatch, method
+):
+    saved(1, 2)
+    with Checkpoints(tmp_path / "checkpoints", 2) as reader:
+        if method == "reload":
+            assert reader.steps() == [1, 2]
+        deleted = tmp_path / "checkpoints" / "1"
+        original = getattr(CheckpointManager, method)
+
+        def disturbed(*arguments, **options):
+            if deleted.exists():
+                shutil.rmtree(deleted)
+                # As Orbax does when it looks for the time of a checkpoint.
+                deleted.stat()
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(CheckpointManager, method, disturbed)
+        assert reader.reload() == [2]
 
 
 def test_reading_changes_no_file_of_a_run(saved, tmp_path):

@@ -24,6 +24,9 @@ from wgan_jax.files import explain, free_path, refusal
 FORMAT = 1
 """Version of the names and the layout of the arrays."""
 
+LISTINGS = 10
+"""How often the checkpoints are listed while another command deletes some of them."""
+
 
 class DamagedCheckpoint(Exception):
     """A checkpoint that cannot be read or does not match its checksum."""
@@ -53,13 +56,15 @@ class Checkpoints:
             max_to_keep=self._max_to_keep,
             keep_period=self._keep_every or None,
         )
-        return ocp.CheckpointManager(
-            self.directory,
-            options=options,
-            item_handlers={
-                "state": ocp.StandardCheckpointHandler(),
-                "meta": ocp.JsonCheckpointHandler(),
-            },
+        return _despite_deletion(
+            lambda: ocp.CheckpointManager(
+                self.directory,
+                options=options,
+                item_handlers={
+                    "state": ocp.StandardCheckpointHandler(),
+                    "meta": ocp.JsonCheckpointHandler(),
+                },
+            )
         )
 
     def __enter__(self):
@@ -77,7 +82,7 @@ class Checkpoints:
 
     def reload(self) -> list[int]:
         """The saved steps, read again: a run in training deletes old checkpoints."""
-        self.manager.reload()
+        _despite_deletion(self.manager.reload)
         return self.steps()
 
     def save(self, state: TrainState) -> None:
@@ -238,6 +243,18 @@ def is_finite(state: TrainState) -> bool:
         for leaf in jax.tree.leaves(state)
         if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
     )
+
+
+def _despite_deletion(listing):
+    """listing() of checkpoints, again where one was deleted during it.
+
+    Orbax finds the names of all checkpoints first and then reads the time of each. The
+    command that trains the run may delete one in between.
+    """
+    for _ in range(LISTINGS - 1):
+        with contextlib.suppress(FileNotFoundError):
+            return listing()
+    return listing()
 
 
 @functools.cache
