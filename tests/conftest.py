@@ -4,6 +4,7 @@ import importlib.util
 import itertools
 import os
 import sys
+import tempfile
 import types
 from shutil import which
 
@@ -36,8 +37,15 @@ os.environ.setdefault("XLA_FLAGS", " ".join(FLAGS))
 # can be mistaken for data.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_legacy_prng_key", "error")
-# Commands that run in this process would fill the cache of whoever runs the tests.
-jax.config.update("jax_enable_compilation_cache", False)
+# All processes of one test session share the programs that they compile, and the cache
+# of whoever runs the tests stays as it is. Workers and commands inherit the variables,
+# and the process that started first removes the folder.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    PROGRAMS = tempfile.TemporaryDirectory(prefix="wgan_jax_programs_")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = PROGRAMS.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
 
 
 # The same examples in each run, without a file of earlier ones. Programs are compiled

@@ -410,6 +410,8 @@ def test_compiled_programs_are_cached_for_the_next_run(tmp_path):
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
+    # The folder that the tests share.
+    del env["JAX_COMPILATION_CACHE_DIR"]
     toy = ["--config", "configs/toy_8gaussians.py", "--dry-run", "--compile"]
     command = [sys.executable, "-m", "wgan_jax.train", *toy]
 

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import TINY, final_arrays, in_process, records
-from jax.experimental.compilation_cache import compilation_cache
 from PIL import Image
 
 from wgan_jax import evaluate, metrics, pictures, sample, train
@@ -50,23 +49,6 @@ def cache(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(folder))
         patch.setattr(classifier, "STEPS", 20)
         yield folder / "wgan_jax"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def compiled_once(tmp_path_factory):
-    """Runs of this file share compiled programs: compilation dominates their time."""
-    options = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("xla")),
-        "jax_persistent_cache_min_compile_time_secs": 0.2,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in options}
-    for values in (options, before):
-        for name, value in values.items():
-            jax.config.update(name, value)
-        compilation_cache.reset_cache()
-        if values is options:
-            yield
 
 
 def trained(out, *more):
