@@ -1,11 +1,13 @@
-"""Figures of both papers: python scripts/reproduce.py NAME.
+"""Experiments of both papers: python scripts/reproduce.py NAME.
 
-Each figure writes NAME.png and NAME.json (every number in the picture) to docs/figures,
-and a line to the table in docs/results.md. The quick form takes minutes on two CPU
-cores; --full uses the lengths and sizes of the papers.
+Each writes NAME.png and NAME.json (every number in the picture) to docs/figures, and a
+line to the table in docs/results.md. The quick form of a figure takes minutes on two
+CPU cores; --full uses the lengths and sizes of the papers. seeds [SYSTEM ...] trains
+the five systems, each as its document does, and takes hours.
 """
 
 import argparse
+import difflib
 import importlib
 import json
 import platform
@@ -22,7 +24,7 @@ from wgan_jax.files import write_text
 from wgan_jax.runs.log import duration
 
 ROOT = Path(__file__).parents[1]
-FIGURES = {
+EXPERIMENTS = {
     "lines": "parallel lines: distances against theta (WGAN, Fig. 1)",
     "gaussians": "two Gaussians: best discriminator and critic (WGAN, Fig. 2)",
     "surfaces": "value surfaces of toy critics (WGAN-GP, Fig. 1a)",
@@ -32,16 +34,88 @@ FIGURES = {
     "cifar-curves": "CIFAR-10 by four methods (WGAN-GP, Fig. 3)",
     "cifar-resnet": "CIFAR-10 by ResNets, without and with labels (WGAN-GP, Table 3)",
     "generators": "WGAN against GAN on three generators (WGAN, Figs. 5-7)",
+    "seeds": "the five systems, each trained as its document does",
+    "grid": "seven pairs of networks by four methods (WGAN-GP, Fig. 2)",
+    "lsun": "LSUN bedrooms (WGAN, Figs. 3 and 5-7; WGAN-GP, Figs. 4 and 5a)",
+    "random-architectures": "random architectures, WGAN-GP and GAN "
+    "(WGAN-GP, Tables 1 and 2)",
+    "language-model": "a character-level language model (WGAN-GP, section 5.5)",
 }
-BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
+FIGURES = {
+    name: title
+    for name, title in EXPERIMENTS.items()
+    if (ROOT / "scripts" / "figures" / f"{name.replace('-', '_')}.py").exists()
+}
+# Configurations of the name `seeds`.
+SYSTEMS = {
+    "fashion_mnist_mlp": "Fashion-MNIST, fully connected, clipping",
+    "mnist_dcgan": "MNIST, convolutions, clipping",
+    "cat_faces_1": "cat faces, 15 epochs at 1e-4",
+    "cat_faces_2": "cat faces, 15 epochs at 2e-4",
+    "cat_faces_3": "cat faces, 30 epochs at 1e-4",
+    "mnist_dcgan_anogan": "MNIST, the WGAN of AnoGAN",
+    "mnist_wgan_gp": "MNIST, gradient penalty",
+}
+CIFAR = ("cifar-curves", "cifar-resnet")
+NEW = ("grid", "lsun", "random-architectures", "language-model")
+# {option: (names that use it, type, help)}; every other name refuses it.
+OPTIONS = {
+    "--tfds-dir": (
+        ("curves", "overfitting", *CIFAR, "generators", "seeds"),
+        str,
+        "FOLDER: prepared TFDS data sets",
+    ),
+    "--npz": (
+        CIFAR,
+        Path,
+        "FILE: CIFAR-10 as train_images, train_labels, test_images and test_labels "
+        "instead of TFDS",
+    ),
+    "--images": (
+        ("seeds", "grid", "lsun", "random-architectures"),
+        Path,
+        "FOLDER: image files (seeds: those of the cat faces)",
+    ),
+    "--text": (("language-model",), Path, "FILE: text to train on"),
+    "--runs": (
+        (*CIFAR, "seeds", *NEW),
+        Path,
+        "FOLDER: run directories, which are resumed (default runs)",
+    ),
+    "--seeds": (
+        (*CIFAR, "curves", "seeds", *NEW),
+        int,
+        "N: number of runs with different seeds",
+    ),
+    "--steps": ((*CIFAR, "curves", *NEW), int, "N: generator updates"),
+    "--width": ((*CIFAR, "curves", "seeds", *NEW), int, "N: base width of networks"),
+    "--epochs": (("seeds",), int, "N: epochs, instead of those of the document"),
+}
+# (title, first and last line) of the tables in docs/results.md.
+FIGURE_TABLE = "Figures of the papers", "<!-- figures -->", "<!-- end of figures -->"
+SYSTEM_TABLE = "The five systems", "<!-- systems -->", "<!-- end of systems -->"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that reports a mistake in one sentence, as the commands do."""
+
+    def error(self, message):
+        """Raises UserError."""
+        raise UserError(f"{message}: see --help")
 
 
 def parse(argv) -> argparse.Namespace:
-    """Options of the command. Exits 2 for a mistake."""
+    """Options of the command. Raises UserError for a mistake."""
     names = "; ".join(f"{name}: {title}" for name, title in FIGURES.items())
-    parser = argparse.ArgumentParser(description=__doc__, epilog=names)
+    systems = "; ".join(f"{name}: {title}" for name, title in SYSTEMS.items())
+    parser = Parser(
+        description=__doc__,
+        epilog=f"{names}. Systems of seeds: {systems}",
+        allow_abbrev=False,
+    )
     add = parser.add_argument
-    add("name", choices=FIGURES, metavar="NAME", help=", ".join(FIGURES))
+    add("name", metavar="NAME", help=", ".join(FIGURES))
+    add("systems", nargs="*", metavar="SYSTEM", help="with seeds: some of its systems")
     add("--full", action="store_true", help="lengths and sizes of the papers")
     add("--tiny", action="store_true", help="every part in seconds, to test")
     add("--seed", type=int, default=0, help="seed of all random numbers (default 0)")
@@ -59,54 +133,85 @@ def parse(argv) -> argparse.Namespace:
         metavar="FILE",
         help="file with the table of figures (default docs/results.md)",
     )
-    add(
-        "--tfds-dir",
-        default="",
-        metavar="FOLDER",
-        help="prepared TFDS data sets (figures of images)",
-    )
-    add(
-        "--npz",
-        type=Path,
-        metavar="FILE",
-        help="CIFAR-10 as train_images, train_labels, test_images and test_labels "
-        "instead of TFDS (cifar-curves, cifar-resnet)",
-    )
-    add(
-        "--runs",
-        type=Path,
-        default=ROOT / "runs",
-        metavar="FOLDER",
-        help="run directories, which are resumed (cifar-curves, cifar-resnet)",
-    )
-    options = parser.parse_args(argv)
-    if options.full and options.tiny:
-        parser.error("--full and --tiny exclude each other: give one of them")
+    for option, (users, kind, text) in OPTIONS.items():
+        metavar, _, text = text.partition(": ")
+        add(option, type=kind, metavar=metavar, help=f"{text} ({', '.join(users)})")
+    options = parser.parse_intermixed_args(argv)
+    _check(options)
+    options.tfds_dir = options.tfds_dir or ""
+    options.runs = options.runs or ROOT / "runs"
     return options
 
 
+def _check(options):
+    _check_name("NAME", options.name, FIGURES)
+    if options.name != "seeds" and options.systems:
+        raise UserError(
+            f"{options.name} takes no further name: remove {options.systems[0]}, or "
+            "give it to another call"
+        )
+    for i, system in enumerate(options.systems):
+        _check_name("seeds", system, SYSTEMS)
+        if system in options.systems[:i]:
+            raise UserError(f"{system} is given twice: give it once")
+    if options.full and options.tiny:
+        raise UserError("--full and --tiny exclude each other: give one of them")
+    for option, (users, kind, _) in OPTIONS.items():
+        value = getattr(options, option[2:].replace("-", "_"))
+        if value is not None and options.name not in users:
+            raise UserError(
+                f"{option} {value} does not apply to {options.name}: it is an option "
+                f"of {', '.join(users)}"
+            )
+        if kind is int and value is not None and value < 1:
+            raise UserError(f"{option} {value} must be 1 or more")
+        if option in ("--images", "--text", "--npz") and value and not value.exists():
+            raise UserError(f"{option} {value} does not exist")
+    if not 0 <= options.seed <= cli.SEEDS:
+        raise UserError(f"--seed {options.seed} must be from 0 to {cli.SEEDS}")
+
+
+def _check_name(where, name, known):
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1, 0.3)
+        remedy = (
+            f"did you mean {near[0]}" if near else f"give one of {', '.join(known)}"
+        )
+        raise UserError(f"{where} {name} is not known: {remedy}")
+
+
 def main(argv=None) -> int:
-    """Computes, draws and records one figure."""
+    """Computes, draws and records one figure, or one for each system."""
     options = parse(sys.argv[1:] if argv is None else argv)
     figure = load(options.name)
-    size = "full" if options.full else "tiny" if options.tiny else "quick"
     options.out.mkdir(parents=True, exist_ok=True)
+    if options.name != "seeds":
+        reproduce(figure, options, options.name)
+    else:
+        for system in options.systems or SYSTEMS:
+            options.system = system
+            reproduce(figure, options, system)
+    return 0
+
+
+def reproduce(figure, options, name) -> None:
+    """Computes, draws and records the figure `name` with the functions of a module."""
+    size = "full" if options.full else "tiny" if options.tiny else "quick"
     # Before the training: a commit made during it does not affect the numbers.
-    facts = describe(options)
+    facts = describe(options, name)
     start = time.perf_counter()
     numbers = figure.compute(size, options.seed, options)
     facts["seconds"] = round(time.perf_counter() - start, 1)
-    picture = options.out / f"{options.name}.png"
+    picture = options.out / f"{name}.png"
     draw(figure, numbers, picture)
     text = json.dumps(
         facts | {"numbers": numbers}, allow_nan=False, separators=(",", ":")
     )
-    write_text(options.out / f"{options.name}.json", text + "\n")
+    write_text(options.out / f"{name}.json", text + "\n")
     finding = figure.finding(numbers)
     print(finding)
-    record(options.results, options.name, facts, finding)
-    print(f"{options.name} in {duration(facts['seconds'])}: {picture}")
-    return 0
+    record(options.results, name, facts, finding)
+    print(f"{name} in {duration(facts['seconds'])}: {picture}")
 
 
 def load(name):
@@ -128,15 +233,20 @@ def draw(figure, numbers, picture: Path) -> None:
     Image.open(picture).convert("RGB").quantize(256).save(picture, optimize=True)
 
 
-def describe(options) -> dict:
+def describe(options, name) -> dict:
     """Provenance of a figure: command, commit, machine, date."""
     facts = provenance()
-    command = f"python scripts/reproduce.py {options.name}"
-    for flag in ("full", "tiny"):
-        command += f" --{flag}" if getattr(options, flag) else ""
+    words = ["python scripts/reproduce.py", *dict.fromkeys([options.name, name])]
+    words += [f"--{flag}" for flag in ("full", "tiny") if getattr(options, flag)]
+    words += [f"--seed {options.seed}"] if options.seed else []
+    for option in OPTIONS:
+        value = getattr(options, option[2:].replace("-", "_"))
+        # The place of data and runs on one machine says nothing on another.
+        if value is not None and option not in ("--tfds-dir", "--runs"):
+            words.append(f"{option} {getattr(value, 'name', value)}")
     cores = f"{facts['cores']} core{'s' if facts['cores'] > 1 else ''}"
     return {
-        "command": command + (f" --seed {options.seed}" if options.seed else ""),
+        "command": " ".join(words),
         "commit": facts["commit"],
         "device": facts["device"],
         "machine": f"{platform.machine()}, {cores}",
@@ -148,24 +258,26 @@ def describe(options) -> dict:
 def record(results: Path, name, facts, finding) -> None:
     """Writes a figure's line to the table between the markers, replacing an old one."""
     text = results.read_text() if results.exists() else ""
-    if BEGIN not in text:
+    table = SYSTEM_TABLE if name in SYSTEMS else FIGURE_TABLE
+    title, begin, end = table
+    if begin not in text:
         text += (
-            f"\n## Figures of the papers\n\n{BEGIN}\n| figure | result | "
-            f"command, commit, machine, time, date |\n|---|---|---|\n{END}\n"
+            f"\n## {title}\n\n{begin}\n| figure | result | command, commit, "
+            f"machine, time, date |\n|---|---|---|\n{end}\n"
         )
-    head, rest = text.split(BEGIN)
-    table, tail = rest.split(END)
-    header, rule, *lines = table.strip().splitlines()
+    head, rest = text.split(begin)
+    rows, tail = rest.split(end)
+    header, rule, *lines = rows.strip().splitlines()
     origin = (
         f"`{facts['command']}`, {facts['commit']}, {facts['device']} "
         f"({facts['machine']}), jax {facts['jax']}, {duration(facts['seconds'])}, "
         f"{facts['date']}"
     )
-    link = f"[{name}](figures/{name}.png): {FIGURES[name]}"
+    link = f"[{name}](figures/{name}.png): {(FIGURES | SYSTEMS)[name]}"
     lines = [line for line in lines if f"[{name}]" not in line]
     lines = sorted([*lines, f"| {link} | {finding} | {origin} |"])
-    table = "\n".join([header, rule, *lines])
-    write_text(results, f"{head}{BEGIN}\n{table}\n{END}{tail}")
+    rows = "\n".join([header, rule, *lines])
+    write_text(results, f"{head}{begin}\n{rows}\n{end}{tail}")
 
 
 if __name__ == "__main__":

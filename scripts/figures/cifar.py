@@ -7,6 +7,7 @@ available (full form), otherwise those of a classifier trained on CIFAR-10's lab
 are named accordingly.
 """
 
+import math
 from pathlib import Path
 
 from figures import training
@@ -39,9 +40,12 @@ def data_fields(size, options) -> list[str]:
 
 def train_run(name, form, seed, size, options) -> Path:
     """Directory of a run of a configuration, trained for the steps of the form."""
-    run = options.runs / f"{name}-{size}-{seed}"
+    # A run of another length or width is another run.
+    typed = [("steps", options.steps), ("width", options.width)]
+    more = "".join(f"-{name}{value}" for name, value in typed if value)
+    run = options.runs / f"{name}-{size}{more}-{seed}"
     every = form["steps"] // form["evaluations"]
-    chunk = min(every, form["chunk"])
+    chunk = math.gcd(every, form["chunk"])
     fields = {
         "run.seed": seed,
         "run.steps": form["steps"],

@@ -26,7 +26,7 @@ METHODS = {
 
 def compute(size, seed, options):
     """Trains or resumes each method and seed, then measures every checkpoint."""
-    form = SIZES[size] | {"seed": seed}
+    form = training.chosen(SIZES, size, options) | {"seed": seed}
     return cifar.compute(list(METHODS), form, size, options)
 
 

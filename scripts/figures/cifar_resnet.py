@@ -21,7 +21,7 @@ NETS = {
 
 def compute(size, seed, options):
     """Trains or resumes both, then measures every checkpoint."""
-    form = SIZES[size] | {"seed": seed}
+    form = training.chosen(SIZES, size, options) | {"seed": seed}
     return cifar.compute(list(NETS), form, size, options)
 
 

@@ -48,7 +48,7 @@ GRIDS, SIDE = 4, 4
 
 def compute(size, seed, options):
     """Estimates, quality and samples by objective, networks and seed."""
-    form = SIZES[size]
+    form = training.chosen(SIZES, size, options, "records")
     data_config, dataset = training.load(
         "fashion_mnist", size, options, form, form["count"]
     )

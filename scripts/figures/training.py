@@ -21,6 +21,7 @@ from wgan_jax.algorithm.steps import train_chunk
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer
 from wgan_jax.data.batches import make_get_batch
 from wgan_jax.data.dataset import Dataset, load_in_memory
+from wgan_jax.errors import UserError
 from wgan_jax.metrics.transport import sliced_wasserstein
 from wgan_jax.validation import validate
 
@@ -55,6 +56,26 @@ SIZES = {
 def sizes(**forms) -> dict:
     """Settings of a figure by form: those of the figure over the common ones."""
     return {name: SIZES[name] | form for name, form in forms.items()}
+
+
+def chosen(sizes, size, options, parts="evaluations") -> dict:
+    """The form of a size, with --seeds, --steps and --width in place of its settings.
+
+    parts: the setting into which the steps are divided. Raises UserError where --steps
+    is not a multiple of it.
+    """
+    typed = {
+        "seeds": options.seeds,
+        "steps": options.steps,
+        "features": options.width,
+    }
+    form = sizes[size] | {name: value for name, value in typed.items() if value}
+    if form["steps"] % form[parts]:
+        raise UserError(
+            f"--steps {form['steps']} must be a multiple of {form[parts]}, the number "
+            f"of {parts}"
+        )
+    return form
 
 
 def load(name, size, options, form, heldout) -> tuple[Data, Dataset]:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from wgan_jax.algorithm.constraints.clip import clip_weights
 from wgan_jax.algorithm.constraints.penalty import gradient_penalty
 from wgan_jax.algorithm.optimizers import make_optimizer
 from wgan_jax.algorithm.state import init_state, make_spec
-from wgan_jax.algorithm.steps import critic_step
+from wgan_jax.algorithm.steps import critic_step, real_estimate
 from wgan_jax.config import Config, Data, Model, Objective, Optimizer, Run
 from wgan_jax.nn.models import build
 from wgan_jax.nn.network import Network
@@ -358,6 +359,23 @@ def transport(x, y):
     """The Wasserstein distance of two equally large samples [n, d]."""
     cost = cdist(x, y)
     return cost[linear_sum_assignment(cost)].mean()
+
+
+def test_the_estimate_between_real_halves_is_near_zero():
+    critic = hand_made({"v": jnp.array([3.0, 4.0])}, lambda params, x: x @ params["v"])
+    spec = make_case(lambda u: jnp.stack([u, u], 1), Objective(), critic)
+    state = init_state(jax.random.key(0), spec)
+    real = np.random.default_rng(2).normal(5, 1, (1024, 2)).astype(np.float32)
+    estimate = jax.jit(partial(real_estimate, spec=spec))
+    got = np.array([estimate(state, real, jax.random.key(i)) for i in range(40)])
+    noise = 5 * math.sqrt(2 / 512)
+    assert abs(got.mean()) < 3 * noise / math.sqrt(40)
+    assert got.std(ddof=1) == pytest.approx(noise, rel=0.3)
+    # The halves are disjoint: of two samples each is one, in either order.
+    pair = real[:2]
+    got = {float(estimate(state, pair, jax.random.key(i))) for i in range(8)}
+    difference = float((pair[0] - pair[1]) @ critic.init(0)[0]["v"])
+    assert sorted(got) == pytest.approx(sorted((difference, -difference)), rel=1e-4)
 
 
 @pytest.mark.parametrize(("n", "floor"), [(64, 0.055), (1024, 0.0138)])

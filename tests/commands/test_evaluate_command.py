@@ -172,6 +172,7 @@ def test_pixel_distances_come_with_a_warning(image_run, capsys):
     assert set(measures) == {
         "sliced_wasserstein",
         "heldout_estimate",
+        "real_estimate",
         *CRITIC,
     }
     # At most as many as held-out images.
@@ -186,6 +187,10 @@ def test_pixel_distances_come_with_a_warning(image_run, capsys):
         measures[key]["value"] for key in ("heldout_estimate", "critic_estimate")
     )
     assert heldout["std"] > 0
+    # No critic can tell apart two halves of the real samples on average.
+    real = measures["real_estimate"]
+    assert real["samples"] == [16, 16]
+    assert 0 < abs(real["value"]["mean"]) < 0.05 * heldout["mean"]
     # They differ only in the statistics of the generator's BatchNorm.
     assert heldout["mean"] == pytest.approx(critic["mean"], rel=0.3)
 

@@ -9,6 +9,7 @@ from helpers import ROOT
 import reproduce
 from wgan_jax.errors import UserError
 
+COMMITTED = ROOT / "docs" / "figures"
 FACTS = {
     "command": "python scripts/reproduce.py lines",
     "commit": "abc",
@@ -20,11 +21,27 @@ FACTS = {
 }
 
 
-def test_full_and_tiny_exclude_each_other(capsys):
-    with pytest.raises(SystemExit) as stop:
-        reproduce.main(["lines", "--full", "--tiny"])
-    assert stop.value.code == 2
-    assert "--full and --tiny exclude each other" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["lines", "--full", "--tiny"], "--full and --tiny exclude each other"),
+        (["surface"], "NAME surface is not known: did you mean surfaces"),
+        (["q"], "NAME q is not known: give one of lines, gaussians"),
+        (["lines", "curves"], "lines takes no further name: remove curves"),
+        (["lines", "--width", "8"], "--width 8 does not apply to lines: it is an op"),
+        (["curves", "--seeds", "0"], "--seeds 0 must be 1 or more"),
+        (["curves", "--seeds", "x"], "argument --seeds: invalid int value: 'x': see"),
+        (["cifar-curves", "--npz", "no.npz"], "--npz no.npz does not exist"),
+        (["lines", "--seed", "-1"], "--seed -1 must be from 0 to"),
+        (["lines", "--tin"], "unrecognized arguments: --tin"),
+        ([], "the following arguments are required: NAME"),
+    ],
+)
+def test_a_mistake_is_one_sentence(words, sentence):
+    with pytest.raises(UserError) as error:
+        reproduce.main(words)
+    assert str(error.value).startswith(sentence)
+    assert "\n" not in str(error.value)
 
 
 def test_help_describes_every_figure(capsys):
@@ -41,8 +58,11 @@ def test_without_matplotlib_one_sentence(monkeypatch, tmp_path):
 
 
 def test_provenance_repeats_the_command():
-    facts = reproduce.describe(reproduce.parse(["lines", "--full", "--seed", "3"]))
-    assert facts["command"] == "python scripts/reproduce.py lines --full --seed 3"
+    words = ["cifar-curves", "--full", "--seed", "3", "--width", "8", "--runs", "/x"]
+    options = reproduce.parse(words)
+    facts = reproduce.describe(options, "cifar-curves")
+    command = "python scripts/reproduce.py cifar-curves --full --seed 3 --width 8"
+    assert facts["command"] == command
     assert facts.keys() == FACTS.keys() - {"seconds"}
 
 
@@ -62,10 +82,12 @@ def test_a_line_of_the_table_is_replaced(tmp_path):
 
 
 @pytest.mark.figures
-@pytest.mark.parametrize("name", reproduce.FIGURES)
+@pytest.mark.parametrize("name", sorted(f.stem for f in COMMITTED.glob("*.json")))
 def test_the_committed_results_are_those_of_the_numbers(name):
-    text = (ROOT / "docs" / "figures" / f"{name}.json").read_text()
-    finding = reproduce.load(name).finding(json.loads(text)["numbers"])
+    text = (COMMITTED / f"{name}.json").read_text()
+    module = "seeds" if name in reproduce.SYSTEMS else name
+    finding = reproduce.load(module).finding(json.loads(text)["numbers"])
     table = (ROOT / "docs" / "results.md").read_text()
     (line,) = (line for line in table.splitlines() if line.startswith(f"| [{name}]"))
-    assert f"{reproduce.FIGURES[name]} | {finding} |" in line
+    title = (reproduce.FIGURES | reproduce.SYSTEMS)[name]
+    assert f"{title} | {finding} |" in line

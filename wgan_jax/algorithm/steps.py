@@ -277,14 +277,41 @@ def heldout_estimate(
         z = _noise(key, len(real), spec)
         generator, critic = state.generator, state.critic
         fake, _ = generate(spec, generator.params, generator.stats, z, labels)
-        scores = [
-            spec.critic.apply(critic.params, critic.stats, x, True)[0]
-            for x in (real, fake)
-        ]
-        return spec.losses.estimate(spec.losses.critic(*scores))
+        return _estimate(critic, real, fake, spec)
 
     keys = jax.random.split(key, len(batches))
     return jax.lax.map(estimate, (batches, keys)).mean()
+
+
+def real_estimate(
+    state: TrainState, real: Samples, key: PRNGKey, *, spec: Spec
+) -> Float[Array, ""]:
+    """The critic's estimate of the distance between two random halves of real samples.
+
+    Near 0, because the halves have one distribution; its deviation over keys is the
+    noise of an estimate of as many samples. Batches are those of `heldout_estimate`.
+    """
+    half = len(real) // 2
+    size = min(spec.batch_size, half)
+    shuffled = jax.random.permutation(key, real)
+    halves = [
+        part[: half // size * size].reshape(-1, size, *real.shape[1:])
+        for part in (shuffled[:half], shuffled[half:])
+    ]
+
+    def estimate(pair):
+        first, second = map(spec.sharding.shard, pair)
+        return _estimate(state.critic, first, second, spec)
+
+    return jax.lax.map(estimate, tuple(halves)).mean()
+
+
+def _estimate(critic: NetState, real, fake, spec):
+    """`Losses.estimate` of two batches; norms use the statistics of each."""
+    scores = [
+        spec.critic.apply(critic.params, critic.stats, x, True)[0] for x in (real, fake)
+    ]
+    return spec.losses.estimate(spec.losses.critic(*scores))
 
 
 def _noise(key, count, spec, dtype: Any = float):

@@ -53,6 +53,7 @@ LABELS = {
     "smallest_mode": "share of the rarest mode",
     "largest_mode": "share of the most frequent mode",
     "heldout_estimate": "held-out estimate",
+    "real_estimate": "estimate, real against real",
     "critic_estimate": "critic's estimate",
     "critic_mean_norm": "mean slope",
     "critic_largest_norm": "largest slope",
@@ -206,6 +207,7 @@ class DistanceEvaluation:
             self.heldout = np.asarray(to_float(heldout, config.data, key))
             self.float_generator = _float_generator(spec)
             self.heldout_estimates = make_heldout_estimates(spec)
+            self.real_estimate = jax.jit(partial(steps.real_estimate, spec=spec))
 
     def measure(self, state: TrainState) -> dict[str, Measure]:
         """The measures of a state of the run, over pairs of seeds."""
@@ -263,6 +265,12 @@ class DistanceEvaluation:
             seeds, raw = [fake for fake, _ in self.seeds], self.protocol.raw
             estimates = self.heldout_estimates(state, self.heldout, seeds, raw)
             measures["heldout_estimate"] = Measure.of(estimates, (num, num))
+            if (half := num // 2) > 0:
+                keys = [jax.random.key(real) for _, real in self.seeds]
+                estimates = [
+                    float(self.real_estimate(state, self.heldout, key)) for key in keys
+                ]
+                measures["real_estimate"] = Measure.of(estimates, (half, half))
         for key in CRITIC if self.critic_score else ():
             measures[key] = Measure.of(values[key], (num, num))
             # The scale of the other fields is that of the critic.

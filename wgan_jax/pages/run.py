@@ -224,6 +224,7 @@ MEASURES = {
     "smallest_mode": "Rarest mode; compare with the truth.",
     "largest_mode": "Most frequent mode; compare with the truth.",
     "heldout_estimate": "The critic's estimate on held-out samples.",
+    "real_estimate": "Between halves of the held-out samples: 0 up to noise.",
     "critic_estimate": "In the critic's own units.",
     "critic_mean_norm": "Slope of the critic; 1 makes estimates distances.",
     "critic_largest_norm": "Steepest slope found.",
