@@ -403,6 +403,88 @@ class CifarCritic(nn.Module):
         return self.linear(self.main(x).flatten(1))
 
 
+class Gate(nn.Module):
+    """PixelCNN's gated nonlinearity, as in gan_64x64.py."""
+
+    def forward(self, x):
+        return torch.sigmoid(x[:, ::2]) * torch.tanh(x[:, 1::2])
+
+
+class ShiftedSoftplus(nn.Module):
+    """Appendix D of Gulrajani et al., exact where F.softplus turns linear."""
+
+    def forward(self, x):
+        return torch.logaddexp(2 * x + 2, torch.zeros_like(x)) / 2 - 1
+
+
+class GulrajaniGenerator(nn.Module):
+    """DCGANGenerator of wgan_imagenet32_stab.py, for any nonlinearity.
+
+    wide: 2 for the gated one, which halves the channels.
+    """
+
+    def __init__(self, z_dim, dim, nonlinearity, wide=1, extra_depth=0):
+        super().__init__()
+        self.start = (4 * dim * wide, 4, 4)
+        extra = [
+            layer
+            for _ in range(extra_depth)
+            for layer in (
+                nn.Conv2d(2 * dim, 2 * dim * wide, 3, padding=1),
+                nn.BatchNorm2d(2 * dim * wide),
+                nonlinearity(),
+            )
+        ]
+        self.linear = nn.Linear(z_dim, math.prod(self.start))
+        self.main = nn.Sequential(
+            nn.BatchNorm2d(4 * dim * wide),
+            nonlinearity(),
+            ConvTransposeSame(4 * dim, 2 * dim * wide),
+            nn.BatchNorm2d(2 * dim * wide),
+            nonlinearity(),
+            *extra,
+            ConvTransposeSame(2 * dim, dim * wide),
+            nn.BatchNorm2d(dim * wide),
+            nonlinearity(),
+            ConvTransposeSame(dim, 3),
+            nn.Tanh(),
+        )
+
+    def forward(self, z):
+        return self.main(self.linear(z).view(-1, *self.start))
+
+
+class GulrajaniCritic(nn.Module):
+    """DCGANDiscriminator of wgan_imagenet32_stab.py under the penalty."""
+
+    def __init__(self, dim, nonlinearity, wide=1, extra_depth=0):
+        super().__init__()
+        extra = [
+            layer
+            for _ in range(extra_depth)
+            for layer in (
+                nn.Conv2d(2 * dim, 2 * dim * wide, 3, padding=1),
+                LayerNorm(2 * dim * wide),
+                nonlinearity(),
+            )
+        ]
+        self.main = nn.Sequential(
+            ConvSame(3, dim * wide),
+            nonlinearity(),
+            ConvSame(dim, 2 * dim * wide),
+            LayerNorm(2 * dim * wide),
+            nonlinearity(),
+            *extra,
+            ConvSame(2 * dim, 4 * dim * wide),
+            LayerNorm(4 * dim * wide),
+            nonlinearity(),
+        )
+        self.linear = nn.Linear(4 * 4 * 4 * dim, 1)
+
+    def forward(self, x):
+        return self.linear(self.main(x).flatten(1))
+
+
 class TwoTowerNorm(nn.Module):
     """BatchNorm of each half of a batch, with a scale and shift per class."""
 

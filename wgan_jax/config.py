@@ -201,9 +201,16 @@ class Model:
     padding: Literal["torch", "same"] = "torch"
     """Padding of stride-2 convolutions: (kernel - 1) // 2 on each side (torch), or that
     of TensorFlow's SAME, which differs for odd kernels (dcgan)."""
-    ends: Literal["conv", "dense"] = "conv"
+    ends: Literal["conv", "dense", "dense_channels"] = "conv"
     """First layer of the generator and last layer of the critic: convolutions from and
-    to 1x1, or dense layers, whose norm acts on units (dcgan)."""
+    to 1x1, or dense layers. The norm after the generator's acts on units (dense) or on
+    the channels of the small image (dense_channels) (dcgan)."""
+    generator_extra_depth: int = 0
+    """3x3 convolutions of the generator that preserve size and width, each with norm
+    and activation, at twice its smallest image (dcgan)."""
+    critic_extra_depth: int = 0
+    """3x3 convolutions of the critic that preserve size and width, each with norm and
+    activation, before its last halving (dcgan)."""
     classes: int = 0
     """Number of labels, 0 to classes - 1: the generator is conditioned on the labels by
     conditional BatchNorm and the critic predicts them by an auxiliary classifier; 0
@@ -222,10 +229,16 @@ class Model:
     """Weight of the newest batch in the running statistics (PyTorch's convention)."""
     norm_groups: int = 1
     """Groups of a batch that BatchNorm normalises separately, as on several devices."""
-    generator_activation: Literal["relu", "leaky_relu", "tanh"] = "relu"
-    """Activation of the generator's hidden layers."""
-    critic_activation: Literal["relu", "leaky_relu", "tanh"] = "leaky_relu"
-    """Activation of the critic's hidden layers."""
+    generator_activation: Literal["relu", "leaky_relu", "tanh", "softplus", "gated"] = (
+        "relu"
+    )
+    """Activation of the generator's hidden layers: relu, leaky_relu, tanh, softplus
+    (softplus(2x + 2) / 2 - 1), or gated (sigmoid(a) tanh(b) of even and odd channels a
+    and b of a layer of twice the width; mlp, dcgan)."""
+    critic_activation: Literal["relu", "leaky_relu", "tanh", "softplus", "gated"] = (
+        "leaky_relu"
+    )
+    """Activation of the critic's hidden layers, as generator_activation."""
     leaky_slope: float = 0.2
     """Slope of leaky_relu below zero."""
     output: Literal["tanh", "sigmoid", "linear"] = "tanh"
@@ -233,10 +246,13 @@ class Model:
     may ignore it."""
     bias: Literal["all", "unnormalised", "none"] = "unnormalised"
     """Layers with a bias: all, those without a norm after them, or none."""
-    init: Literal["torch", "dcgan", "tflib"] = "torch"
+    init: Literal["torch", "dcgan", "tflib", "uniform"] = "torch"
     """Initial weights: PyTorch's uniform default (torch); N(0, 0.02) for convolutions
-    and N(1, 0.02) for BatchNorm scales of images (dcgan); or the uniform He and Glorot
-    initialisation of the WGAN-GP code (tflib)."""
+    and N(1, 0.02) for BatchNorm scales of images (dcgan); the uniform He and Glorot
+    initialisation of the WGAN-GP code (tflib); or a uniform distribution of standard
+    deviation 0.02 for all weights and zero biases (uniform)."""
+    critic_init: Literal["same", "torch", "dcgan", "tflib", "uniform"] = "same"
+    """Initial weights of the critic; same is model.init."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the networks' products; parameters, norms and losses stay float32. In
     bfloat16 the penalty has an error of 1 to 2 %, that of the gradients in it."""
@@ -270,6 +286,9 @@ class Objective:
     """Critic updates per generator update."""
     generator_batch: int = 0
     """Generated samples in a generator update; 0 is data.batch_size."""
+    critic_weight_decay: float = 0.0
+    """Weight of half the sum of squares of the critic's parameters, without biases, in
+    its loss."""
     critic_class_weight: float = 1.0
     """Weight of the cross-entropy of real samples in the critic's loss (with
     model.classes)."""

@@ -20,7 +20,8 @@ def check_weights(config: Config) -> None:
     _check(
         config,
         "model.features model.generator_widths model.critic_widths model.z_dim "
-        "model.kernel model.classes data.image_size data.dimensions",
+        "model.kernel model.classes model.generator_extra_depth "
+        "model.critic_extra_depth data.image_size data.dimensions",
         parameters,
         STATE_BYTES.get(config.optimizer.kind, 4),
         "parameters",
@@ -35,7 +36,7 @@ def check_memory(config: Config, devices: int = 1) -> None:
     check_weights(config)
     fields = (
         "data.image_size data.dimensions model.features model.generator_widths "
-        "model.critic_widths"
+        "model.critic_widths model.generator_extra_depth model.critic_extra_depth"
     )
     batches = "data.batch_size objective.generator_batch"
     _check(
@@ -129,4 +130,11 @@ def _network(config, is_critic):
             ends += sum(kernel * width**2 + model.classes * width for width in widths)
     hidden = sum(kernel * a * b for a, b in itertools.pairwise(widths))
     outputs = sum(map(operator.mul, pixels, widths))
+    part = "critic" if is_critic else "generator"
+    if kind == "dcgan" and (depth := getattr(model, f"{part}_extra_depth")):
+        place = -2 if is_critic else 1
+        hidden += depth * 9 * widths[place] ** 2
+        outputs += depth * pixels[place] * widths[place]
+    if getattr(model, f"{part}_activation") == "gated":
+        hidden, outputs = 2 * hidden, 2 * outputs
     return ends + hidden, outputs

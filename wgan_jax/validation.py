@@ -40,6 +40,8 @@ def validate(config: Config) -> None:
 def check_networks(config: Config) -> None:
     """Check that networks and samples fit; UserError names the first wrong field."""
     architectures(config.model)
+    _check_activations(config.model)
+    _check_extra_depth(config.model)
     if config.data.is_points:
         _check_points(config)
     else:
@@ -154,7 +156,11 @@ def _check_ranges(config):
     require("model", "norm_momentum", lambda v: 0 < v <= 1, "in (0, 1]")
     require("model", "leaky_slope", *fraction)
     require("model", "norm_groups", *positive)
-    require("model", "critic_halvings classes", *not_negative)
+    require(
+        "model",
+        "critic_halvings classes generator_extra_depth critic_extra_depth",
+        *not_negative,
+    )
     require("model", "kernel", lambda v: v >= 2, "2 or more, to cover a stride of 2")
     require(
         "model",
@@ -166,7 +172,7 @@ def _check_ranges(config):
     require(
         "objective",
         "gp_weight gp_target generator_batch critic_class_weight "
-        "generator_class_weight",
+        "generator_class_weight critic_weight_decay",
         *not_negative,
     )
     require("optimizer", "critic_lr generator_lr", *positive)
@@ -308,6 +314,32 @@ def _check_labels(model):
             f"model.classes={model.classes} conditions the generator by its "
             "BatchNorms: take model.generator_norm=batch or model.classes=0"
         )
+
+
+def _check_activations(model):
+    for part, kind in (("generator", model.kind), ("critic", model.critic_is)):
+        name = f"{part}_activation"
+        if getattr(model, name) == "gated" and kind == "resnet":
+            raise UserError(
+                f"model.{name}=gated halves the channels, which residual blocks add to "
+                "their input: take another activation, or model.kind=dcgan"
+            )
+
+
+def _check_extra_depth(model):
+    for part, kind in (("generator", model.kind), ("critic", model.critic_is)):
+        name, widths = f"{part}_extra_depth", f"{part}_widths"
+        depth = getattr(model, name)
+        if depth and kind in ARCHITECTURES and kind != "dcgan":
+            raise UserError(
+                f"model.{name}={depth} applies to the dcgan and the {part} is of kind "
+                f"{kind}: take model.{name}=0"
+            )
+        if depth and kind == "dcgan" and len(getattr(model, widths)) < 2:
+            raise UserError(
+                f"model.{name}={depth} needs two or more model.{widths}, and they are "
+                f"{getattr(model, widths)}: add one, or take model.{name}=0"
+            )
 
 
 def _check_residual_blocks(model):

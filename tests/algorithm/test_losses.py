@@ -43,6 +43,16 @@ def test_scores_with_a_spare_axis_are_refused():
         wgan.critic_loss(jnp.ones((3, 1)), jnp.ones(3))
 
 
+def test_weight_decay_is_of_all_parameters_but_biases():
+    params = {
+        "layers": {
+            0: {"kernel": jnp.array([[3.0], [4.0]]), "bias": jnp.array([100.0])},
+            1: {"scale": jnp.array([1.0, 2.0])},
+        }
+    }
+    assert losses.half_square_sum(params) == (9 + 16 + 1 + 4) / 2
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_interpolate_has_one_epsilon_a_sample(shape):
     real, fake = samples(shape), samples(shape, 1)

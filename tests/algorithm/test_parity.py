@@ -58,6 +58,12 @@ def of_paper(**model):
     )
 
 
+def both(field, value):
+    """The field of both networks."""
+    return {f"{part}_{field}": value for part in ("generator", "critic")}
+
+
+GULRAJANI = {"ends": "dense_channels", "critic_norm": "layer"}
 # name: (our configuration, the same generator in PyTorch, the same critic)
 NETS = {
     "seed_000": (
@@ -144,6 +150,23 @@ NETS = {
         lambda: nets.CifarResNetGenerator(Z_DIM, WIDTH, CLASSES),
         lambda: nets.CifarResNetCritic(WIDTH, CLASSES),
     ),
+    "gated": (
+        from_file("cifar10_dcgan_gp_adam", **GULRAJANI, **both("activation", "gated")),
+        lambda: nets.GulrajaniGenerator(Z_DIM, WIDTH, nets.Gate, 2),
+        lambda: nets.GulrajaniCritic(WIDTH, nets.Gate, 2),
+    ),
+    "softplus": (
+        from_file(
+            "cifar10_dcgan_gp_adam",
+            **GULRAJANI,
+            **both("activation", "softplus"),
+            **both("extra_depth", 1),
+        ),
+        lambda: nets.GulrajaniGenerator(
+            Z_DIM, WIDTH, nets.ShiftedSoftplus, extra_depth=1
+        ),
+        lambda: nets.GulrajaniCritic(WIDTH, nets.ShiftedSoftplus, extra_depth=1),
+    ),
     "rectangle_mlp": (
         from_file("fashion_mnist_mlp", (4, 6)),
         lambda: nets.Seed000Generator((1, 4, 6), Z_DIM, WIDTH),
@@ -193,11 +216,14 @@ CASES = {
     "cifar_dcgan_normed": CLIPPED + ["gan_adam"],
     "cifar_resnet": ["penalty_adam"],
     "cifar_resnet_acgan": ["penalty_adam"],
+    "gated": ["penalty_adam"],
+    "softplus": ["penalty_adam"],
     "rectangle_mlp": ["penalty_adam"],
     "rectangle_dcgan": ["penalty_adam"],
 }
+SLOW = ("rectangle", "gated", "softplus")
 CASES = [
-    pytest.param(net, system, marks=[pytest.mark.slow] * net.startswith("rectangle"))
+    pytest.param(net, system, marks=[pytest.mark.slow] * net.startswith(SLOW))
     for net, systems in CASES.items()
     for system in systems
 ]
@@ -371,7 +397,7 @@ def train(net, system, dtype):
     images, scale = [image], 2 ** len(config.model.generator_widths)
     if not config.data.is_points:
         start = image[0] // scale, image[1] // scale
-        images = [image, (*start, 4 * WIDTH)]
+        images = [image, (*start, 4 * WIDTH), (*start, 8 * WIDTH)]
         if config.model.kind == "resnet":
             images = [(*start, WIDTH)]
     spec = replace(base_spec(net), objective=objective, optimizer=optimizer)

@@ -12,6 +12,7 @@ import pytest
 from wgan_jax.algorithm import losses
 from wgan_jax.algorithm.state import Spec, init_state, make_spec
 from wgan_jax.algorithm.steps import (
+    critic_gradient,
     critic_step,
     critic_updates,
     critic_updates_before,
@@ -253,6 +254,21 @@ def test_penalty_enters_loss_and_update_with_weight_and_target(
     for name, g in gradient.items():
         moved = state.critic.params[name] - TF1.critic_lr * tf1_direction(g, 1.0)[0]
         np.testing.assert_allclose(new.critic.params[name], moved, rtol=1e-4, atol=1e-6)
+
+
+def test_weight_decay_adds_the_weights_to_the_gradient(batches):
+    spec = spy_spec(PENALTY)
+    state, key = init_state(jax.random.key(4), spec), jax.random.key(5)
+    decayed = replace(spec, objective=replace(PENALTY, critic_weight_decay=0.3))
+    plain, with_decay = (
+        critic_gradient(state, batches[0], key, spec=s) for s in (spec, decayed)
+    )
+    for name, weights in state.critic.params.items():
+        expected = plain[0][name] + 0.3 * weights
+        np.testing.assert_allclose(with_decay[0][name], expected, rtol=1e-5)
+    losses = [metrics["critic_loss"] for *_, metrics in (plain, with_decay)]
+    squares = 0.3**2 + 0.4**2 + 0.7**2
+    np.testing.assert_allclose(losses[1] - losses[0], 0.3 * squares / 2, rtol=1e-4)
 
 
 def test_epsilon_is_uniform_per_sample_and_independent_of_the_noise(monkeypatch):

@@ -418,7 +418,12 @@ def number_rules():
         ),
         ("run.sample_every run.keep_every", (-1,), "0 or more"),
         ("model.norm_groups", (0,), "greater than 0"),
-        ("model.critic_halvings model.classes", (-1,), "0 or more"),
+        (
+            "model.critic_halvings model.classes model.generator_extra_depth "
+            "model.critic_extra_depth objective.critic_weight_decay",
+            (-1,),
+            "0 or more",
+        ),
         (
             "objective.generator_batch objective.critic_class_weight "
             "objective.generator_class_weight",
@@ -552,6 +557,22 @@ def test_what_is_allowed_passes(changes):
                 "by model.generator_widths=(4, 2, 1): take 16, or "
                 "model.generator_widths=(2, 1)",
             ],
+        ),
+        (
+            {**RESNET, "model.critic_activation": "gated"},
+            ["model.critic_activation=gated halves the channels", "model.kind=dcgan"],
+        ),
+        (
+            {**RESNET, "model.critic_extra_depth": 1},
+            ["model.critic_extra_depth=1 applies to the dcgan", "kind resnet: take"],
+        ),
+        (
+            {**MLP_TOY, "model.generator_extra_depth": 2},
+            ["model.generator_extra_depth=2 applies to the dcgan", "of kind mlp"],
+        ),
+        (
+            {"model.critic_extra_depth": 4, "model.critic_widths": (2,)},
+            ["needs two or more model.critic_widths, and they are (2,)"],
         ),
         (
             {"model.norm_groups": 3},

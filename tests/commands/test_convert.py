@@ -773,6 +773,8 @@ def test_other_mistakes_get_one_sentence(nets, run, torch, tmp_path):
     [
         ("model.kernel=4", {"kernel": 5}),
         ("model.features=2", {"features": 3}),
+        ("model.ends=conv", {"ends": "dense"}),
+        ("model.critic_extra_depth=0", {"critic_extra_depth": 1}),
         ("model.critic_norm=batch", {"critic_norm": "layer"}),
         ("model.critic_kind=dcgan", {"critic_kind": "mlp"}),
         ("model.generator_widths=(4, 2, 1)", {"generator_widths": (2, 1)}),

@@ -38,6 +38,18 @@ NETS = {
             critic_norm="layer",
         ),
     ),
+    "gates": Config(
+        data=dataclasses.replace(UNIT, image_size=8),
+        model=dataclasses.replace(
+            DCGAN,
+            ends="dense_channels",
+            generator_activation="gated",
+            critic_activation="softplus",
+            generator_extra_depth=1,
+            critic_extra_depth=1,
+            output="sigmoid",
+        ),
+    ),
     "odd kernels, rectangles": Config(
         data=dataclasses.replace(UNIT, image_size=(8, 12), channels=1),
         model=dataclasses.replace(DCGAN, kernel=3, critic_norm="instance"),

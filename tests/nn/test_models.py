@@ -54,6 +54,46 @@ INSTANCE = Model(
 CIFAR = load(ROOT / "configs" / "cifar10_resnet.py").model
 CIFAR_LABELLED = load(ROOT / "configs" / "cifar10_resnet_acgan.py").model
 CIFAR_DCGAN = load(ROOT / "configs" / "cifar10_dcgan_gp_adam.py").model
+# Of gan_64x64.py of Gulrajani et al.
+GATED = replace(
+    CIFAR_DCGAN,
+    features=64,
+    generator_widths=(8, 4, 2, 1),
+    critic_widths=(1, 2, 4, 8),
+    ends="dense_channels",
+    generator_activation="gated",
+    critic_activation="gated",
+    critic_norm="layer",
+)
+CONSTANT = replace(
+    GATED,
+    generator_widths=(1,) * 4,
+    generator_norm="none",
+    generator_activation="relu",
+    critic_activation="leaky_relu",
+)
+FOUR_LAYERS = replace(
+    CONSTANT, kind="mlp", critic_kind="dcgan", generator_widths=(8,) * 4
+)
+DEEP = replace(
+    CIFAR_DCGAN,
+    features=32,
+    generator_widths=(16, 8, 4),
+    critic_widths=(1, 2, 4),
+    ends="dense_channels",
+    critic_norm="batch",
+    generator_extra_depth=16,
+    critic_extra_depth=4,
+)
+
+
+def CRITIC_64(wide):
+    """Parameters of the critic of gan_64x64.py with layer norm.
+
+    wide: 2 for the gated one, whose layers have twice the outputs.
+    """
+    kernels = 25 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512)
+    return wide * (kernels + (64 + 3 * 128 + 3 * 256 + 3 * 512)) + 16 * 512 + 1
 
 
 def kinds(network):
@@ -128,8 +168,49 @@ def leaves(params, name):
             + 2 * (8192 + 256 + 128),
             25 * (3 * 128 + 128 * 256 + 256 * 512) + (128 + 256 + 512) + 8193,
         ),
+        # Twice the outputs of each hidden layer, and norms of them.
+        (
+            GATED,
+            (64, 64, 3),
+            129 * 16 * 1024
+            + 25 * (512 * 512 + 256 * 256 + 128 * 128 + 64 * 3)
+            + (512 + 256 + 128 + 3)
+            + 2 * (1024 + 512 + 256 + 128),
+            CRITIC_64(2),
+        ),
+        (
+            CONSTANT,
+            (64, 64, 3),
+            129 * 16 * 64 + 3 * (25 * 64 + 1) * 64 + 25 * 64 * 3 + 3,
+            CRITIC_64(1),
+        ),
+        (
+            FOUR_LAYERS,
+            (64, 64, 3),
+            129 * 512 + 3 * 513 * 512 + 513 * 64 * 64 * 3,
+            CRITIC_64(1),
+        ),
+        # 3x3 convolutions of width 256 and 64, each with a bias and a norm.
+        (
+            DEEP,
+            (32, 32, 3),
+            129 * 16 * 512
+            + 25 * (512 * 256 + 256 * 128 + 128 * 3)
+            + (256 + 128 + 3)
+            + 2 * (512 + 256 + 128)
+            + 16 * (9 * 256 + 3) * 256,
+            25 * (3 * 32 + 32 * 64 + 64 * 128)
+            + (32 + 64 + 128)
+            + 2 * (64 + 128)
+            + 4 * (9 * 64 + 3) * 64
+            + 16 * 128
+            + 1,
+        ),
     ],
-    ids=["instance", "arjovsky", "mlp", "resnet", "resnet of classes", "cifar dcgan"],
+    ids=[
+        *("instance", "arjovsky", "mlp", "resnet", "resnet of classes", "cifar dcgan"),
+        *("gated", "constant width", "four layers", "deep"),
+    ],
 )
 def test_parameter_counts(model, sample_shape, generator_count, critic_count):
     generator, critic = build(model, sample_shape)
@@ -225,6 +306,30 @@ def test_generator_norms_every_hidden_layer_but_the_first_of_an_mlp():
     ]
 
 
+def test_extra_convolutions_are_at_twice_the_smallest_size():
+    model = replace(TINY, generator_extra_depth=2, critic_extra_depth=1)
+    generator, critic = build(model, TINY_SHAPE)
+    extra = ["conv", "batch"]
+    assert kinds(generator)[1:] == [
+        *["transposed", "batch", "relu"] * 2,
+        *[*extra, "relu"] * 2,
+        *["transposed", "tanh"],
+    ]
+    # Before the norms of the critic begin, as its first layer.
+    assert kinds(critic)[:7] == ["conv", "leaky_relu", *extra, "leaky_relu", *extra]
+    for network, channels in ((generator, 2), (critic, 2)):
+        rows = [row for row in network.summary if str(row.layer).startswith("conv 3x3")]
+        assert {row.shape for row in rows} == {(4, 4, channels)}
+
+
+def test_the_norm_after_a_dense_layer_acts_on_units_or_on_channels():
+    for ends, scales in (("dense", 2 * 2 * 4), ("dense_channels", 4)):
+        generator, _ = build(replace(TINY, ends=ends), TINY_SHAPE)
+        row = next(r for r in generator.summary if str(r.layer) == "batch norm")
+        assert row.parameters == 2 * scales
+        assert generator.summary[3].shape == (2, 2, 4)
+
+
 def test_norm_none_builds_no_norm():
     model = replace(TINY, generator_norm="none", critic_norm="none")
     for network in build(model, TINY_SHAPE):
@@ -311,6 +416,24 @@ def test_tflib_initialiser_is_uniform_by_fan_in_and_fan_out():
             assert np.abs(kernel).max() <= math.sqrt(3 * variance)
         for layer in params["layers"].values():
             np.testing.assert_array_equal(layer.get("bias", 0.0), 0.0)
+
+
+def test_uniform_initialiser_has_one_deviation_and_no_biases():
+    model = replace(WIDE, init="uniform", ends="dense_channels")
+    for _, params, _ in initialised(model, WIDE_SHAPE):
+        kernels = [kernel.ravel() for kernel in leaves(params, "kernel")]
+        assert_uniform(np.concatenate(kernels), 0.02 * math.sqrt(3))
+        for layer in params["layers"].values():
+            np.testing.assert_array_equal(layer.get("bias", 0.0), 0.0)
+
+
+def test_the_critic_can_have_an_initialiser_of_its_own():
+    mixed = replace(WIDE, critic_init="uniform")
+    generator, critic = (params for _, params, _ in initialised(mixed, WIDE_SHAPE))
+    expected = initialised(WIDE, WIDE_SHAPE)[0][1]
+    chex.assert_trees_all_equal(generator, expected)
+    expected = initialised(replace(WIDE, init="uniform"), WIDE_SHAPE)[1][1]
+    chex.assert_trees_all_equal(critic, expected)
 
 
 def test_tflib_initialiser_of_residual_blocks():
@@ -417,9 +540,25 @@ def test_a_critic_of_classes_scores_and_classifies():
     assert without.classify is None
 
 
-@pytest.mark.parametrize("model", [TINY, MLP, TINY_RESNET, CIFAR_DCGAN])
+def test_a_gate_is_a_sigmoid_of_even_channels_times_tanh_of_odd_ones():
+    gate = layers.activation("gated")
+    x = np.array([[1.0, 2.0, -3.0, 0.5]], np.float32)
+    sigmoid = 1 / (1 + np.exp(-x[:, ::2]))
+    expected = sigmoid * np.tanh(x[:, 1::2])
+    np.testing.assert_allclose(gate(x, True), expected, rtol=1e-6)
+    # In the channels of an image, and in the units of an mlp.
+    both = {"generator_activation": "gated", "critic_activation": "gated"}
+    for model in (replace(TINY, **both), replace(MLP, **both, output="tanh")):
+        generator, critic = build(model, TINY_SHAPE)
+        gates = [row for row in generator.summary if str(row.layer) == "gated"]
+        widths = [row.shape[-1] for row in gates]
+        assert widths == [m * model.features for m in model.generator_widths]
+        assert critic.summary[-1].shape == ()
+
+
+@pytest.mark.parametrize("model", [TINY, MLP, TINY_RESNET, CIFAR_DCGAN, GATED])
 def test_an_encoder_is_the_critic_with_noise_for_its_score(model):
-    shape = (32, 32, 3) if model is CIFAR_DCGAN else TINY_SHAPE
+    shape = (32, 32, 3) if model in (CIFAR_DCGAN, GATED) else TINY_SHAPE
     model = replace(model, features=2)
     encoder = build_encoder(model, shape)
     params, stats = jax.eval_shape(encoder.init, jax.random.key(0))
@@ -558,7 +697,13 @@ def test_bfloat16_computes_in_half_and_returns_single_precision(which):
 
 
 @pytest.mark.parametrize(
-    ("name", "below"), [("relu", 0.0), ("leaky_relu", -0.4), ("tanh", np.tanh(-2.0))]
+    ("name", "below"),
+    [
+        ("relu", 0.0),
+        ("leaky_relu", -0.4),
+        ("tanh", np.tanh(-2.0)),
+        ("softplus", np.log1p(np.exp(-2.0)) / 2 - 1),
+    ],
 )
 def test_critic_activation(name, below):
     model = replace(MLP, features=1, critic_widths=(1,), critic_activation=name)

@@ -1,6 +1,7 @@
 """Losses that objectives and constraints share: arrays in, arrays out."""
 
 from collections.abc import Callable
+from typing import Any
 
 import chex
 import jax
@@ -14,6 +15,20 @@ def class_loss(
 ) -> Float[Array, ""]:
     """Cross-entropy of the auxiliary classifier in nats (Odena et al. 2017, AC-GAN)."""
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+
+def half_square_sum(params: Any) -> Float[Array, ""]:
+    """Half the sum of squares of all parameters but biases.
+
+    The weight decay of the code of Gulrajani et al.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    squares = [
+        jnp.square(leaf).sum()
+        for path, leaf in leaves
+        if getattr(path[-1], "key", "") not in ("bias", "b")
+    ]
+    return jnp.stack(squares).sum() / 2
 
 
 def interpolate(

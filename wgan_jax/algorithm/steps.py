@@ -100,6 +100,9 @@ def critic_gradient(
             value += spec.objective.critic_class_weight * class_loss
             accuracy = jnp.mean(logits.argmax(1) == labels, dtype=logits.dtype)
             metrics |= {"class_loss": class_loss, "class_accuracy": accuracy}
+        if spec.objective.critic_weight_decay:
+            decay = losses.half_square_sum(params)
+            value += spec.objective.critic_weight_decay * decay
         return value, (stats, metrics | {"critic_loss": value})
 
     gradient, (stats, metrics) = jax.grad(loss, has_aux=True)(state.critic.params)

@@ -19,6 +19,20 @@ class Reshape(nn.Module):
         return x.reshape(len(x), *self.shape)
 
 
+class ShiftedSoftplus(nn.Module):
+    """softplus(2x + 2) / 2 - 1."""
+
+    def forward(self, x):
+        return F.softplus(2 * x + 2) / 2 - 1
+
+
+class Gate(nn.Module):
+    """[n, 2 c, ...] to [n, c, ...]: sigmoid of even channels times tanh of odd ones."""
+
+    def forward(self, x):
+        return x[:, ::2].sigmoid() * x[:, 1::2].tanh()
+
+
 class GlobalMeanPool(nn.Module):
     """[n, c, h, w] to [n, c]."""
 

@@ -20,6 +20,8 @@ ACTIVATIONS = {
     "tanh": "nn.Tanh()",
     "sigmoid": "nn.Sigmoid()",
     "linear": "nn.Identity()",
+    "softplus": "ShiftedSoftplus()",
+    "gated": "Gate()",
     "upsample": "nn.Upsample(scale_factor=2)",
     "mean pool": "nn.AvgPool2d(2)",
     "global mean pool": "GlobalMeanPool()",

@@ -18,9 +18,10 @@ class Weighted(nnx.Module):
     """A kernel of the given shape and, unless bias=False, a bias of the given width.
 
     init="torch": PyTorch's default, both from U(-b, b) with b = 1 / sqrt(torch_fan_in).
-    dcgan: kernels from N(0, 0.02), biases as torch. he, glorot: kernels from a uniform
-    distribution of variance 4 / (fan_in + fan_out) or 2 / (fan_in + fan_out), biases
-    zero (tflib of Gulrajani et al.). The options of a layer end in bias, init and rngs.
+    dcgan: kernels from N(0, 0.02), biases as torch. he, glorot, uniform: kernels from a
+    uniform distribution of variance 4 / (fan_in + fan_out), 2 / (fan_in + fan_out) or
+    0.02^2, biases zero (tflib of Gulrajani et al.). The options of a layer end in bias,
+    init and rngs.
     """
 
     def __init__(
@@ -42,7 +43,8 @@ class Weighted(nnx.Module):
         elif init == "torch":
             kernel = jax.random.uniform(key, shape, minval=-bound, maxval=bound)
         else:
-            variance = {"he": 4, "glorot": 2}[init] / (fan_in + fan_out)
+            fans = fan_in + fan_out
+            variance = {"he": 4 / fans, "glorot": 2 / fans, "uniform": 0.02**2}[init]
             limit = math.sqrt(3 * variance)
             kernel = jax.random.uniform(key, shape, minval=-limit, maxval=limit)
             bound = 0.0
@@ -57,7 +59,7 @@ class Weighted(nnx.Module):
 
 
 class Dense(Weighted):
-    """[n, fan_in] to [n, width]. init: torch or glorot."""
+    """[n, fan_in] to [n, width]. init: torch, glorot or uniform."""
 
     def __init__(self, fan_in, width, **options):
         shape, fans = (fan_in, width), {"fan_in": fan_in, "fan_out": width}
@@ -267,10 +269,20 @@ def activation(name, slope=0.2):
         "relu": jax.nn.relu,
         "leaky_relu": partial(jax.nn.leaky_relu, negative_slope=slope),
         "tanh": jnp.tanh,
+        "softplus": lambda x: jax.nn.softplus(2 * x + 2) / 2 - 1,
+        "gated": gate,
         "sigmoid": jax.nn.sigmoid,
         "linear": lambda x: x,
     }
     return Function(name, functions[name])
+
+
+def gate(x):
+    """[..., 2 c] to [..., c]: sigmoid of even channels times tanh of odd ones.
+
+    Of the PixelCNN (van den Oord et al. 2016), as the code of Gulrajani et al. uses it.
+    """
+    return jax.nn.sigmoid(x[..., ::2]) * jnp.tanh(x[..., 1::2])
 
 
 def reshape(*shape):

@@ -113,6 +113,8 @@ def _architecture(value, field, function):
 def _build_critic(model, sample_shape, output_shape=()):
     _, architecture = architectures(model)
     outputs = math.prod(output_shape)
+    if model.critic_init != "same":
+        model = dataclasses.replace(model, init=model.critic_init)
 
     def make(rngs):
         stack = architecture.critic(model, sample_shape, rngs, outputs)

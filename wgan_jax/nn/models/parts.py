@@ -16,7 +16,7 @@ class Parts:
 
     def dense(self, fan_in, width, *, normed=False):
         """A dense layer. normed: a norm follows it."""
-        init = "glorot" if self.model.init == "tflib" else "torch"
+        init = {"tflib": "glorot", "uniform": "uniform"}.get(self.model.init, "torch")
         return layers.Dense(fan_in, width, **self._options(normed, init))
 
     def conv(self, kind, channels, width, *, normed=False, tflib="he", **geometry):
@@ -47,11 +47,31 @@ class Parts:
         """The activation of this name, with the configuration's slope of leaky_relu."""
         return layers.activation(name, self.model.leaky_slope)
 
+    @staticmethod
+    def before(activation, width):
+        """Width of the layer before an activation that gives `width` channels."""
+        return 2 * width if activation == "gated" else width
+
     def dense_block(self, fan_in, width, norm, activation) -> list:
-        """Dense layer, norm unless it is "none", activation."""
-        dense = self.dense(fan_in, width, normed=norm != "none")
-        norms = self.norm(norm, width, spatial=False)
+        """Dense layer, norm unless it is "none", activation with `width` outputs."""
+        units = self.before(activation, width)
+        dense = self.dense(fan_in, units, normed=norm != "none")
+        norms = self.norm(norm, units, spatial=False)
         return [dense, *norms, self.activation(activation)]
+
+    def conv_block(self, kind, channels, width, norm, activation, **geometry) -> list:
+        """As `dense_block` with a Conv or ConvTranspose, by `kind`."""
+        units, normed = self.before(activation, width), norm != "none"
+        conv = self.conv(kind, channels, units, normed=normed, **geometry)
+        return [conv, *self.norm(norm, units), self.activation(activation)]
+
+    def extra_blocks(self, count, width, norm, activation) -> list:
+        """`count` blocks of a 3x3 convolution that preserves size and width."""
+        blocks = []
+        for _ in range(count):
+            block = layers.Conv, width, width, norm, activation
+            blocks += self.conv_block(*block, kernel=3, padding=1)
+        return blocks
 
     def _options(self, normed, init):
         biases = {"all": True, "unnormalised": not normed, "none": False}
