@@ -10,6 +10,7 @@ import argparse
 import difflib
 import importlib
 import json
+import math
 import platform
 import sys
 import time
@@ -61,7 +62,7 @@ NEW = ("grid", "lsun", "random-architectures", "language-model")
 # {option: (names that use it, type, help)}; every other name refuses it.
 OPTIONS = {
     "--tfds-dir": (
-        ("curves", "overfitting", *CIFAR, "generators", "seeds"),
+        ("curves", "overfitting", *CIFAR, "generators", "seeds", "grid", "lsun"),
         str,
         "FOLDER: prepared TFDS data sets",
     ),
@@ -74,7 +75,14 @@ OPTIONS = {
     "--images": (
         ("seeds", "grid", "lsun", "random-architectures"),
         Path,
-        "FOLDER: image files (seeds: those of the cat faces)",
+        "FOLDER: image files (seeds: those of the cat faces; grid, lsun: instead of "
+        "TFDS lsun/bedroom)",
+    ),
+    "--hours": (
+        ("grid", "lsun"),
+        float,
+        "H: begin no run after H hours, and draw what is trained; the same command "
+        "continues",
     ),
     "--text": (("language-model",), Path, "FILE: text to train on"),
     "--runs": (
@@ -83,7 +91,7 @@ OPTIONS = {
         "FOLDER: run directories, which are resumed (default runs)",
     ),
     "--seeds": (
-        (*CIFAR, "curves", "seeds", *NEW),
+        (*CIFAR, "curves", "seeds", "random-architectures", "language-model"),
         int,
         "N: number of runs with different seeds",
     ),
@@ -165,6 +173,8 @@ def _check(options):
             )
         if kind is int and value is not None and value < 1:
             raise UserError(f"{option} {value} must be 1 or more")
+        if kind is float and value is not None and not 0 < value < math.inf:
+            raise UserError(f"{option} {value} must be greater than 0")
         if option in ("--images", "--text", "--npz") and value and not value.exists():
             raise UserError(f"{option} {value} does not exist")
     if not 0 <= options.seed <= cli.SEEDS:

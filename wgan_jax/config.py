@@ -181,13 +181,15 @@ class Model:
     kind: str = "dcgan"
     """Architecture of both networks: fully connected layers (mlp), a pyramid of
     stride-2 convolutions (dcgan), residual blocks that double or halve the image
-    (resnet), or FILE.py:NAME or MODULE:NAME, a class of yours."""
+    (resnet; resnet64, resnet128: those of WGAN-GP for these sizes), residual blocks
+    with bottlenecks, one entry of the widths per block (bottleneck), or FILE.py:NAME or
+    MODULE:NAME, a class of yours."""
     critic_kind: str = "same"
     """Architecture of the critic; same is model.kind."""
     z_dim: int = 100
     """Dimensions of the noise, drawn from a standard normal distribution."""
     features: int = 64
-    """Base width: units (mlp) or channels (dcgan, resnet), multiplied by the widths."""
+    """Base width: units (mlp) or channels, multiplied by the widths."""
     generator_widths: tuple[int, ...] = (4, 2, 1)
     """Widths of the generator's hidden layers, from noise to image, as multiples of
     model.features."""
@@ -195,9 +197,10 @@ class Model:
     """Widths of the critic's hidden layers, from image to score, as multiples of
     model.features."""
     critic_halvings: int = 2
-    """Number of the critic's first residual blocks that halve the image (resnet)."""
+    """Number of the critic's first residual blocks that halve the image (resnet,
+    resnet128)."""
     kernel: int = 4
-    """Side of the kernels in pixels (dcgan, resnet)."""
+    """Side of the kernels in pixels, except in an mlp."""
     padding: Literal["torch", "same"] = "torch"
     """Padding of stride-2 convolutions: (kernel - 1) // 2 on each side (torch), or that
     of TensorFlow's SAME, which differs for odd kernels (dcgan)."""
@@ -251,6 +254,8 @@ class Model:
     and N(1, 0.02) for BatchNorm scales of images (dcgan); the uniform He and Glorot
     initialisation of the WGAN-GP code (tflib); or a uniform distribution of standard
     deviation 0.02 for all weights and zero biases (uniform)."""
+    critic_bias: Literal["same", "all", "unnormalised", "none"] = "same"
+    """Layers of the critic with a bias; same is model.bias."""
     critic_init: Literal["same", "torch", "dcgan", "tflib", "uniform"] = "same"
     """Initial weights of the critic; same is model.init."""
     dtype: Literal["float32", "bfloat16"] = "float32"

@@ -112,20 +112,30 @@ def _network(config, is_critic):
         pixels, kernel = [1] * count, 1
         first = math.prod(shape) if is_critic else model.z_dim
         ends = first * widths[0] + (0 if is_critic else widths[-1] * math.prod(shape))
-    elif kind not in ("dcgan", "resnet"):
+    elif kind == "bottleneck":
+        return _bottlenecks(model, shape, widths, is_critic)
+    elif kind not in ("dcgan", "resnet", "resnet64", "resnet128"):
         return 0, 0
     elif is_critic:
-        halvings = model.critic_halvings if kind == "resnet" else count
+        with_count = {"resnet": 0, "resnet128": 1}
+        halvings = count
+        if kind in with_count:
+            halvings = model.critic_halvings + with_count[kind]
         halved = [min(i + 1, halvings) for i in numbers]
         pixels = [(shape[0] >> n) * (shape[1] >> n) for n in halved]
         kernel = model.kernel**2
         ends = kernel * shape[-1] * widths[0]
+        if kind in ("resnet64", "resnet128"):
+            # The first convolution of each block, and the last layer.
+            ends += sum(kernel * min(p) ** 2 for p in itertools.pairwise(widths))
+            ends += pixels[-1] * widths[-1] if kind == "resnet64" else 0
     else:
-        base = (shape[0] >> count) * (shape[1] >> count)
-        pixels = [base << 2 * (i + (kind == "resnet")) for i in numbers]
+        doublings = count + (kind == "resnet128")
+        base = (shape[0] >> doublings) * (shape[1] >> doublings)
+        pixels = [base << 2 * (i + (kind != "dcgan")) for i in numbers]
         kernel = model.kernel**2
         ends = model.z_dim * base * widths[0] + kernel * widths[-1] * shape[-1]
-        if kind == "resnet":
+        if kind != "dcgan":
             # The second convolution of each block, and the norms of the classes.
             ends += sum(kernel * width**2 + model.classes * width for width in widths)
     hidden = sum(kernel * a * b for a, b in itertools.pairwise(widths))
@@ -138,3 +148,17 @@ def _network(config, is_critic):
     if getattr(model, f"{part}_activation") == "gated":
         hidden, outputs = 2 * hidden, 2 * outputs
     return ends + hidden, outputs
+
+
+def _bottlenecks(model, shape, widths, is_critic):
+    """As `_network`, of a network of bottlenecks."""
+    pairs = list(itertools.pairwise([widths[0], *widths]))
+    changes = itertools.accumulate(a != b for a, b in pairs)
+    last = sum(a != b for a, b in pairs)
+    halvings = [n if is_critic else last - n for n in changes]
+    pixels = [(shape[0] >> n) * (shape[1] >> n) for n in halvings]
+    # Three convolutions, of which the outer ones are 1x1 to and from half the channels.
+    count = sum((a * a + b * b) // 2 + model.kernel**2 * a * b // 4 for a, b in pairs)
+    base = (shape[0] >> last) * (shape[1] >> last)
+    ends = widths[-1] * base if is_critic else widths[0] * base * model.z_dim
+    return count + ends, sum(map(operator.mul, pixels, widths))

@@ -13,9 +13,12 @@ from wgan_jax.algorithm.optimizers import make_optimizer
 from wgan_jax.config import Config, Data, Objective
 from wgan_jax.data.sources import check_stream, reader_class
 from wgan_jax.errors import UserError
-from wgan_jax.nn.models import ARCHITECTURES, architectures
+from wgan_jax.nn.models import ARCHITECTURES, architectures, bottleneck
 from wgan_jax.references import is_object
 
+# Architectures of images.
+RESIDUAL = ("resnet", "resnet64", "resnet128", "bottleneck")
+CONVOLUTIONAL = ("dcgan", *RESIDUAL)
 # Fields that name a function, which may also be given itself.
 FUNCTIONS = (
     "data.source",
@@ -275,7 +278,7 @@ def _check_points(config):
             f"data.{name} out"
         )
     for name, value in (("kind", model.kind), ("critic_kind", model.critic_is)):
-        if value in ("dcgan", "resnet"):
+        if value in CONVOLUTIONAL:
             raise UserError(
                 f"model.{name}={value} needs images: {points}, so take model.kind=mlp"
             )
@@ -296,7 +299,7 @@ def _check_images(config):
             f"take model.output={matching}"
         )
     least = min(data.height_and_width)
-    if model.kernel > least and {"dcgan", "resnet"} & {model.kind, model.critic_is}:
+    if model.kernel > least and {model.kind, model.critic_is} & set(CONVOLUTIONAL):
         raise UserError(
             f"model.kernel={model.kernel} is wider than an image of data.image_size="
             f"{data.image_size}: take at most {least}"
@@ -304,7 +307,8 @@ def _check_images(config):
 
 
 def _check_labels(model):
-    if model.classes and {"mlp", "dcgan"} & {model.kind, model.critic_is}:
+    without = {*ARCHITECTURES} - {"resnet"}
+    if model.classes and without & {model.kind, model.critic_is}:
         raise UserError(
             f"model.classes={model.classes} needs networks that use labels: take "
             "model.kind=resnet or model.classes=0"
@@ -319,7 +323,7 @@ def _check_labels(model):
 def _check_activations(model):
     for part, kind in (("generator", model.kind), ("critic", model.critic_is)):
         name = f"{part}_activation"
-        if getattr(model, name) == "gated" and kind == "resnet":
+        if getattr(model, name) == "gated" and kind in RESIDUAL:
             raise UserError(
                 f"model.{name}=gated halves the channels, which residual blocks add to "
                 "their input: take another activation, or model.kind=dcgan"
@@ -343,14 +347,22 @@ def _check_extra_depth(model):
 
 
 def _check_residual_blocks(model):
-    if "resnet" in (model.kind, model.critic_is) and model.kernel % 2 == 0:
+    kinds = {model.kind, model.critic_is}
+    if kinds & set(RESIDUAL) and model.kernel % 2 == 0:
         raise UserError(
             f"model.kernel={model.kernel} must be odd for residual blocks, whose "
             "convolutions preserve the size: take 3"
         )
-    if model.critic_is != "resnet":
+    if "bottleneck" in kinds and model.features % 2:
+        raise UserError(
+            f"model.features={model.features} must be even for bottlenecks, which have "
+            f"half the channels of their blocks: take {model.features + 1}"
+        )
+    # Of resnet128, the first width is that of a convolution.
+    first = {"resnet": 0, "resnet128": 1}
+    if model.critic_is not in first:
         return
-    blocks = len(model.critic_widths)
+    blocks = len(model.critic_widths) - first[model.critic_is]
     if model.critic_halvings > blocks:
         raise UserError(
             f"model.critic_halvings={model.critic_halvings} is more than the {blocks} "
@@ -365,10 +377,13 @@ def _check_size(config):
     if sizes == [size]:
         return
     rules = _halvings(model)
-    fewer = {}
+    fewer, kinds = {}, (model.kind, model.critic_is)
     for name, (halvings, least) in rules.items():
         counts = range(name != "critic_halvings", halvings + 1)
         fewer[name] = max((n for n in counts if _fits(config, n, least)), default=None)
+        # Their halvings are not the number of widths.
+        if {"resnet128", "bottleneck"} & {*kinds}:
+            fewer[name] = None
     remedies = [" or ".join(map(str, sizes))]
     if None not in fewer.values():
         taken = {
@@ -416,12 +431,18 @@ def _fits(config, halvings, least):
 def _halvings(model):
     """{field: (number of times that it halves the image, least size after them)}."""
     rules = {}
-    if model.kind in ("dcgan", "resnet"):
-        rules["generator_widths"] = len(model.generator_widths), 2
-    if model.critic_is == "dcgan":
+    if model.kind == "bottleneck":
+        rules["generator_widths"] = bottleneck.changes(model.generator_widths), 2
+    elif model.kind in CONVOLUTIONAL:
+        halvings = len(model.generator_widths) + (model.kind == "resnet128")
+        rules["generator_widths"] = halvings, 2
+    if model.critic_is == "bottleneck":
+        rules["critic_widths"] = bottleneck.changes(model.critic_widths), 1
+    elif model.critic_is in ("resnet", "resnet128"):
+        halvings = model.critic_halvings + (model.critic_is == "resnet128")
+        rules["critic_halvings"] = halvings, 1
+    elif model.critic_is in CONVOLUTIONAL:
         rules["critic_widths"] = len(model.critic_widths), 2
-    elif model.critic_is == "resnet":
-        rules["critic_halvings"] = model.critic_halvings, 1
     return rules
 
 

@@ -114,9 +114,12 @@ def measure(config, dataset, quality, keys, key_measure, form, seed):
     return intervals | {"seeds": seeds, "grids": grids}
 
 
-def smooth(values) -> np.ndarray:
-    """Median filter over a twentieth of the curve, which is extended by its ends."""
-    width = len(values) // 40
+def smooth(values, width=None) -> np.ndarray:
+    """Median filter over 2 width + 1 values of a curve, which is extended by its ends.
+
+    width: None takes a fortieth of the curve.
+    """
+    width = len(values) // 40 if width is None else width
     padded = np.pad(np.asarray(values, float), width, mode="edge")
     return medfilt(padded, 2 * width + 1)[width : width + len(values)]
 

@@ -252,11 +252,11 @@ def mean_std_text(values, digits=2) -> str:
     return text if len(known) < 2 else f"{text} +- {known.std(ddof=1):.{digits}f}"
 
 
-def to_text(picture) -> str:
-    """uint8 [h, w, 1 or 3] as base64 text of a PNG file, for JSON."""
+def to_text(picture, kind="png") -> str:
+    """uint8 [h, w, 1 or 3] as base64 text of a PNG or JPEG file, for JSON."""
     file = io.BytesIO()
     picture = picture[..., 0] if picture.shape[-1] == 1 else picture
-    Image.fromarray(picture).save(file, "png")
+    Image.fromarray(picture).save(file, kind)
     return base64.b64encode(file.getvalue()).decode()
 
 

@@ -40,6 +40,26 @@ class GlobalMeanPool(nn.Module):
         return x.mean((2, 3))
 
 
+class Scale(nn.Module):
+    """`factor` times x."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return self.factor * x
+
+
+class DepthToSpace(nn.Module):
+    """[n, 4 c, h, w] to [n, c, 2 h, 2 w], with TensorFlow's order of the channels."""
+
+    def forward(self, x):
+        n, channels, h, w = x.shape
+        x = x.reshape(n, 2, 2, channels // 4, h, w).permute(0, 3, 4, 1, 5, 2)
+        return x.reshape(n, channels // 4, 2 * h, 2 * w)
+
+
 class LayerNorm(nn.Module):
     """Normalises each sample over all its axes, with one scale and bias per channel."""
 

@@ -25,6 +25,7 @@ ACTIVATIONS = {
     "upsample": "nn.Upsample(scale_factor=2)",
     "mean pool": "nn.AvgPool2d(2)",
     "global mean pool": "GlobalMeanPool()",
+    "depth to space": "DepthToSpace()",
 }
 
 
@@ -220,6 +221,8 @@ def _module(layer, params, shape, place):
     if kind is layers.Function:
         if layer.name == "leaky_relu":
             return f"nn.LeakyReLU({layer.function.keywords['negative_slope']})"
+        if layer.name == "scale":
+            return f"Scale({layer.function.args[0]})"
         if layer.name == "reshape":
             return f"Reshape({_shape(shape)})"
         if layer.name in ACTIVATIONS:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from wgan_jax.nn import conv, norms
+from wgan_jax.nn import conv, conv_products, norms
 
 
 class Weighted(nnx.Module):
@@ -20,8 +20,8 @@ class Weighted(nnx.Module):
     init="torch": PyTorch's default, both from U(-b, b) with b = 1 / sqrt(torch_fan_in).
     dcgan: kernels from N(0, 0.02), biases as torch. he, glorot, uniform: kernels from a
     uniform distribution of variance 4 / (fan_in + fan_out), 2 / (fan_in + fan_out) or
-    0.02^2, biases zero (tflib of Gulrajani et al.). The options of a layer end in bias,
-    init and rngs.
+    0.02^2, times `gain` squared, biases zero (tflib of Gulrajani et al.). The options
+    of a layer end in bias, init, gain and rngs.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class Weighted(nnx.Module):
         torch_fan_in,
         bias=True,
         init="torch",
+        gain=1.0,
         rngs,
     ):
         bound, key = 1 / math.sqrt(torch_fan_in), rngs.params()
@@ -45,7 +46,7 @@ class Weighted(nnx.Module):
         else:
             fans = fan_in + fan_out
             variance = {"he": 4 / fans, "glorot": 2 / fans, "uniform": 0.02**2}[init]
-            limit = math.sqrt(3 * variance)
+            limit = gain * math.sqrt(3 * variance)
             kernel = jax.random.uniform(key, shape, minval=-limit, maxval=limit)
             bound = 0.0
         self.kernel = nnx.Param(kernel)
@@ -304,3 +305,13 @@ def mean_pool():
 def global_mean_pool():
     """[n, h, w, c] to [n, c]."""
     return Function("global mean pool", lambda x: x.mean((1, 2)))
+
+
+def scaled(factor):
+    """`factor` times x."""
+    return Function("scale", partial(jnp.multiply, factor))
+
+
+def depth_to_space():
+    """[n, h, w, 4 c] to [n, 2 h, 2 w, c], as tf.nn.depth_to_space."""
+    return Function("depth to space", partial(conv_products.to_pixels, s=2))

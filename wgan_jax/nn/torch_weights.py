@@ -148,6 +148,8 @@ def require_arjovsky(config: Config) -> None:
         "model.leaky_slope": (model.leaky_slope, 0.2),
         "model.output": (model.output, "tanh"),
     }
+    if model.critic_bias not in ("same", "none"):
+        expected["model.critic_bias"] = (model.critic_bias, "same")
     if model.critic_norm != "none":
         expected["model.critic_norm"] = (model.critic_norm, "batch")
     for field, (value, needed) in expected.items():

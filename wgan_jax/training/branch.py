@@ -186,7 +186,8 @@ def _differing(theirs, ours):
         names = (
             "kind critic_kind classes z_dim features generator_widths critic_widths "
             "critic_halvings kernel ends generator_extra_depth critic_extra_depth "
-            "generator_norm critic_norm generator_activation critic_activation bias"
+            "generator_norm critic_norm generator_activation critic_activation bias "
+            "critic_bias"
         )
         wanted = [f"model.{name}" for name in names.split()]
     lines = {line.partition(":")[0]: line for line in differences(theirs, ours)}

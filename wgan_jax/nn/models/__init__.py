@@ -21,11 +21,18 @@ from typing import Any
 from wgan_jax.config import Model
 from wgan_jax.errors import UserError
 from wgan_jax.nn import layers
-from wgan_jax.nn.models import dcgan, mlp, resnet
+from wgan_jax.nn.models import bottleneck, dcgan, mlp, resnet, resnet64, resnet128
 from wgan_jax.nn.network import Network, build_network, wrap_network
 from wgan_jax.references import describe, lookup
 
-ARCHITECTURES: dict[str, Any] = {"mlp": mlp, "dcgan": dcgan, "resnet": resnet}
+ARCHITECTURES: dict[str, Any] = {
+    "mlp": mlp,
+    "dcgan": dcgan,
+    "resnet": resnet,
+    "resnet64": resnet64,
+    "resnet128": resnet128,
+    "bottleneck": bottleneck,
+}
 
 
 def build(model: Model, sample_shape: tuple[int, ...]) -> tuple[Network, Network]:
@@ -115,6 +122,8 @@ def _build_critic(model, sample_shape, output_shape=()):
     outputs = math.prod(output_shape)
     if model.critic_init != "same":
         model = dataclasses.replace(model, init=model.critic_init)
+    if model.critic_bias != "same":
+        model = dataclasses.replace(model, bias=model.critic_bias)
 
     def make(rngs):
         stack = architecture.critic(model, sample_shape, rngs, outputs)
