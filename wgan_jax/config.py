@@ -34,6 +34,8 @@ SOURCE_FIELDS = (
     "classes",
     "dimensions",
     "standardise",
+    "length",
+    "vocabulary",
 )
 
 
@@ -46,8 +48,8 @@ class Data:
     folder (image files), zip (of image files), array_record (files of encoded images),
     parquet (files with an image column), idx (files of MNIST's kind), cifar (batches of
     CIFAR-10 or CIFAR-100), npz (images in an .npz or .npy file), vectors (in an .npz or
-    .npy file), 8gaussians, 25gaussians, swiss_roll (2-D distributions), or a reader of
-    your own, FILE.py:NAME."""
+    .npy file), text (lines of text files), 8gaussians, 25gaussians, swiss_roll (2-D
+    distributions), or a reader of your own, FILE.py:NAME."""
     name: str = ""
     """Name of the TFDS data set, such as mnist (source tfds), or beginning of the names
     of IDX files, such as emnist-letters (source idx)."""
@@ -66,7 +68,7 @@ class Data:
     """Folder of a TFDS data set's original files, for machines without a network."""
     dir: str = ""
     """Folder of images (source folder), path of the .zip, .npz or .npy file (zip, npz,
-    vectors), or a file or folder of files (array_record, parquet, idx, cifar)."""
+    vectors), or a file or folder of files (array_record, parquet, idx, cifar, text)."""
     array: str = ""
     """Name of the array in the .npz file, or of the image column (parquet); empty is
     `images`, `x_train`, `train_images`, or the only one."""
@@ -82,6 +84,11 @@ class Data:
     standardise: bool = True
     """Train on columns of mean 0 and standard deviation 1 in the training part, and
     return samples in the columns' units (source vectors)."""
+    length: int = 32
+    """Characters of one sample: a line is cut or padded to it (source text)."""
+    vocabulary: int = 2048
+    """Characters that the networks know: the unknown mark, the padding, and the most
+    frequent characters of the text; at most those of the text (source text)."""
     image_size: int | tuple[int, int] = 32
     """Height and width of an image in pixels, one number for a square; images of other
     sizes are centre-cropped and resized."""
@@ -143,11 +150,34 @@ class Data:
         return self.is_toy or self.source == "vectors"
 
     @property
+    def is_text(self) -> bool:
+        """Samples are lines of text."""
+        return self.source == "text"
+
+    @property
+    def noun(self) -> str:
+        """The samples of a source that is not a toy, in messages."""
+        if self.is_text:
+            return "lines"
+        return "vectors" if self.is_points else "images"
+
+    @property
     def sample_shape(self) -> tuple[int, ...]:
-        """Shape of one sample: [height, width, channels], or [d] for points."""
+        """Shape of one sample in the networks.
+
+        [height, width, channels], [d] for points, or [length, vocabulary] for text,
+        whose samples are shares of each character.
+        """
+        if self.is_text:
+            return (self.length, self.vocabulary)
         if self.is_points:
             return (2 if self.is_toy else self.dimensions,)
         return (*self.height_and_width, self.channels)
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """Shape of one sample in memory: as `sample_shape`, or [length] for text."""
+        return self.sample_shape[:1] if self.is_text else self.sample_shape
 
 
 def switch_source(data: Data, source, **given) -> tuple[Data, str]:
@@ -182,7 +212,8 @@ class Model:
     """Architecture of both networks: fully connected layers (mlp), a pyramid of
     stride-2 convolutions (dcgan), residual blocks that double or halve the image
     (resnet; resnet64, resnet128: those of WGAN-GP for these sizes), residual blocks
-    with bottlenecks, one entry of the widths per block (bottleneck), or FILE.py:NAME or
+    with bottlenecks, one entry of the widths per block (bottleneck), residual blocks
+    along a line of text (resnet1d), or FILE.py:NAME or
     MODULE:NAME, a class of yours."""
     critic_kind: str = "same"
     """Architecture of the critic; same is model.kind."""
@@ -200,7 +231,7 @@ class Model:
     """Number of the critic's first residual blocks that halve the image (resnet,
     resnet128)."""
     kernel: int = 4
-    """Side of the kernels in pixels, except in an mlp."""
+    """Side of the kernels in pixels, or in characters (resnet1d), except in an mlp."""
     padding: Literal["torch", "same"] = "torch"
     """Padding of stride-2 convolutions: (kernel - 1) // 2 on each side (torch), or that
     of TensorFlow's SAME, which differs for odd kernels (dcgan)."""
@@ -244,9 +275,9 @@ class Model:
     """Activation of the critic's hidden layers, as generator_activation."""
     leaky_slope: float = 0.2
     """Slope of leaky_relu below zero."""
-    output: Literal["tanh", "sigmoid", "linear"] = "tanh"
-    """Last activation of the generator; it must match data.scale. A network of your own
-    may ignore it."""
+    output: Literal["tanh", "sigmoid", "linear", "softmax"] = "tanh"
+    """Last activation of the generator; it must match data.scale, and is softmax for
+    text. A network of your own may ignore it."""
     bias: Literal["all", "unnormalised", "none"] = "unnormalised"
     """Layers with a bias: all, those without a norm after them, or none."""
     init: Literal["torch", "dcgan", "tflib", "uniform"] = "torch"

@@ -8,10 +8,14 @@ from typing import Annotated, Literal
 from wgan_jax import cli
 from wgan_jax.errors import UserError
 from wgan_jax.evaluation import table
-from wgan_jax.evaluation.distances import EvaluationProtocol, evaluate_distances
+from wgan_jax.evaluation.distances import (
+    EvaluationProtocol,
+    default_num,
+    evaluate_distances,
+)
 from wgan_jax.evaluation.images import evaluate_images, evaluate_sets
 from wgan_jax.metrics.image_scores import LEAST, find_metrics
-from wgan_jax.runs.directory import describe_parent, read_parent
+from wgan_jax.runs.directory import describe_parent, read_config, read_parent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +27,8 @@ class Arguments:
     metrics: tuple[str, ...] = ()
     """Metrics of images on the features of a network: Frechet distance (fid), Inception
     score (is), kernel distance (kid), precision, recall, density and coverage (prdc),
-    or your own (FILE.py:NAME). Empty measures distances of pixels or points, and the
-    critic's estimate."""
+    or your own (FILE.py:NAME). Empty measures distances of pixels or points,
+    divergences of the n-grams of text, and the critic's estimate."""
     features: Literal["inception", "classifier", "patches"] = "inception"
     """Network that computes the features for --metrics: that of the published FID
     (inception), a classifier trained once on the data set's own labels, or patches of
@@ -38,9 +42,9 @@ class Arguments:
     """Sample with the statistics of each batch of 100, as the papers' code does,
     instead of the running statistics (with --metrics)."""
     num: int = 0
-    """Samples on each side of a distance; 0 is 2000, or 50000 with --metrics. Exact W1
-    needs about 30 num^2 bytes. Without --metrics, at most the number of held-out
-    images."""
+    """Samples on each side of a distance; 0 is 2000, 640 lines of text, or 50000 with
+    --metrics. Exact W1 needs about 30 num^2 bytes. Without --metrics, at most the
+    number of held-out samples."""
     repeats: int = 0
     """Independent sets of samples, for the standard deviation; 0 is 5, or 1 with
     --metrics."""
@@ -71,8 +75,9 @@ def main(argv=None) -> int:
     write = bool(arguments.json or arguments.run)
     if write:
         table.read_results(out)
+    num = 50_000 if metrics else default_num(read_config(arguments.run))
     protocol = EvaluationProtocol(
-        num=arguments.num or (50_000 if metrics else 2000),
+        num=arguments.num or num,
         repeats=arguments.repeats or (1 if metrics else 5),
         seed=arguments.seed,
         raw=arguments.raw,

@@ -137,7 +137,7 @@ def check(options: Check) -> None:
     data, _ = name_source(Data(dir=options.path, array=options.array), options.source)
     if data.is_points and options.sheet:
         raise UserError(f"--sheet shows images, and {options.path} has vectors")
-    found = None if data.is_points else survey(data)
+    found = survey(data) if data.noun == "images" else None
     facts = facts_of(found) if found else read_facts(data)
     memory, accelerator = device()
     config, reasons = suggest(facts, memory, accelerator=accelerator)

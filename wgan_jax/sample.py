@@ -11,10 +11,11 @@ import numpy as np
 
 from wgan_jax import cli, pictures
 from wgan_jax.data.record import NO_DATA, undo_standardise
+from wgan_jax.data.text import decode
 from wgan_jax.data.toys import toy_sample
 from wgan_jax.distributed.sharding import require_memory
 from wgan_jax.errors import UserError
-from wgan_jax.files import check_new, save_npz
+from wgan_jax.files import check_new, save_npz, write_text
 from wgan_jax.runs.directory import describe_parent, read_data_record, read_parent
 from wgan_jax.runs.film import FORMATS, write_film
 from wgan_jax.runs.restore import at_run_precision, load_data, restore_run
@@ -34,7 +35,7 @@ COLUMNS = 8
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Writes samples of a run as a PNG grid, an .npz array or a folder of PNGs."""
+    """Writes samples of a run as a PNG grid, an array, a folder of PNGs, or text."""
 
     run: Annotated[cli.Positional[str], cli.metavar("RUN")]
     """Directory of the run."""
@@ -51,7 +52,8 @@ class Options:
     0 does not."""
     out: str = ""
     """NAME.png for a grid, NAME.npz for an array, or a folder for one PNG per sample;
-    empty writes samples.png into the run directory."""
+    NAME.txt or NAME.npz for a run on text; empty writes samples.png or samples.txt into
+    the run directory."""
     label: str = ""
     """Label of all samples, its number or name in the data, for a run with
     model.classes. Empty draws an array and a folder in the shares of the data
@@ -148,7 +150,8 @@ def _sample(run, options):
     size = 4 * (spec.z_dim + math.prod(config.data.sample_shape))
     arithmetic = f"{options.num:,} samples with their noise x {size:,} bytes"
     require_memory(f"--num {options.num}", options.num * size, arithmetic)
-    out = Path(options.out or Path(run) / "samples.png")
+    suffix = ".txt" if config.data.is_text else ".png"
+    out = Path(options.out or Path(run) / f"samples{suffix}")
     _check_out(out, options, config)
     if options.out:
         check_new(out, "--out", options.overwrite)
@@ -175,6 +178,9 @@ def _sample(run, options):
     if options.save_latents:
         side.parent.mkdir(parents=True, exist_ok=True)
         save_npz(side, **inputs)
+    if config.data.is_text:
+        lines = decode(samples, read_data_record(run).vocabulary)
+        samples = np.array(lines)
     if out.suffix == ".png" and options.scale > 1:
         samples = samples.repeat(options.scale, 1).repeat(options.scale, 2)
     _write(out, samples, inputs, real, columns, text)
@@ -237,6 +243,14 @@ def _make_inputs(options, spec, names, in_turn):
 
 
 def _check_out(out, options, config):
+    if config.data.is_text:
+        if out.suffix not in (".txt", ".npz"):
+            raise UserError(f"--out {out} must end in .txt or .npz for a run on text")
+        if options.scale > 1:
+            raise UserError(
+                f"--scale {options.scale} applies to a grid of images: leave it out"
+            )
+        return
     if out.suffix not in (".png", ".npz", ""):
         raise UserError(f"--out {out} must end in .png or .npz, or be a folder")
     if out.suffix == "" and config.data.is_points:
@@ -259,10 +273,13 @@ def _real_points(options, config):
 
 def _write(out, samples, inputs, real, columns, text):
     (out if out.suffix == "" else out.parent).mkdir(parents=True, exist_ok=True)
-    if out.suffix == ".npz":
-        save_npz(
-            out, **{"points" if samples.ndim == 2 else "images": samples}, **inputs
-        )
+    if out.suffix == ".txt":
+        size = columns or len(samples)
+        parts = [samples[i : i + size] for i in range(0, len(samples), size)]
+        write_text(out, "\n".join("".join(f"{s}\n" for s in part) for part in parts))
+    elif out.suffix == ".npz":
+        name = {1: "lines", 2: "points"}.get(samples.ndim, "images")
+        save_npz(out, **{name: samples}, **inputs)
     elif out.suffix == ".png":
         shown = pictures.caption(picture(samples, real, columns), text)
         pictures.save_png(out, shown)

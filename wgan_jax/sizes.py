@@ -21,7 +21,8 @@ def check_weights(config: Config) -> None:
         config,
         "model.features model.generator_widths model.critic_widths model.z_dim "
         "model.kernel model.classes model.generator_extra_depth "
-        "model.critic_extra_depth data.image_size data.dimensions",
+        "model.critic_extra_depth data.image_size data.dimensions data.length "
+        "data.vocabulary",
         parameters,
         STATE_BYTES.get(config.optimizer.kind, 4),
         "parameters",
@@ -35,8 +36,9 @@ def check_memory(config: Config, devices: int = 1) -> None:
     """
     check_weights(config)
     fields = (
-        "data.image_size data.dimensions model.features model.generator_widths "
-        "model.critic_widths model.generator_extra_depth model.critic_extra_depth"
+        "data.image_size data.dimensions data.length data.vocabulary model.features "
+        "model.generator_widths model.critic_widths model.generator_extra_depth "
+        "model.critic_extra_depth"
     )
     batches = "data.batch_size objective.generator_batch"
     _check(
@@ -48,7 +50,7 @@ def check_memory(config: Config, devices: int = 1) -> None:
     )
     _check(
         config,
-        "run.grid_size data.image_size data.dimensions",
+        "run.grid_size data.image_size data.dimensions data.length data.vocabulary",
         lambda c: c.run.grid_size * math.prod(c.data.sample_shape),
         4,
         "numbers in a grid",
@@ -114,6 +116,11 @@ def _network(config, is_critic):
         ends = first * widths[0] + (0 if is_critic else widths[-1] * math.prod(shape))
     elif kind == "bottleneck":
         return _bottlenecks(model, shape, widths, is_critic)
+    elif kind == "resnet1d":
+        (length, vocabulary), width = shape, model.features
+        first = length * width * (1 if is_critic else model.z_dim)
+        blocks = 2 * count * model.kernel * width**2
+        return first + blocks + vocabulary * width, count * length * width
     elif kind not in ("dcgan", "resnet", "resnet64", "resnet128"):
         return 0, 0
     elif is_critic:

@@ -180,6 +180,11 @@ def read_facts(data: Data) -> Facts:
     """
     if data.is_toy:
         return Facts(data, 0, (2,))
+    if data.is_text:
+        raise UserError(
+            f"no configuration is chosen for lines of text (data.dir={data.dir}): take "
+            "configs/language_model.py"
+        )
     if not data.is_points:
         return facts_of(survey(data))
     if data.source == "vectors":

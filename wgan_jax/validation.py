@@ -45,7 +45,10 @@ def check_networks(config: Config) -> None:
     architectures(config.model)
     _check_activations(config.model)
     _check_extra_depth(config.model)
-    if config.data.is_points:
+    _check_line_fields(config)
+    if config.data.is_text:
+        _check_text(config)
+    elif config.data.is_points:
         _check_points(config)
     else:
         _check_images(config)
@@ -138,7 +141,13 @@ def _check_ranges(config):
     not_negative = (lambda v: v >= 0, "0 or more")
     # In float32, where 0.99999999 is 1; the types are checked, so no cast overflows.
     fraction = (lambda v: 0 <= np.float32(v) < 1, "at least 0 and less than 1")
-    require("data", "batch_size dimensions", *positive)
+    require("data", "batch_size dimensions length", *positive)
+    require(
+        "data",
+        "vocabulary",
+        lambda v: 3 <= v <= 65536,
+        "from 3 (unknown, end of a line and one character) to 65536",
+    )
     require(
         "data",
         "image_size",
@@ -263,6 +272,87 @@ def _check_objective(config):
         )
 
 
+def _check_line_fields(config):
+    """Refuses what applies to text only, for other sources."""
+    data, model = config.data, config.model
+    if data.is_text:
+        return
+    for name in ("length", "vocabulary"):
+        value = getattr(data, name)
+        if value != getattr(Data, name):
+            raise UserError(
+                f"data.{name}={value} applies to data.source=text: leave it out, or "
+                "take data.source=text"
+            )
+    for name in ("kind", "critic_kind"):
+        if getattr(model, name) == "resnet1d":
+            raise UserError(
+                f"model.{name}=resnet1d needs lines of text: data.source={data.source} "
+                "has none, so take another one, or data.source=text"
+            )
+
+
+def _check_text(config):
+    data, model, run = config.data, config.model, config.run
+    text = f"data.source={data.source} consists of lines of text"
+    if run.evaluate_every:
+        raise UserError(
+            f"run.evaluate_every={run.evaluate_every} needs images: {text}, so leave "
+            "it at 0 and measure the checkpoints with python -m wgan_jax.evaluate RUN "
+            "--checkpoint all"
+        )
+    if model.classes:
+        raise UserError(
+            f"model.classes={model.classes} needs labels: {text}, so take "
+            "model.classes=0"
+        )
+    names = "test_split classes image_size channels resize background scale"
+    for name in f"{names} dequantize flip".split():
+        value = getattr(data, name)
+        if value != getattr(Data, name):
+            raise UserError(
+                f"data.{name}={value} applies to images: {text}, so leave "
+                f"data.{name} out"
+            )
+    for name, value in (("kind", model.kind), ("critic_kind", model.critic_is)):
+        if value in ARCHITECTURES and value != "resnet1d":
+            raise UserError(
+                f"model.{name}={value} does not read text: {text}, so take "
+                f"model.{name}=resnet1d"
+            )
+    required = [
+        ("kind", "output", "softmax"),
+        ("kind", "generator_norm", "none"),
+        ("critic_is", "critic_norm", "none"),
+    ]
+    for kind, name, needed in required:
+        value = getattr(model, name)
+        if getattr(model, kind) == "resnet1d" and value != needed:
+            raise UserError(
+                f"model.{name}={value} is not that of model.kind=resnet1d: take "
+                f"model.{name}={needed}"
+            )
+    if "resnet1d" in (model.kind, model.critic_is):
+        _check_blocks(model)
+
+
+def _check_blocks(model):
+    if model.kernel % 2 == 0:
+        raise UserError(
+            f"model.kernel={model.kernel} must be odd for residual blocks, whose "
+            "convolutions preserve the length: take 5"
+        )
+    for name in ("generator_widths", "critic_widths"):
+        widths = getattr(model, name)
+        if set(widths) != {1}:
+            ones = (1,) * len(widths)
+            raise UserError(
+                f"model.{name}={widths} must be ones, one for each block of "
+                f"model.kind=resnet1d, whose widths are equal: take {ones}, and "
+                "model.features for the width"
+            )
+
+
 def _check_points(config):
     data, model, run = config.data, config.model, config.run
     points = f"data.source={data.source} consists of points"
@@ -323,10 +413,11 @@ def _check_labels(model):
 def _check_activations(model):
     for part, kind in (("generator", model.kind), ("critic", model.critic_is)):
         name = f"{part}_activation"
-        if getattr(model, name) == "gated" and kind in RESIDUAL:
+        if getattr(model, name) == "gated" and kind in (*RESIDUAL, "resnet1d"):
+            other = ", or model.kind=dcgan" * (kind in RESIDUAL)
             raise UserError(
                 f"model.{name}=gated halves the channels, which residual blocks add to "
-                "their input: take another activation, or model.kind=dcgan"
+                f"their input: take another activation{other}"
             )
 
 

@@ -52,10 +52,11 @@ class Detection:
 
 
 def check_run(run, config: Config, spec: Spec) -> None:
-    """Raises UserError for a run on points, and for one that is conditioned."""
-    if config.data.is_points:
+    """Raises UserError for a run on points or text, and for one that is conditioned."""
+    if config.data.noun != "images":
+        kind = "points" if config.data.is_points else "text"
         raise UserError(
-            f"{run} is a run on points (data.source={config.data.source}) and anomaly "
+            f"{run} is a run on {kind} (data.source={config.data.source}) and anomaly "
             "detection needs images: give a run on images"
         )
     if spec.classes:

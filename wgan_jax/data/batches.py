@@ -101,14 +101,19 @@ def _rounds(key):
 
 def to_float(
     images: Num[Array | np.ndarray, "n *shape"], data: Data, key: chex.PRNGKey | None
-) -> Float[Array | np.ndarray, "n *shape"]:
-    """uint8 images as float32 in the range of data.scale; points are unchanged.
+) -> Float[Array | np.ndarray, "n *sample_shape"]:
+    """Samples of a dataset in the form of the networks, float32 [n, *sample_shape].
+
+    uint8 images have the range of data.scale, points are unchanged, and the characters
+    of text are one-hot.
 
     With data.dequantize, (x + u) / 256 for u ~ U[0, 1) by `key` replaces x / 255.
     key: not used, and may be None, without data.dequantize.
     """
     if data.is_points:
         return images
+    if data.is_text:
+        return jax.nn.one_hot(images, data.vocabulary)
     x = images.astype(jnp.float32)
     if data.dequantize:
         assert key is not None

@@ -21,6 +21,7 @@ from wgan_jax.data.sources import check_stream, open_reader, reader_class
 from wgan_jax.data.sources.vectors import check_columns
 from wgan_jax.data.split import split
 from wgan_jax.data.stream import Stream, image_bytes
+from wgan_jax.data.text import encode, make_vocabulary
 from wgan_jax.data.toys import toy_sample
 from wgan_jax.distributed import processes
 from wgan_jax.distributed.sharding import (
@@ -37,8 +38,8 @@ class Dataset:
     """Samples to train on and samples held out."""
 
     train: np.ndarray | LazyImages
-    """uint8 [n, height, width, channels] or float32 vectors [n, d]; empty for a toy,
-    which is drawn endlessly."""
+    """uint8 [n, height, width, channels], float32 vectors [n, d], or numbers of
+    characters [n, length]; empty for a toy, which is drawn endlessly."""
     heldout: np.ndarray
     """Samples never trained on: like train, or float32 [n, 2] for a toy."""
     train_labels: np.ndarray | None = None
@@ -85,7 +86,19 @@ def load_in_memory(data: Data, record: DataRecord = NO_DATA) -> Dataset:
     divided = split(data, _hashed(part), test and _hashed(test), record.labels)
     train = part.samples[divided.train]
     heldout = (test or part).samples[divided.heldout]
-    record = dataclasses.replace(divided.record, mean=record.mean, std=record.std)
+    known = {name: getattr(record, name) for name in ("mean", "std", "vocabulary")}
+    record = dataclasses.replace(divided.record, **known)
+    if data.is_text:
+        codes = (
+            part.samples
+            if test is None
+            else np.concatenate([part.samples, test.samples])
+        )
+        vocabulary = record.vocabulary or make_vocabulary(
+            codes, data.vocabulary, f"data.dir={data.dir}"
+        )
+        record = dataclasses.replace(record, vocabulary=vocabulary)
+        train, heldout = (encode(codes, vocabulary) for codes in (train, heldout))
     if data.is_points:
         check_columns(train, f"the training part of data.source={data.source}")
         if data.standardise and not record.scales:

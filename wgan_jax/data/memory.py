@@ -47,7 +47,7 @@ def load_samples(reader: Reader, hashed: bool = False) -> Samples:
     unless data.skip_corrupt is set.
     """
     samples, unreadable = load_cached(reader, hashed)
-    unknown = hashed or reader.data.is_points
+    unknown = hashed or reader.data.noun != "images"
     brightest = 255 if unknown else samples.samples.max(initial=0)
     print_remarks(reader.remarks, samples.notes, len(samples.samples), brightest)
     if unreadable:
@@ -123,12 +123,13 @@ def read_all(
     the reader returns arrays of another shape or type than its `Data` describes.
     """
     data, count = reader.data, len(numbers)
-    dtype = np.dtype(np.float64 if data.is_points else np.uint8)
-    if not (data.is_points or hashed):
+    types = {"images": np.uint8, "lines": np.uint32, "vectors": np.float64}
+    dtype = np.dtype(types[data.noun])
+    if data.noun == "images" and not hashed:
         size = math.prod(data.sample_shape)
         arithmetic = f"{count:,} images x {size:,} bytes"
         require_memory(f"data.image_size={data.image_size}", count * size, arithmetic)
-    shape = (count, *data.sample_shape)
+    shape = (count, *data.stored_shape)
     samples = np.empty(count, np.uint64) if hashed else np.empty(shape, dtype)
     labels = np.empty(count, np.int64)
     readable = np.ones(count, bool)
@@ -144,7 +145,7 @@ def read_all(
                 return errors, sum((found for _, found in parts), Counter())
             readable[places] = False
             return [error], Counter()
-        _check(part, (len(places), *data.sample_shape), dtype, reader)
+        _check(part, (len(places), *data.stored_shape), dtype, reader)
         samples[places] = digests(part.samples) if hashed else part.samples
         if part.labels is not None:
             labels[places] = part.labels

@@ -30,6 +30,8 @@ class DataRecord:
     """Mean of each column that standardisation subtracts; empty without it."""
     std: tuple[float, ...] = ()
     """Standard deviation of each column that standardisation divides by."""
+    vocabulary: str = ""
+    """The characters of the text by their numbers in the networks; see `data.text`."""
     accepted: tuple[dict, ...] = ()
     """Changes of the data that --accept-changed-data accepted: step and change."""
     contents: np.ndarray | None = dataclasses.field(

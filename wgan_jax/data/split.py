@@ -75,14 +75,16 @@ def _names(known, labels):
 def _rows(data, keys, test_keys):
     """Rows to train on and rows held out.
 
-    Copies within one part are on one side. A sample of the test part that is in the
-    training part is not held out.
+    Copies within one part are on one side, but not of a line of text. A sample of the
+    test part that is in the training part is not held out.
     """
     # A fixed seed: runs with different seeds hold out the same samples.
     rng = np.random.default_rng(0)
     if test_keys is None:
         shuffled = rng.permutation(len(keys))
-        chosen = _choose(keys[shuffled], data.heldout)
+        # A line that recurs belongs to the distribution of a text.
+        distinct = np.arange(len(keys)) if data.is_text else keys
+        chosen = _choose(distinct[shuffled], data.heldout)
         train, heldout = shuffled[~chosen], shuffled[chosen]
         count, pool = len(train), len(keys)
         reason = "all copies of a sample are held out or none, and each has some"
@@ -92,10 +94,9 @@ def _rows(data, keys, test_keys):
         train, count, pool = slice(None), len(keys), len(test_keys)
         reason = f"training has each sample of {_test_part(data)}"
     if count < data.batch_size:
-        noun = "vectors" if data.is_points else "images"
         raise UserError(
-            f"data.batch_size={data.batch_size} is larger than the {count} {noun} left "
-            f"to train on besides data.heldout={data.heldout}: lower one of them"
+            f"data.batch_size={data.batch_size} is larger than the {count} {data.noun} "
+            f"left to train on besides data.heldout={data.heldout}: lower one of them"
         )
     if data.heldout and pool and not len(heldout):
         raise UserError(

@@ -1,4 +1,4 @@
-"""Distances of a run's samples: Wasserstein-1, modes, and the critic's estimate."""
+"""Distances of a run's samples: Wasserstein-1, modes, n-grams, critic's estimate."""
 
 import collections
 import dataclasses
@@ -24,7 +24,7 @@ from wgan_jax.distributed.sharding import require_memory
 from wgan_jax.errors import UserError
 from wgan_jax.evaluation import table
 from wgan_jax.evaluation.table import Evaluation, Measure
-from wgan_jax.metrics import critic, mixtures, transport
+from wgan_jax.metrics import critic, mixtures, ngrams, transport
 from wgan_jax.metrics.metric import Metric
 from wgan_jax.runs import restore, sampling
 
@@ -43,6 +43,8 @@ CRITIC = {
     "critic_calibrated": "calibrated",
     "critic_lower_bound_on_points": "lower_bound_on_points",
 }
+NGRAMS = {f"js_{n}": n for n in ngrams.ORDERS}
+"""Keys of measures of text, and the length of their n-grams."""
 PIXELS = "pixel distances do not measure sample quality"
 
 LABELS = {
@@ -59,7 +61,12 @@ LABELS = {
     "critic_largest_norm": "largest slope",
     "critic_calibrated": "estimate / mean slope",
     "critic_lower_bound_on_points": "estimate / largest slope",
-}
+} | {key: f"JS of {n}-grams, bits" for key, n in NGRAMS.items()}
+
+
+def default_num(config: Config) -> int:
+    """Samples on each side of a distance: 2000, or 640 lines of text as in papers."""
+    return ngrams.LINES if config.data.is_text else 2000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,7 +203,11 @@ class DistanceEvaluation:
         seed = protocol.seed
         self.seeds = transport.pair_seeds(seed, protocol.repeats).tolist()
         self.sampler = sampling.make_sampler(config, spec)
+        self.ngrams = ngrams.NGrams(dataset.train) if config.data.is_text else None
         self.functions = _distance_functions(config.data, seed)
+        if self.ngrams:
+            names = {key: n for key, n in NGRAMS.items() if n in self.ngrams.orders}
+            self.functions = {k: partial(_of_ngrams, n) for k, n in names.items()}
         self.modes = MODES if config.data.source in mixtures.MIXTURES else {}
         self.critic_score = _critic_score(config, spec)
         self.references = collections.defaultdict(list)
@@ -220,7 +231,7 @@ class DistanceEvaluation:
         silent = not sys.stdout.isatty()
         with Progress(transient=True, disable=silent) as bars:
             advance = partial(bars.advance, bars.add_task("measuring", total=total))
-            for seed_fake, seed_real in self.seeds:
+            for i, (seed_fake, seed_real) in enumerate(self.seeds):
                 z = sampling.noise(seed_fake, num, self.spec.z_dim)
                 labels = sampling.labels(self.spec, seed_fake, num)
                 fake = self.sampler(*weights, z, labels)
@@ -229,9 +240,14 @@ class DistanceEvaluation:
                         f"samples of step {int(state.step)} are not all finite: take "
                         "an earlier checkpoint with --checkpoint"
                     )
-                real, reference = _real_pair(
-                    self.config, self.dataset, num, seed_fake, seed_real
-                )
+                if self.ngrams:
+                    # Other held-out lines in each repeat, while there are some.
+                    rows = (i * num + np.arange(num)) % len(self.dataset.heldout)
+                    real, reference = self.ngrams, self.dataset.heldout[rows]
+                else:
+                    real, reference = _real_pair(
+                        self.config, self.dataset, num, seed_fake, seed_real
+                    )
                 for key, distance in self.functions.items():
                     values[key].append(distance(fake, real))
                     if is_first:
@@ -255,10 +271,13 @@ class DistanceEvaluation:
     def _measures(self, state, values):
         num = self.protocol.num
         reference_is = "training set" if self.dataset else "truth"
+        counts = num, num
+        if self.ngrams:
+            reference_is, counts = "held-out lines", (num, len(self.dataset.train))
         measures = {}
         for key in (*self.functions, *self.modes):
             ratio = key in self.functions
-            measure = Measure.of(values[key], (num, num) if ratio else (num,))
+            measure = Measure.of(values[key], counts if ratio else (num,))
             references = self.references[key]
             measures[key] = measure.against(references, reference_is, ratio)
         if self.dataset and self.critic_score:
@@ -289,7 +308,7 @@ class DistanceEvaluation:
 
     def facts(self) -> dict:
         """The note on distances of pixels, for JSON."""
-        return {} if self.config.data.is_points else {"note": PIXELS}
+        return {"note": PIXELS} if self.config.data.noun == "images" else {}
 
 
 def _real_pair(config, dataset, num, seed_reference, seed_real):
@@ -304,6 +323,11 @@ def _real_pair(config, dataset, num, seed_reference, seed_real):
     order = np.random.default_rng(seed_reference).permutation(len(dataset.train))
     pair = dataset.heldout[:num], dataset.train[order[:num]]
     return [undo_standardise(samples, dataset.record.scales) for samples in pair]
+
+
+def _of_ngrams(n, lines, real):
+    """JS of the n-grams of lines and of the n-grams `real`."""
+    return real.jensen_shannon(lines, n)
 
 
 def _distance_functions(data_config, seed):

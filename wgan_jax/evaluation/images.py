@@ -232,10 +232,10 @@ def evaluate_images(
     """
     states = restored_states(run, checkpoint)
     config, spec, state = next(states)
-    if config.data.is_points:
+    if config.data.noun != "images":
         raise UserError(
             f"--metrics {next(iter(protocol.metrics))} needs images and {run} is a run "
-            "on points: remove --metrics"
+            f"on {'points' if config.data.is_points else 'text'}: remove --metrics"
         )
     # The classifier is trained on images in memory.
     in_memory = features == "classifier"

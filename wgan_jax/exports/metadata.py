@@ -33,7 +33,8 @@ def describe(config, spec, state, parts, format, raw, record) -> dict:
         "label_names": list(getattr(record, "label_names", ())) * bool(spec.classes),
         "sample_shape": list(data.sample_shape),
         "value_range": value_range(config),
-        "data_scale": "none" if data.is_points else data.scale,
+        "data_scale": data.scale if data.noun == "images" else "none",
+        "vocabulary": record.vocabulary if data.is_text else "",
         "to_data": to_data(config, spec),
         "mean": [],
         "std": [],
@@ -49,9 +50,11 @@ def describe(config, spec, state, parts, format, raw, record) -> dict:
 
 
 def value_range(config) -> list:
-    """[low, high] of the pixel values of the networks; [] for points."""
+    """[low, high] of the values of the networks; [] for points."""
     if config.data.is_points:
         return []
+    if config.data.is_text:
+        return [0, 1]
     return [-1, 1] if config.data.scale == "symmetric" else [0, 1]
 
 
@@ -59,6 +62,8 @@ def to_data(config, spec) -> str:
     """The formula from outputs x of a generator to values of the data."""
     if config.data.is_points:
         return "x * std + mean" if spec.scales else "x"
+    if config.data.is_text:
+        return "vocabulary[argmax(x)]"
     unit = "(x + 1) / 2" if config.data.scale == "symmetric" else "x"
     return f"uint8(clip(round({unit} * 255), 0, 255))"
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from wgan_jax.config import TOYS, Config, Data, differences, switch_source
 from wgan_jax.data.sources import detect
+from wgan_jax.data.sources.text import vocabulary_size
 from wgan_jax.data.sources.vectors import vector_length
 from wgan_jax.errors import UserError
 from wgan_jax.interface import arrays
@@ -84,6 +85,9 @@ def _of_path(path, base):
     data, _ = switch_source(base, detect(path), dir=name)
     if data.source == "vectors":
         data = dataclasses.replace(data, dimensions=vector_length(data))
+    if data.is_text:
+        size = min(data.vocabulary, vocabulary_size(data))
+        data = dataclasses.replace(data, vocabulary=size)
     return data
 
 

@@ -115,7 +115,7 @@ def is_array(source) -> bool:
 
 def has_channels(data: Data) -> bool:
     """False where samples are images [height, width], without an axis of channels."""
-    if data.is_points:
+    if data.noun != "images":
         return True
     source: Any = data.source
     if is_array(source):

@@ -15,6 +15,7 @@ from wgan_jax import exports, pictures
 from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.config import Config, to_json
 from wgan_jax.data.record import DataRecord
+from wgan_jax.data.text import decode
 from wgan_jax.distributed.sharding import make_sharding
 from wgan_jax.distributed.stop import StopRequest
 from wgan_jax.errors import UserError
@@ -286,7 +287,7 @@ class TrainedRun:
     def sample(
         self, n: int | None = None, *, seed: int = 0, latents=None, labels=None
     ) -> np.ndarray:
-        """Samples [n, ...] in the units and the shape of the data.
+        """Samples [n, ...] in the units and the shape of the data; strings [n] of text.
 
         n: None is 64, or the number of latents. seed: of the noise, and of the labels
         that are drawn in their shares of the data. latents: noise [n, z_dim] instead of
@@ -358,6 +359,8 @@ class TrainedRun:
     def _generate(self, z, classes):
         with session(self.config, self.out):
             samples = self._sampler(*weights(self.state), z, classes)
+        if self.config.data.is_text:
+            return np.array(decode(samples, self._record().vocabulary))
         if arrays.has_channels(self.config.data):
             return samples
         return samples[..., 0]
@@ -403,12 +406,13 @@ class TrainedRun:
     ) -> Scores:
         """{name: (mean, standard deviation)} of distances from the truth.
 
-        Without metrics: exact W1 of points, sliced W1 of images, held-out estimate and
-        calibrated critic's estimate; for images also `fid` and `kid`. metrics: names of
+        Without metrics: exact W1 of points, sliced W1 of images, n-gram divergences of
+        text, held-out estimate and calibrated critic's estimate; for images also `fid`
+        and `kid`. metrics: names of
         `evaluate --metrics`, such as "fid" or "prdc". features: inception, classifier
         or patches; empty is a classifier trained on the labels of the data, or patches
-        where there are none. num: samples on each side; 0 is 2000 and at most the
-        held-out ones. repeats: 0 is 5, or 1 for metrics.
+        where there are none. num: samples on each side; 0 is 2000, or 640 lines of
+        text, and at most the held-out ones. repeats: 0 is 5, or 1 for metrics.
         """
         if features not in ("", *EXTRACTORS):
             known = ", ".join(EXTRACTORS)
@@ -422,7 +426,7 @@ class TrainedRun:
                     *self._scores(dataset, metrics, features, num, repeats or 1, seed)
                 )
             measures, names = self._distances(dataset, num, repeats or 5, seed)
-            if not self.config.data.is_points:
+            if self.config.data.noun == "images":
                 try:
                     scores, labels = self._scores(
                         dataset, ("fid", "kid"), features, num, repeats or 1, seed
@@ -434,7 +438,8 @@ class TrainedRun:
         return Scores(measures, names)
 
     def _distances(self, dataset, num, repeats, seed):
-        protocol = EvaluationProtocol(num or 2000, repeats, seed, raw=False)
+        num = num or distances.default_num(self.config)
+        protocol = EvaluationProtocol(num, repeats, seed, raw=False)
         real = None if self.config.data.is_toy else dataset
         protocol = distances.limit_samples("the run", self.config, protocol, real)
         evaluation = distances.DistanceEvaluation(
@@ -443,8 +448,9 @@ class TrainedRun:
         return evaluation.measure(self.state), evaluation.labels()
 
     def _scores(self, dataset, metrics, features, num, repeats, seed):
-        if self.config.data.is_points:
-            raise UserError(f"{metrics[0]} needs images, and this run is on points")
+        if self.config.data.noun != "images":
+            kind = "points" if self.config.data.is_points else "text"
+            raise UserError(f"{metrics[0]} needs images, and this run is on {kind}")
         protocol = EvaluationProtocol(
             num or min(2000, len(dataset.train)),
             repeats,

@@ -111,6 +111,35 @@ class Conv(Weighted):
         return f"conv {height}x{width} stride {self.stride}"
 
 
+class Conv1d(Weighted):
+    """A convolution that keeps the length: [n, length, channels] to [n, length, width].
+
+    kernel: its length, odd. Zeros surround a sample. Computed as one matrix product
+    over shifted views, on every backend and for every derivative.
+    """
+
+    def __init__(self, channels, width, *, kernel, **options):
+        super().__init__(
+            (kernel, channels, width),
+            width,
+            fan_in=channels * kernel,
+            fan_out=width * kernel,
+            torch_fan_in=channels * kernel,
+            **options,
+        )
+
+    def __call__(self, x, train, labels=None):
+        kernel = self.kernel[...]
+        size, length = len(kernel), x.shape[1]
+        padded = jnp.pad(x, ((0, 0), (size // 2, size // 2), (0, 0)))
+        views = [padded[:, i : i + length] for i in range(size)]
+        y = jnp.concatenate(views, -1) @ kernel.reshape(-1, kernel.shape[-1])
+        return self.add_bias(y)
+
+    def __str__(self):
+        return f"1-D conv {self.kernel.shape[0]}"
+
+
 class ConvTranspose(Weighted):
     """`conv.conv_transpose`: [n, h, w, channels] to [n, h', w', width].
 
@@ -274,6 +303,7 @@ def activation(name, slope=0.2):
         "gated": gate,
         "sigmoid": jax.nn.sigmoid,
         "linear": lambda x: x,
+        "softmax": jax.nn.softmax,
     }
     return Function(name, functions[name])
 
@@ -290,6 +320,11 @@ def reshape(*shape):
     """[n, ...] to [n, *shape]."""
     # A symbolic batch size has no len().
     return Function("reshape", lambda x: x.reshape(x.shape[0], *shape))
+
+
+def scale(factor):
+    """X times a constant factor."""
+    return Function(f"times {factor}", lambda x: factor * x)
 
 
 def upsample():

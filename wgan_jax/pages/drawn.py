@@ -10,11 +10,13 @@ import numpy as np
 
 from wgan_jax import pictures
 from wgan_jax.data.record import undo_standardise
+from wgan_jax.data.text import decode
 from wgan_jax.data.toys import toy_sample
 from wgan_jax.errors import UserError
 from wgan_jax.metrics import mixtures
 from wgan_jax.metrics.neighbours import nearest
 from wgan_jax.metrics.transport import wasserstein_1
+from wgan_jax.runs.directory import read_data_record
 from wgan_jax.runs.restore import load_data, restore_run
 from wgan_jax.runs.sampling import labels, make_sampler, noise, weights
 
@@ -62,7 +64,7 @@ class Drawn:
     averaged: bool
     """Of the averaged weights of the generator."""
     generated: np.ndarray
-    """uint8 images [n, h, w, c], or points [n, d]."""
+    """uint8 images [n, h, w, c], points [n, d], or strings [n]."""
     interpolation: np.ndarray
     """[ROWS * COLUMNS, ...]; of points [COUNT, d], whose rows are paths."""
     real: np.ndarray | None = None
@@ -88,13 +90,20 @@ def _draw(run, seed, config, spec, state):
     sampler = functools.partial(make_sampler(config, spec), *weights(state))
     points = config.data.is_points
     count = POINTS if points else COUNT
+    if config.data.is_text:
+        vocabulary = read_data_record(run).vocabulary
+        draw = sampler
+
+        def sampler(z, classes):
+            return np.array(decode(draw(z, classes), vocabulary))
+
     drawn = Drawn(
         step=int(state.step),
         averaged=state.ema is not None,
         generated=sampler(noise(seed, count, spec.z_dim), labels(spec, seed, count)),
         interpolation=_interpolation(sampler, spec, seed, points),
     )
-    if not np.isfinite(drawn.generated).all():
+    if points and not np.isfinite(drawn.generated).all():
         raise UserError(f"samples of step {drawn.step} of {run} are not all finite")
     try:
         dataset = load_data(run, config)
@@ -108,6 +117,9 @@ def _draw(run, seed, config, spec, state):
             modes = mixtures.modes_covered(drawn.generated, config.data.source)
             distances["modes"] = float(modes)
         return dataclasses.replace(drawn, real=pair[0], distances=distances)
+    if config.data.is_text:
+        real = decode(dataset.heldout[:count], dataset.record.vocabulary)
+        return dataclasses.replace(drawn, real=np.array(real))
     scales = dataset.record.scales
     real = dataset.heldout if len(dataset.heldout) else dataset.train[:count]
     real = undo_standardise(np.asarray(real[:count]), scales)

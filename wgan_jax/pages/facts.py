@@ -40,9 +40,9 @@ class RunFacts:
     """The results of evaluation.json."""
     checkpoints: list[int] = dataclasses.field(default_factory=list)
     grids: dict[int, Path] = dataclasses.field(default_factory=dict)
-    """{step: picture of the fixed noise}, oldest first."""
+    """{step: picture or lines of the fixed noise}, oldest first."""
     fresh: dict[int, Path] = dataclasses.field(default_factory=dict)
-    """{step: picture of fresh noise}, oldest first."""
+    """{step: picture or lines of fresh noise}, oldest first."""
     diverged: str = ""
     """Cause of the divergence that ended the run."""
     writer: str = ""
@@ -185,9 +185,9 @@ def _is_result(result):
 
 def _pictures(path, kind):
     found = {}
-    for picture in path.glob(f"samples/{kind}-*.png"):
+    for picture in path.glob(f"samples/{kind}-*.*"):
         digits = picture.stem.removeprefix(f"{kind}-")
-        if digits.isdigit():
+        if digits.isdigit() and picture.suffix in (".png", ".txt"):
             found[int(digits)] = picture
     return dict(sorted(found.items()))
 

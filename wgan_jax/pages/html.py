@@ -180,6 +180,16 @@ def picture(uri: str, alt: str, caption: str = "", kind: str = "") -> str:
     )
 
 
+def texts(columns: dict[str, Sequence[str]]) -> str:
+    """Lines of text under their captions, in columns."""
+    parts = "".join(
+        f"<figure><figcaption>{escape(caption)}</figcaption>"
+        f'<pre tabindex="0">{escape(chr(10).join(lines))}</pre></figure>'
+        for caption, lines in columns.items()
+    )
+    return f'<div class="texts">{parts}</div>'
+
+
 def duration(seconds: float) -> str:
     """Seconds as 12 s, 3 min 20 s or 4 h 5 min."""
     whole = round(seconds)

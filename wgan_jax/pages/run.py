@@ -230,6 +230,7 @@ MEASURES = {
     "critic_largest_norm": "Steepest slope found.",
     "critic_calibrated": "In the units of the data; approximates W1.",
     "critic_lower_bound_on_points": "Does not exceed W1 where slopes were found.",
+    "js": "0 is best; real held-out lines have the reference.",
     "fid": "Frechet distance; compare at equal numbers of images.",
     "frechet": "Frechet distance; compare at equal numbers of images.",
     "is": "Inception score; higher is better.",
@@ -244,6 +245,8 @@ MEASURES = {
 
 def _reading(key):
     """How to read a measure; the name of its features is left out."""
+    if key.startswith("js_"):
+        return MEASURES["js"]
     return MEASURES.get(key) or MEASURES.get(key.split("_", 1)[-1], "")
 
 

@@ -10,6 +10,10 @@ from wgan_jax.pages.curves import (
 from wgan_jax.pages.facts import RunFacts
 from wgan_jax.pictures import point_limits
 
+LINES = 16
+"""Lines of text of one step."""
+MOST_TEXTS = 6
+"""Steps whose text is shown."""
 MOST_COLUMNS = 6
 """Columns of vectors whose distributions are drawn."""
 
@@ -25,7 +29,12 @@ def picture_class(facts: RunFacts) -> str:
 
 
 def film(facts):
-    """Pictures of the run's fixed noise, with a slider where there are several."""
+    """Pictures of the run's fixed noise, with a slider where there are several.
+
+    Lines of text of a few steps instead for a run on text.
+    """
+    if facts.config is not None and facts.config.data.is_text:
+        return _text_over_training(facts)
     frames = images.frames(facts.grids, facts.config)
     if not frames:
         return ""
@@ -48,10 +57,35 @@ def film(facts):
     return f'<div class="beside">{film}{reading}</div>'
 
 
+def _text_over_training(facts):
+    steps = [*facts.grids]
+    places = np.linspace(0, len(steps) - 1, min(len(steps), MOST_TEXTS)).round()
+    columns = {
+        f"step {steps[i]:,}": _saved_lines(facts.grids[steps[i]])[:LINES]
+        for i in places.astype(int)
+    }
+    reading = "In every column from the same noise; the most probable characters."
+    return columns and html.texts(columns) + html.paragraph(reading, "reading")
+
+
+def _saved_lines(path):
+    """The lines of a file of samples; none where it cannot be read."""
+    try:
+        return path.read_text("utf-8", "replace").split("\n")
+    except OSError:
+        return []
+
+
 def real_and_generated(facts, drawn):
     """Real samples next to generated ones."""
     if drawn is None:
         return _saved_pair(facts)
+    if drawn.generated.ndim == 1:
+        columns = {f"generated, step {drawn.step:,}": drawn.generated[: 2 * LINES]}
+        if drawn.real is not None:
+            columns = {"held out from training": drawn.real[: 2 * LINES]} | columns
+        reading = "Neither side is selected: the first lines, and those of seed 0."
+        return html.texts(columns) + html.paragraph(reading, "reading")
     if drawn.generated.ndim == 2:
         return _points(drawn)
     if drawn.real is None:
@@ -157,6 +191,14 @@ def interpolation(drawn):
     """Samples along ways from one latent to another."""
     if drawn is None:
         return ""
+    if drawn.generated.ndim == 1:
+        ways = np.split(drawn.interpolation, len(drawn.interpolation) // 8)
+        columns = {f"way {i + 1}": lines for i, lines in enumerate(ways)}
+        return html.texts(columns) + html.paragraph(
+            "Each column leads from one point of noise to another, along a great "
+            "circle.",
+            "reading",
+        )
     if drawn.generated.ndim == 2:
         real = drawn.real if drawn.real is not None else np.zeros((0, 2))
         paths = drawn.interpolation

@@ -203,8 +203,7 @@ def check_same_data(run, record: DataRecord, accept: bool = False) -> None:
     if not old.labels and _same_samples(old, record):
         # Labels that the source had not before change nothing in such a run.
         return
-    noun = "vectors" if read_config(run).data.is_points else "images"
-    change = describe_change(old, record, noun)
+    change = describe_change(old, record, read_config(run).data.noun)
     if not accept:
         raise UserError(
             f"{run} was trained on other data: {change}; restore these data, or accept "

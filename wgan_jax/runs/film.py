@@ -21,8 +21,14 @@ def write_film(run, path: Path, seconds: float) -> list[int]:
 
     The frames last `seconds` together and the last one a second longer; then the film
     begins again. Where there are more grids than MOST_FRAMES or MOST_PER_SECOND allow,
-    evenly chosen ones are shown. Raises UserError where the run has fewer than two.
+    evenly chosen ones are shown. Raises UserError where the run has fewer than two, and
+    for text.
     """
+    if read_config(run).data.is_text:
+        raise UserError(
+            f"--film shows grids of images or points, and {run} is a run on text: read "
+            f"its samples in {run}/samples"
+        )
     grids = {}
     for file in Path(run, "samples").glob("fixed-*.png"):
         step = file.stem.removeprefix("fixed-")

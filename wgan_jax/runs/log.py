@@ -88,6 +88,9 @@ class MemoryLog:
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         """Writes a uint8 image [h, w, c] to TensorBoard."""
 
+    def text(self, step: int, name: str, lines: list[str]) -> None:
+        """Writes lines of text to TensorBoard."""
+
     def histograms(self, step: int, arrays: dict[str, np.ndarray]) -> None:
         """Writes a histogram of each array's values to TensorBoard."""
 
@@ -137,6 +140,12 @@ class RunLog(MemoryLog):
         """Writes a uint8 image [h, w, c] to TensorBoard."""
         if self.board:
             self.board.add_image(name, image, step, dataformats="HWC")
+
+    def text(self, step, name, lines) -> None:
+        """Writes lines of text to TensorBoard."""
+        if self.board:
+            shown = "\n".join(lines)
+            self.board.add_text(name, f"```\n{shown}\n```", step)
 
     def histograms(self, step, arrays) -> None:
         """Writes a histogram of each array's values to TensorBoard."""

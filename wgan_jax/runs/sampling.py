@@ -18,6 +18,8 @@ from wgan_jax.errors import UserError
 def make_sampler(config: Config, spec: Spec):
     """sampler(params, stats, z, labels=None): uint8 images [n, h, w, c], points [n, d].
 
+    Of text, numbers of the most probable characters, [n, length].
+
     BatchNorm uses its running statistics, so that a sample depends on its noise only.
     z: noise [n, z_dim]. labels: classes, int32 [n], for a run with classes; None takes
     the classes in turn.
@@ -25,7 +27,8 @@ def make_sampler(config: Config, spec: Spec):
 
     @jax.jit
     def generate(params, stats, z, labels):
-        return steps.generate(spec, params, stats, z, labels, train=False)[0]
+        samples = steps.generate(spec, params, stats, z, labels, train=False)[0]
+        return samples.argmax(-1) if config.data.is_text else samples
 
     def sampler(params, stats, z, labels=None):
         size = min(len(z), 256)
@@ -43,6 +46,8 @@ def make_sampler(config: Config, spec: Spec):
         samples = np.concatenate(parts)
         if config.data.is_points:
             return undo_standardise(samples, spec.scales)
+        if config.data.is_text:
+            return samples
         return pictures.to_uint8(samples, config.data.scale)
 
     return sampler

@@ -16,6 +16,7 @@ from wgan_jax.evaluation.distances import (
     LABELS,
     DistanceEvaluation,
     EvaluationProtocol,
+    default_num,
     limit_samples,
     run_facts,
 )
@@ -86,9 +87,11 @@ def _measure_group(members, features, num, stopped):
     config, spec, like = restore.initial_state(first)
     scores = {}
     with progress_bars() as progress:
-        if config.data.is_points:
-            evaluation = _of_points(first, config, spec, num)
+        if config.data.noun != "images":
+            evaluation = _of_distances(first, config, spec, num)
             key, labels = "wasserstein", LABELS
+            if config.data.is_text:
+                key = f"js_{min(4, config.data.length)}"
         else:
             evaluation = _of_images(first, config, spec, features, num, progress)
             key, labels = evaluation.frechet, evaluation.labels()
@@ -120,10 +123,11 @@ def _load(run, config):
         return restore.load_data(run, config, in_memory=True)
 
 
-def _of_points(run, config: Config, spec, num):
+def _of_distances(run, config: Config, spec, num):
     dataset = None if config.data.is_toy else _load(run, config)
     # One draw of the floor was 38 % off for 500 points, and so was the ratio to it.
-    protocol = EvaluationProtocol(num=num or POINTS, repeats=5, seed=0, raw=False)
+    num = num or (default_num(config) if config.data.is_text else POINTS)
+    protocol = EvaluationProtocol(num=num, repeats=5, seed=0, raw=False)
     protocol = limit_samples(run, config, protocol, dataset)
     return DistanceEvaluation(config, spec, dataset, protocol)
 

@@ -205,14 +205,16 @@ def sample_diameter(config: Config, points: np.ndarray) -> float:
     """Largest distance of two samples, in the networks' units.
 
     points: real samples [n, d] of a run on points, to which zero is added, where a
-    generator starts. Images have the diagonal of the cube of pixel values. Infinite
-    where it is unknown.
+    generator starts. Images have the diagonal of the cube of pixel values, and lines of
+    text the distance of two without a common character. Infinite where it is unknown.
     """
     if config.data.is_points:
         if not len(points):
             return math.inf
         high, low = points.max(0).clip(0), points.min(0).clip(None, 0)
         return float(np.linalg.norm(high - low))
+    if config.data.is_text:
+        return math.sqrt(2 * config.data.length)
     width = {"symmetric": 2, "unit": 1}[config.data.scale]
     return width * math.sqrt(math.prod(config.data.sample_shape))
 
@@ -220,8 +222,8 @@ def sample_diameter(config: Config, points: np.ndarray) -> float:
 def sample_spread(samples: np.ndarray, real: np.ndarray) -> float | None:
     """Standard deviation over samples, as a share of that over real ones.
 
-    samples, real: images [n, h, w, c], whose pixels are summed, or points [n, d], of
-    which each column counts equally. None where it is undefined.
+    samples, real: images [n, h, w, c] or one-hot text, whose numbers are summed, or
+    points [n, d], of which each column counts equally. None where it is undefined.
     """
     if min(len(samples), len(real)) < 2:
         return None

@@ -1,4 +1,4 @@
-"""Monitoring of a run: held-out estimate, critic diagnostics, sample grids."""
+"""Monitoring of a run: held-out estimate, critic diagnostics, samples."""
 
 from functools import partial
 
@@ -11,6 +11,8 @@ from wgan_jax.algorithm import diagnostics, steps
 from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.data.batches import to_float
 from wgan_jax.data.record import undo_standardise
+from wgan_jax.data.text import decode
+from wgan_jax.files import write_text
 from wgan_jax.runs.checkpoint import is_finite
 from wgan_jax.runs.sampling import caption, make_sampler, picture, weights
 from wgan_jax.training import health
@@ -75,6 +77,7 @@ class Monitor:
         self.diameter = health.sample_diameter(config, real)
         # In the units of samples.
         self._real = undo_standardise(real, dataset.record.scales)
+        self._vocabulary = dataset.record.vocabulary
         # (step, spread) of the newest samples.
         self._spread = -1, None
         self.heldout_float = to_float(
@@ -91,11 +94,9 @@ class Monitor:
         self.programs.sampler(*weights(state), self.fixed)
 
     def write_real(self, log):
-        """Writes a picture of real samples."""
+        """Writes real samples as `write_samples` does."""
         if self.pictures:
-            grid = pictures.caption(picture(self._real, self._real), "real samples")
-            pictures.save_png(self.pictures / "real.png", grid)
-            log.picture(0, "real", grid)
+            self._write("real", "real", self._real, "real samples", 0, log)
 
     def critic_metrics(self, state, step):
         """Held-out estimate and diagnostics as metrics that are still on the device."""
@@ -113,20 +114,41 @@ class Monitor:
         return metrics
 
     def write_samples(self, state, step, log):
-        """Writes the two grids of a step; returns the path of the fixed-noise one."""
+        """Writes the samples of a step, by fresh and by the run's fixed noise.
+
+        Returns the path of the second: a grid, a plot, or lines of text.
+        """
         path = None
         fresh = self._noise(jax.random.fold_in(self.key_fresh, step))
         for name, z in (("fresh", fresh), ("fixed", self.fixed)):
             samples = self.programs.sampler(*weights(state), z)
             if not self.pictures:
                 continue
-            grid = picture(samples, self._real)
-            grid = pictures.caption(grid, caption(step, state))
-            path = self.pictures / f"{name}-{step:07}.png"
-            pictures.save_png(path, grid)
-            log.picture(step, name, grid)
+            text = caption(step, state)
+            path = self._write(name, f"{name}-{step:07}", samples, text, step, log)
         log.histograms(step, _named_arrays(state.critic.params))
-        self._spread = step, health.sample_spread(samples, self._real)
+        pair = samples, self._real
+        if self._vocabulary:
+            one_hot = np.eye(len(self._vocabulary), dtype=bool)
+            pair = [one_hot[numbers] for numbers in pair]
+        self._spread = step, health.sample_spread(*pair)
+        return path
+
+    def _write(self, name, stem, samples, text, step, log):
+        """Writes samples, with the caption `text` under a picture; returns the path."""
+        if self._vocabulary:
+            path, lines = (
+                self.pictures / f"{stem}.txt",
+                decode(samples, self._vocabulary),
+            )
+            path.parent.mkdir(exist_ok=True)
+            write_text(path, "".join(f"{line}\n" for line in lines))
+            log.text(step, name, lines)
+            return path
+        path = self.pictures / f"{stem}.png"
+        grid = pictures.caption(picture(samples, self._real), text)
+        pictures.save_png(path, grid)
+        log.picture(step, name, grid)
         return path
 
     def faults(self, records):

@@ -171,9 +171,10 @@ def run_status(
     rate = values["cycles_per_second"]
     estimate = make_losses(config.objective).metric
     samples_per_second = rate * config.objective.n_critic * config.data.batch_size
+    noun = "points" if config.data.is_points else config.data.noun
     figures = [
         f"{rate:.3g} cycles/s",
-        f"{samples_per_second:.3g} {'points' if config.data.is_points else 'images'}/s",
+        f"{samples_per_second:.3g} {noun}/s",
         f"{estimate} {values[estimate]:.4g}",
     ]
     if f"heldout_{estimate}" in values:

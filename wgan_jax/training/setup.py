@@ -77,7 +77,12 @@ def load_dataset(
         print(f"{sharding.count} devices{where} share {batch}")
     dataset = load(config, sharding, record=record)
     record = dataset.record
-    if record.duplicates:
+    if record.duplicates and config.data.is_text:
+        print(
+            f"{record.duplicates} lines repeat another one, which the split ignores: "
+            f"{record.train} to train on and {record.heldout} held out"
+        )
+    elif record.duplicates:
         print(
             f"{record.duplicates} samples repeat the content of another one: copies "
             f"are on one side of the split, {record.train} to train on and "

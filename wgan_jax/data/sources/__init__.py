@@ -10,6 +10,7 @@ from wgan_jax.data.sources.folder import ImageFolder
 from wgan_jax.data.sources.idx import IdxImages
 from wgan_jax.data.sources.npz import NpzImages
 from wgan_jax.data.sources.parquet import ParquetImages
+from wgan_jax.data.sources.text import TextLines
 from wgan_jax.data.sources.tfds import TfdsImages
 from wgan_jax.data.sources.vectors import NpzVectors
 from wgan_jax.data.sources.zip import ZipImages
@@ -27,6 +28,7 @@ SOURCES: dict[str, type[Reader]] = {
     "cifar": CifarImages,
     "npz": NpzImages,
     "vectors": NpzVectors,
+    "text": TextLines,
 }
 
 

@@ -23,7 +23,8 @@ SINGLE = {".npz": "npz", ".npy": "npz", ".zip": "zip"}
 ARCHIVES = (".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 KINDS = (
     "a folder of images, a .zip of images, an .npz or .npy file, Parquet files, IDX "
-    "files such as train-images-idx3-ubyte.gz, batches of CIFAR, or array_record files"
+    "files such as train-images-idx3-ubyte.gz, batches of CIFAR, array_record files, "
+    "or a .txt file of lines"
 )
 
 
@@ -38,6 +39,9 @@ def detect(path: str | Path, option: str = "") -> str:
         return _of_folder(path, where, option)
     if not path.is_file():
         raise UserError(f"{where} does not exist: give {KINDS}")
+    if path.suffix.lower() == ".txt":
+        # Not in a folder, where it may be a note on the images.
+        return "text"
     kind = kind_of(path)
     if kind == "npz":
         return _of_arrays(path, where)

@@ -21,7 +21,15 @@ from typing import Any
 from wgan_jax.config import Model
 from wgan_jax.errors import UserError
 from wgan_jax.nn import layers
-from wgan_jax.nn.models import bottleneck, dcgan, mlp, resnet, resnet64, resnet128
+from wgan_jax.nn.models import (
+    bottleneck,
+    dcgan,
+    mlp,
+    resnet,
+    resnet1d,
+    resnet64,
+    resnet128,
+)
 from wgan_jax.nn.network import Network, build_network, wrap_network
 from wgan_jax.references import describe, lookup
 
@@ -32,6 +40,7 @@ ARCHITECTURES: dict[str, Any] = {
     "resnet64": resnet64,
     "resnet128": resnet128,
     "bottleneck": bottleneck,
+    "resnet1d": resnet1d,
 }
 
 
