@@ -11,7 +11,7 @@ from PIL import Image
 from wgan_jax import sweep
 from wgan_jax.config import Config
 from wgan_jax.runs.directory import read_config
-from wgan_jax.sweeps.measures import Score, estimate_unit, measure_members
+from wgan_jax.sweeps.measures import Score, measure_members
 from wgan_jax.sweeps.members import Member, make_members
 from wgan_jax.sweeps.report import write_report
 from wgan_jax.sweeps.settings import Setting, replace_field
@@ -117,38 +117,6 @@ def test_the_plot_has_a_panel_for_the_scores_and_for_each_unit(tmp_path):
         heights.append(len(pixels))
         assert pixels.std() > 10
     assert heights[1] - heights[0] == 2 * 260
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "equal"),
-    [
-        ({}, {"objective__clip": 0.5}, True),
-        ({}, {"model__features": 8}, True),
-        ({}, {"optimizer__critic_lr": 0.5}, True),
-        ({}, {"objective__gp_weight": 0.5}, True),
-        ({}, {"objective__gp_target": 0.5}, False),
-        ({}, {"objective__constraint": "clip"}, False),
-        ({}, {"data__source": "folder"}, False),
-        (
-            {"objective__constraint": "clip"},
-            {"objective__constraint": "clip", "objective__clip": 0.5},
-            False,
-        ),
-        (
-            {"objective__constraint": "clip"},
-            {"objective__constraint": "clip", "model__features": 8},
-            False,
-        ),
-        (
-            {"objective__kind": "gan"},
-            {"objective__kind": "gan", "objective__constraint": "clip"},
-            True,
-        ),
-    ],
-)
-def test_the_unit_of_an_estimate_is_that_of_the_critic_s_slope(one, other, equal):
-    units = [estimate_unit(changed(**fields)).identity for fields in (one, other)]
-    assert (units[0] == units[1]) == equal
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import dataclasses
 import statistics
 
+from wgan_jax.evaluation.units import estimate_unit
 from wgan_jax.pages import html, images
 from wgan_jax.pages.curves import (
     Figure,
@@ -275,28 +276,18 @@ def _mean_std(values):
 # ------------------------------------------------------------------------------ limits
 
 
-def unit(setting: Setting) -> tuple:
-    """Equal for settings whose critics' estimates have the same units."""
-    fields = setting.fields
+def _unit(setting: Setting) -> str:
+    """Equal for settings whose critics' estimates have the same unit."""
+    config = setting.runs[0].config
+    if config is None:
+        return repr(setting.fields)
     estimate = estimate_name(setting.group.names())
-    data = [str(fields.get(f)) for f in DATA] + [
-        str(fields.get(f"data.{name}")) for name in ("scale", "standardise")
-    ]
-    if estimate != "wasserstein":
-        return (estimate,)
-    constraint = str(fields.get("objective.constraint"))
-    if constraint == "penalty":
-        return (estimate, constraint, fields.get("objective.gp_target"), *data)
-    # Clipping bounds the slope by the bound and the network, a constraint of the user
-    # by any field of the objective.
-    sections = ("model.",) if constraint == "clip" else ("model.", "objective.")
-    about = sorted((k, str(v)) for k, v in fields.items() if k.startswith(sections))
-    return (estimate, constraint, fields.get("objective.clip"), *data, *about)
+    return estimate_unit(config, estimate, estimate != "wasserstein").identity
 
 
 def _limits(settings):
     notes = []
-    kinds = {unit(s): s for s in settings}
+    kinds = {_unit(s): s for s in settings}
     if len(kinds) > 1:
         names = "; ".join(s.name for s in kinds.values())
         notes.append(
@@ -357,10 +348,10 @@ def _figures(settings):
     for name in ("gradient_norm", "weights_at_bound", "cycles_per_second"):
         if name in names:
             shown.append(simple(*groups, name))
-    units_of: dict[tuple, list[Setting]] = {}
+    units_of: dict[str, list[Setting]] = {}
     for setting in settings:
         if estimate_name(setting.group.names()):
-            units_of.setdefault(unit(setting), []).append(setting)
+            units_of.setdefault(_unit(setting), []).append(setting)
     return shown, [_estimates(members) for members in units_of.values()]
 
 

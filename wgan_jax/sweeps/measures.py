@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import jax
 
-from wgan_jax.algorithm.objectives import make_losses
 from wgan_jax.config import Config
 from wgan_jax.errors import UserError
 from wgan_jax.evaluation import table
@@ -27,7 +26,6 @@ from wgan_jax.metrics.features import make_extractor
 from wgan_jax.runs import restore
 from wgan_jax.runs.directory import read_data_record
 from wgan_jax.sweeps.members import Member, shape_groups
-from wgan_jax.sweeps.settings import value_label
 
 POINTS = 2000
 """Most points on each side of an exact W1."""
@@ -166,44 +164,3 @@ def _result(member, evaluation, state, key):
         measures = {step: evaluation.measure(state)}
         table.write_results(path, Evaluation(facts, measures, []))
     return saved()[0]
-
-
-# ----------------------------------------------------------- units of critic estimates
-
-
-@dataclasses.dataclass(frozen=True)
-class Unit:
-    """Unit of a critic's estimate: estimates of equal units compare."""
-
-    metric: str
-    """Name of the estimate in metrics.jsonl."""
-    label: str
-    """The constraint that gives the unit, in words."""
-    identity: str
-    """All that the unit depends on."""
-
-
-def estimate_unit(config: Config) -> Unit:
-    """The unit of the critic's estimate of a configuration.
-
-    An estimate of Wasserstein-1 is in units of the critic's largest slope. A penalty
-    sets the slope of any network. A bound on the weights gives every network another
-    slope. So may a constraint of the user, by any field of the objective.
-    """
-    objective, data = config.objective, config.data
-    metric = make_losses(objective).metric
-    about: tuple = (data.source, data.dir, data.name, data.sample_shape)
-    about += data.scale, data.standardise
-    if make_losses(objective).bounded:
-        return Unit(metric, f"{metric}, in its own units", repr((metric, about)))
-    constraint, network = objective.constraint, dataclasses.astuple(config.model)
-    if constraint == "penalty":
-        label = f"penalty, slope {objective.gp_target:g}"
-        about += (objective.gp_target,)
-    elif constraint == "clip":
-        label = f"weights clipped at {objective.clip:g}"
-        about += objective.clip, network
-    else:
-        label = f"constraint {value_label(constraint)}"
-        about += dataclasses.astuple(objective), network
-    return Unit(metric, label, repr((metric, constraint, about)))

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from wgan_jax.algorithm.objectives import make_losses
+from wgan_jax.evaluation.units import estimate_unit
 from wgan_jax.files import write_json, write_text
 from wgan_jax.pages import charts
 from wgan_jax.pictures import save_png
 from wgan_jax.runs.log import read_records, warnings_of
-from wgan_jax.sweeps.measures import Score, estimate_unit
+from wgan_jax.sweeps.measures import Score
 from wgan_jax.sweeps.members import Member
 
 NOT_COMPARABLE = "Estimates of critics, which compare only where their unit is equal:"
@@ -67,7 +69,9 @@ def _row(setting, runs, diverged, scores):
         values = [record[name] for _, record in complete if name in record]
         if name not in ("step", "seconds", "cycles_per_second", "warnings"):
             metrics[name] = _statistics(values)
-    unit = estimate_unit(runs[0][0].config)
+    config = runs[0][0].config
+    losses = make_losses(config.objective)
+    unit = estimate_unit(config, losses.metric, losses.bounded)
     return {
         "setting": setting,
         "seeds": [member.seed for member, _ in complete],
