@@ -191,16 +191,15 @@ def _train_runs(runs, chunk, samples, mode, stop, start_run):
             if not stop.requested:
                 diverged |= _train_together(runs[i : i + size], many, samples, stop)
     else:
-        for run in runs:
+        for number, run in enumerate(runs, 1):
             if not stop.requested:
+                print(f"\n{run.member.name}, run {number} of {len(runs)}", flush=True)
                 diverged |= _train_alone(run, one, samples, stop)
         print()
     return diverged
 
 
 def _train_alone(run, one, samples, stop):
-    print(f"\n{run.member.name}", flush=True)
-
     def advance(state, count):
         return one(state, run.hyperparameters, samples, count)
 
