@@ -72,7 +72,9 @@ def small_run(kind: str, folder: Path) -> list[str]:
     if kind == "member":
         return ["train", *short]
     if kind == "sweep":
-        return ["sweep", *short, "--seeds", "2", "--mode", "in-turn"]
+        # Ranking the members would train a classifier first.
+        words = ["--seeds", "2", "--mode", "in-turn", "--features", "none"]
+        return ["sweep", *short, *words]
     images = folder / "images"
     if not images.exists():
         images.mkdir(parents=True)

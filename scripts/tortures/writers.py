@@ -10,7 +10,6 @@ from tortures.runs import (
     Tally,
     difference_of_runs,
     finish,
-    members,
     small_run,
     start,
     unclear_error,
@@ -26,9 +25,6 @@ CONFLICTS = 5
 def run(folder: Path, seed: int, rounds: int):
     """Yields a tally for each kind of conflict."""
     train, sweep, alone = (small_run(k, folder) for k in ("memory", "sweep", "member"))
-    undisturbed(train, folder / "run")
-    undisturbed(sweep, folder / "sweep")
-    member = members(folder / "sweep")[0]
     conflicts = {
         "a second train": (train, "run", train, "."),
         "--fresh in a directory in use": (train, "run", [*train, "--fresh"], "."),
@@ -38,10 +34,14 @@ def run(folder: Path, seed: int, rounds: int):
             sweep,
             "sweep",
             alone,
-            member,
+            "seed-0",
         ),
     }
-    for name, (first, whole, second, place) in list(conflicts.items())[:CONFLICTS]:
+    undisturbed(train, folder / "run")
+    chosen = list(conflicts.items())[:CONFLICTS]
+    if any(first is sweep for _, (first, *_) in chosen):
+        undisturbed(sweep, folder / "sweep")
+    for name, (first, whole, second, place) in chosen:
         random_, tally = random.Random(f"{seed} {name}"), Tally(f"writers, {name}")
         for number in range(rounds):
             out = folder / f"{name.replace(' ', '-')}-{number}"

@@ -26,6 +26,7 @@ from wgan_jax.distributed import launcher
 from wgan_jax.errors import UserError
 from wgan_jax.pages import facts
 from wgan_jax.runs import directory
+from wgan_jax.sweeps import training
 
 PAGES = [ROOT / "README.md", ROOT / "docs" / "usage.md"]
 LINKING = [ROOT / "CONTRIBUTING.md", ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
@@ -37,6 +38,9 @@ TINY = """--run.steps 1 --run.chunk 1 --run.log-every 1 --run.sample-every 1
 --data.heldout 8 --objective.n-critic 1""".split()  # noqa: SIM905
 SMALL_DIGITS = """--data.image-size 16 --model.generator-widths 2 1
 --model.critic-widths 1 2""".split()  # noqa: SIM905
+# Compilation takes most of the time.
+ONE_BLOCK = """--model.generator-widths 1 --model.critic-widths 1 1
+--model.critic-halvings 1""".split()  # noqa: SIM905
 FEW = {
     "evaluate": ["--num", "10", "--repeats", "2"],
     "anomaly": ["--num", "8", "--encoder-steps", "50", "--false-alarm-rate", "0.2"],
@@ -87,9 +91,17 @@ def small(line):
         return [*TINY, "--num", "10"]
     if "configs/digits.py" in line:
         return TINY + SMALL_DIGITS
+    if "acgan" in line:
+        return TINY + ONE_BLOCK
     if "--config" in line:
         return TINY
     return FEW.get(line.split()[2].removeprefix("wgan_jax."), [])
+
+
+@pytest.fixture(autouse=True)
+def short_trials(monkeypatch):
+    """Sweeps choose between their two modes by a measurement of half a second."""
+    monkeypatch.setattr(training, "TRIAL_SECONDS", 0.01)
 
 
 @pytest.fixture(scope="module")

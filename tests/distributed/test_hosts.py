@@ -80,7 +80,7 @@ def training(out, *more, **options):
     return pair(*words, differ=ids, **options)
 
 
-STEPS = 240
+STEPS = 160
 # Pictures take most of the time, so that a signal finds a run at work.
 SLOW = [*TOY, "--run.checkpoint-every", 40, "--run.sample-every", 5]
 

@@ -9,6 +9,7 @@ from helpers import CACHE, ROOT
 from figures import cifar, cifar_curves, cifar_resnet
 from wgan_jax import config, validation
 from wgan_jax.errors import UserError
+from wgan_jax.metrics import classifier
 
 pytestmark = pytest.mark.figures
 
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.figures
 @pytest.fixture
 def reproduce(reproduce_tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", CACHE.name)
+    monkeypatch.setattr(classifier, "STEPS", 50)
     return lambda name: reproduce_tiny(name, "--runs", tmp_path / "runs")
 
 
@@ -44,6 +46,10 @@ def test_curves(reproduce, monkeypatch, capsys):
 def test_resnet_of_classes(reproduce, monkeypatch):
     nets = {"cifar10_resnet_acgan": cifar_resnet.NETS["cifar10_resnet_acgan"]}
     monkeypatch.setattr(cifar_resnet, "NETS", nets)
+    one_block = ["--model.generator-widths", "1", "--model.critic-widths", "1", "1"]
+    one_block += ["--model.critic-halvings", "1"]
+    fields = cifar.data_fields
+    monkeypatch.setattr(cifar, "data_fields", lambda *a: fields(*a) + one_block)
     numbers, line = reproduce("cifar-resnet")
     (curve,) = numbers["curves"]["cifar10_resnet_acgan"]
     assert len(curve["score_deviation"]) == 2

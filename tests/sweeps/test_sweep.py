@@ -232,7 +232,8 @@ def test_images_with_batch_norm_and_clipping(tmp_path):
     words += ["--run.steps", "5", "--objective.constraint", "clip"]
     code, error = in_process(train, *words, "--seed", 1, "--out", tmp_path / "alone")
     assert code == 0, error
-    many = ["--seeds", "2", "--mode", "together", "--out", tmp_path / "many"]
+    many = ["--seeds", "2", "--mode", "together", "--features", "none"]
+    many += ["--out", tmp_path / "many"]
     code, error = in_process(sweep, *words, *many)
     assert code == 0, error
     assert_same_run(tmp_path / "many" / "seed-1", tmp_path / "alone", 1e-4)
@@ -314,7 +315,8 @@ def test_a_stop_request_saves_all_members_at_one_step(tmp_path):
 
 
 @pytest.mark.slow
-def test_methods_are_compared_and_resumed(tmp_path, capsys):
+def test_methods_are_compared_and_resumed(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sweeps_training, "TRIAL_SECONDS", 0.01)
     extending_example("A Lipschitz constraint", tmp_path)
     out, own = tmp_path / "out", f"objective.constraint={tmp_path / 'r1.py'}:r1"
     settings = [

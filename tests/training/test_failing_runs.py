@@ -95,7 +95,7 @@ def test_a_fault_is_in_the_records(tmp_path, kind, options):
 @pytest.mark.parametrize("mode", ["together", "in-turn"])
 def test_a_sweep_reports_the_warnings_of_each_member(tmp_path, capsys, mode):
     out, vary = tmp_path / "sweep", ["--vary", "objective.clip=0.1,1e-12"]
-    options = [*CLIP, *vary, "--seeds", "2", "--mode", mode]
+    options = [*CLIP, *vary, "--seeds", "2", "--mode", mode, "--num", "50"]
     assert in_process(sweep, *options, "--out", out) == (0, "")
     healthy, dead = json.loads((out / "summary.json").read_text())
     assert not any(healthy["warnings"].values())
