@@ -485,6 +485,11 @@ def test_mistakes_in_paths_have_one_sentence(data, sentence):
 
 
 @pytest.mark.slow
+def test_a_run_in_memory_has_no_page(points):
+    with pytest.raises(UserError, match=r"take run.save\(path\), then"):
+        points.report()
+
+
 def test_another_run_in_the_directory_is_refused(saved):
     with pytest.raises(UserError, match=r"out=.* differs in model.features: 4 and 5"):
         wgan_jax.fit(POINTS, small("model", features=5), out=saved, progress=False)

@@ -51,6 +51,7 @@ def test_the_examples_run_and_say_what_is_true(tmp_path, monkeypatch, capsys):
     assert names["at_most_exact"] <= names["exact"]
     assert (tmp_path / "losses.svg").is_file()
     assert (tmp_path / "digits.safetensors").is_file()
+    assert "<svg" in (tmp_path / "runs/digits_py/report.html").read_text()
     assert {"config.json", "array.npz"} <= {
         path.name for path in (tmp_path / "runs/from_memory").iterdir()
     }

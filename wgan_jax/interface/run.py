@@ -30,6 +30,7 @@ from wgan_jax.interface.results import Plot, Scores
 from wgan_jax.metrics.features import EXTRACTORS, make_extractor
 from wgan_jax.metrics.image_scores import find_metrics
 from wgan_jax.pages.charts import Series
+from wgan_jax.pages.write import write_page
 from wgan_jax.runs import directory
 from wgan_jax.runs.checkpoint import Checkpoints
 from wgan_jax.runs.log import MemoryLog, RunLog, read_records, warnings_of
@@ -539,3 +540,19 @@ class TrainedRun:
                     checkpoints.save(self.state)
                     checkpoints.wait()
         return path
+
+    def report(self, path: str | os.PathLike | None = None) -> Path:
+        """Writes the page of a run with a directory; returns its path.
+
+        path: NAME.html; None is report.html in the directory, which is replaced. Raises
+        UserError for a run in memory, and where `path` exists.
+        """
+        if self.out is None:
+            raise UserError(
+                "a run in memory has no directory to write a page about: take "
+                "run.save(path), then wgan_jax.load(path).report()"
+            )
+        if path is not None:
+            check_new(Path(path), "path")
+        with output(self.progress):
+            return write_page([self.out], None if path is None else Path(path))
