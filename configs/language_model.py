@@ -21,7 +21,13 @@ from wgan_jax.config import Config, Data, Model, Objective, Optimizer, Run
 def get_config():
     return Config(
         data=Data(
-            source="text", length=32, vocabulary=2048, batch_size=64, heldout=3200
+            source="text",
+            # A file of lines, or a folder of such files.
+            dir="data/lines.txt",
+            length=32,
+            vocabulary=2048,
+            batch_size=64,
+            heldout=3200,
         ),
         model=Model(
             kind="resnet1d",

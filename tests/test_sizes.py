@@ -20,6 +20,7 @@ from wgan_jax.sizes import activations, check_memory, parameters
         ("cat_faces_1", (64, 32)),
         ("cifar10_resnet_acgan", (32, 48)),
         ("fashion_mnist_mlp", 32),
+        ("language_model", 32),
         ("mnist_dcgan", 32),
     ],
 )
