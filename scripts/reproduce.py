@@ -144,6 +144,7 @@ def parse(argv) -> argparse.Namespace:
     for option, (users, kind, text) in OPTIONS.items():
         metavar, _, text = text.partition(": ")
         add(option, type=kind, metavar=metavar, help=f"{text} ({', '.join(users)})")
+    add("--no-train", action="store_true", help="measure runs as they are (seeds)")
     options = parser.parse_intermixed_args(argv)
     _check(options)
     options.tfds_dir = options.tfds_dir or ""
@@ -164,6 +165,10 @@ def _check(options):
             raise UserError(f"{system} is given twice: give it once")
     if options.full and options.tiny:
         raise UserError("--full and --tiny exclude each other: give one of them")
+    if options.no_train and options.name != "seeds":
+        raise UserError(
+            f"--no-train does not apply to {options.name}: it is an option of seeds"
+        )
     for option, (users, kind, _) in OPTIONS.items():
         value = getattr(options, option[2:].replace("-", "_"))
         if value is not None and options.name not in users:
@@ -194,11 +199,14 @@ def main(argv=None) -> int:
     """Computes, draws and records one figure, or one for each system."""
     options = parse(sys.argv[1:] if argv is None else argv)
     figure = load(options.name)
+    systems = options.systems or list(SYSTEMS)
+    if options.name == "seeds":
+        figure.check(options, systems)
     options.out.mkdir(parents=True, exist_ok=True)
     if options.name != "seeds":
         reproduce(figure, options, options.name)
     else:
-        for system in options.systems or SYSTEMS:
+        for system in systems:
             options.system = system
             reproduce(figure, options, system)
     return 0
@@ -248,6 +256,7 @@ def describe(options, name) -> dict:
     facts = provenance()
     words = ["python scripts/reproduce.py", *dict.fromkeys([options.name, name])]
     words += [f"--{flag}" for flag in ("full", "tiny") if getattr(options, flag)]
+    words += ["--no-train"] if options.no_train else []
     words += [f"--seed {options.seed}"] if options.seed else []
     for option in OPTIONS:
         value = getattr(options, option[2:].replace("-", "_"))
