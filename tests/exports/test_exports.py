@@ -59,6 +59,23 @@ NETS = {
         model=dataclasses.replace(DCGAN, kind="mlp", critic_norm="batch"),
         objective=CLIP,
     ),
+    "bottlenecks": Config(
+        data=UNIT,
+        model=dataclasses.replace(
+            DCGAN, kind="bottleneck", kernel=3, critic_norm="layer", output="sigmoid"
+        ),
+    ),
+    "strided residual blocks": Config(
+        data=UNIT,
+        model=dataclasses.replace(
+            DCGAN,
+            kind="resnet128",
+            kernel=3,
+            generator_widths=(2,),
+            critic_halvings=1,
+            output="sigmoid",
+        ),
+    ),
     "residual blocks with classes": Config(
         data=UNIT,
         model=dataclasses.replace(
