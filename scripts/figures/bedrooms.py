@@ -120,7 +120,8 @@ def train_run(config: Config, run: Path) -> str:
         train.main(["--config", str(file), *options])
     except Diverged as error:
         return str(error)
-    if max(restore.checkpoint_steps(run), default=0) < config.run.steps:
+    saved = restore.checkpoint_steps(run) if (run / "config.json").exists() else []
+    if max(saved, default=0) < config.run.steps:
         raise UserError(f"{run} was stopped: the same command resumes it")
     return ""
 
