@@ -24,7 +24,7 @@ from figures import training
 from wgan_jax import config as configs
 from wgan_jax import train
 from wgan_jax.data.sources.text import vocabulary_size
-from wgan_jax.data.text import decode
+from wgan_jax.data.text import PADDING, decode
 from wgan_jax.errors import UserError
 from wgan_jax.evaluation.distances import (
     NGRAMS,
@@ -159,7 +159,7 @@ def draw(numbers):
         panel.axis("off")
         panel.set_title(title, fontsize=9)
         # No formulas between dollar signs.
-        text = "\n".join(lines).replace("$", r"\$")
+        text = "\n".join(lines).replace("$", r"\$").replace(PADDING, "_")
         style = {"family": "monospace", "va": "top", "fontsize": 7.5}
         panel.text(0, 0.98, text, **style, linespacing=1.7)
     return figure

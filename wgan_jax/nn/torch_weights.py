@@ -221,7 +221,8 @@ def _layers(network, input_shape) -> dict[tuple, list[_Array]]:
         if path[-1] not in NAMES or not fits or not set(inner) <= set(PARTS):
             raise UserError(
                 f"layer {path[2]} ({network.summary[path[2]][0]}) cannot be converted: "
-                "only dense layers, convolutions, norms and residual blocks can"
+                "only dense layers, convolutions of images, norms and residual blocks "
+                "can; python -m wgan_jax.export writes it with --format stablehlo"
             )
         leaves.setdefault(path[2:-1], {})[path[-1]] = (path, leaf.shape)
     shapes = [tuple(input_shape), *(tuple(row.shape) for row in network.summary)]
