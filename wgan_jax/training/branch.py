@@ -128,7 +128,7 @@ def open_parent(config: Config, origin: InitFrom) -> Parent:
         record["parent"] = grandparent
     lines = differences(theirs, config)
     changed = "; ".join(line for line in lines if not line.startswith("run."))
-    more = f" that differs in {changed} (there and here)" if changed else ""
+    more = f", which differs in {changed} (there and here)" if changed else ""
     print(f"starting from step {record['step']} of {run}{more}")
     return Parent(origin, state, record)
 
