@@ -58,28 +58,32 @@ SYSTEMS = {
     "mnist_wgan_gp": "MNIST, gradient penalty",
 }
 CIFAR = ("cifar-curves", "cifar-resnet")
-NEW = ("grid", "lsun", "random-architectures", "language-model")
+ARCHITECTURES = "random-architectures"
+NEW = ("grid", "lsun", ARCHITECTURES, "language-model")
 # {option: (names that use it, type, help)}; every other name refuses it.
 OPTIONS = {
     "--tfds-dir": (
-        ("curves", "overfitting", *CIFAR, "generators", "seeds", "grid", "lsun"),
+        (
+            *("curves", "overfitting", *CIFAR, "generators", "seeds", "grid", "lsun"),
+            ARCHITECTURES,
+        ),
         str,
         "FOLDER: prepared TFDS data sets",
     ),
     "--npz": (
-        CIFAR,
+        (*CIFAR, ARCHITECTURES),
         Path,
         "FILE: CIFAR-10 as train_images, train_labels, test_images and test_labels "
         "instead of TFDS",
     ),
     "--images": (
-        ("seeds", "grid", "lsun", "random-architectures"),
+        ("seeds", "grid", "lsun"),
         Path,
         "FOLDER: image files (seeds: those of the cat faces; grid, lsun: instead of "
         "TFDS lsun/bedroom)",
     ),
     "--hours": (
-        ("grid", "lsun"),
+        ("grid", "lsun", ARCHITECTURES),
         float,
         "H: begin no run after H hours, and draw what is trained; the same command "
         "continues",
@@ -91,10 +95,11 @@ OPTIONS = {
         "FOLDER: run directories, which are resumed (default runs)",
     ),
     "--seeds": (
-        (*CIFAR, "curves", "seeds", "random-architectures", "language-model"),
+        (*CIFAR, "curves", "seeds", "language-model"),
         int,
         "N: number of runs with different seeds",
     ),
+    "--architectures": ((ARCHITECTURES,), int, "N: number of architectures"),
     "--steps": ((*CIFAR, "curves", *NEW), int, "N: generator updates"),
     "--width": ((*CIFAR, "curves", "seeds", *NEW), int, "N: base width of networks"),
     "--epochs": (("seeds",), int, "N: epochs, instead of those of the document"),

@@ -27,15 +27,15 @@ from wgan_jax.runs import restore, sampling
 ROOT = Path(__file__).parents[2]
 
 
-def data_fields(size, options) -> list[str]:
-    """Options of the images: TFDS, an .npz file, or digits in the tiny form."""
+def data_fields(size, options) -> dict:
+    """Fields of the images: TFDS, an .npz file, or digits in the tiny form."""
     if size == "tiny":
-        digits = ["--data.source", "digits", "--data.channels", "1"]
-        return [*digits, "--data.heldout", "100", "--data.batch-size", "16"]
+        digits = {"source": "digits", "name": "", "test_split": "", "channels": 1}
+        return digits | {"heldout": 100, "batch_size": 16}
     if options.npz:
-        arrays = ["--data.array", "train_images", "--data.test-split", "test_images"]
-        return ["--data.source", "npz", "--data.dir", str(options.npz), *arrays]
-    return ["--data.tfds-dir", options.tfds_dir] if options.tfds_dir else []
+        arrays = {"array": "train_images", "test_split": "test_images"}
+        return {"source": "npz", "name": "", "dir": str(options.npz)} | arrays
+    return {"tfds_dir": options.tfds_dir} if options.tfds_dir else {}
 
 
 def train_run(name, form, seed, size, options) -> Path:
@@ -57,10 +57,12 @@ def train_run(name, form, seed, size, options) -> Path:
     }
     if form["features"]:
         fields["model.features"] = form["features"]
+    for field, value in data_fields(size, options).items():
+        fields[f"data.{field.replace('_', '-')}"] = value
     words = [word for k, v in fields.items() for word in (f"--{k}", str(v))]
     train.main(
         ["--config", str(ROOT / "configs" / f"{name}.py"), "--out", str(run)]
-        + ["--no-report", *words, *data_fields(size, options)]
+        + ["--no-report", *words]
     )
     return run
 
@@ -108,10 +110,7 @@ def measure(run, extractor, reference, form) -> dict:
     """Score and Frechet distance of a run's checkpoints, and a grid of last samples."""
     curve = {"steps": [], "score": [], "score_deviation": [], "frechet": []}
     for step in restore.checkpoint_steps(run):
-        config, spec, state = restore.restore_run(run, step)
-        stream = make_generated_batches(config, spec, batch_stats=True)
-        batches = stream(sampling.weights(state), form["seed"], form["count"])
-        features = extract(extractor, batches, form["count"])
+        config, spec, state, features = sample_features(run, step, extractor, form)
         score, deviation = features.score
         distance = frechet.frechet_distance(features.moments, reference)
         curve["steps"].append(step)
@@ -124,6 +123,17 @@ def measure(run, extractor, reference, form) -> dict:
     sampler = sampling.make_sampler(config, spec)
     grid = pictures.grid(sampler(*sampling.weights(state), z), 10)
     return curve | {"grid": training.to_text(grid)}
+
+
+def sample_features(run, step, extractor, form) -> tuple:
+    """(config, spec, state, features of samples) of a run at a checkpoint.
+
+    form: with the seed and the count of the samples.
+    """
+    config, spec, state = restore.restore_run(run, step)
+    stream = make_generated_batches(config, spec, batch_stats=True)
+    batches = stream(sampling.weights(state), form["seed"], form["count"])
+    return config, spec, state, extract(extractor, batches, form["count"])
 
 
 def _extractor(config, dataset, size):
