@@ -28,21 +28,18 @@ import jax
 import matplotlib.pyplot as plt
 import numpy as np
 
-from figures import cifar, training
-from wgan_jax import train
-from wgan_jax.config import Config, Data, Model, Objective, Optimizer, Run, to_json
+from figures import bedrooms, cifar, training
+from wgan_jax.config import Config, Data, Model, Objective, Optimizer, Run
 from wgan_jax.data.dataset import load
 from wgan_jax.errors import UserError
-from wgan_jax.files import read_json, write_json, write_text
+from wgan_jax.files import read_json, write_json
 from wgan_jax.metrics import inception_score
 from wgan_jax.metrics.features import (
     extract_array,
     inception_extractor,
     make_extractor,
 )
-from wgan_jax.runs import restore
 from wgan_jax.runs.log import duration
-from wgan_jax.training.loop import Diverged
 
 # Table 1 of the paper; filters as multiples of the smallest base number.
 SET = {
@@ -200,7 +197,6 @@ def compute(size, seed, options):
     folder = options.runs / (
         f"random-architectures-{size}-{form['steps']}x{form['features']}-{seed}"
     )
-    folder.mkdir(parents=True, exist_ok=True)
     rows, seconds = [], 0.0
     drawn = architectures(seed, form["architectures"], form.get("depth", 20))
     start = time.monotonic()
@@ -236,28 +232,24 @@ def result(run, config, form, extractor) -> dict:
     The result is saved in the run directory, with the seconds that it took, and read
     from there. Raises UserError where training is stopped.
     """
-    path, made_by = (
-        run / "score.json",
-        {
-            "score_is": extractor.metric_key(inception_score.SCORE),
-            "count": form["count"],
-        },
-    )
+    path, name = run / "score.json", extractor.metric_key(inception_score.SCORE)
+    made_by = {"score_is": name, "count": form["count"]}
     if path.exists():
         saved = read_json(path, "remove it")
         if made_by.items() <= saved.items():
             return saved
-    start, place = time.perf_counter(), run.with_suffix(".json")
-    write_text(place, to_json(config))
-    try:
-        train.main(["--config", str(place), "--out", str(run), "--no-report"])
-        if restore.checkpoint_steps(run)[-1] < config.run.steps:
-            raise UserError(f"{run} is stopped: the same command resumes it")
-        features = cifar.sample_features(run, "", extractor, form)[-1]
-        value = features.score[0]
-    except Diverged as error:
-        print(error)
-        value = None
+    start, value = time.perf_counter(), None
+    problem = bedrooms.train_run(config, run)
+    if not problem:
+        try:
+            value = cifar.sample_features(run, "", extractor, form)[-1].score[0]
+        except UserError as error:
+            # The last update gave weights that are not finite.
+            problem = str(error)
+            if "diverged" not in problem:
+                raise
+    if problem:
+        print(problem, flush=True)
     saved = made_by | {"score": value, "seconds": time.perf_counter() - start}
     write_json(path, saved)
     return saved
