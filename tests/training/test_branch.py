@@ -137,7 +137,9 @@ def test_a_run_records_its_parent_and_resumes_without_it(parent, tmp_path, capsy
     out = tmp_path / "new"
     assert in_process(train, *words, *begin, "--out", out) == (0, "")
     printed = capsys.readouterr().out
-    assert f"starting from step 5 of {moved}, which differs in data.source: 8g" in printed
+    assert (
+        f"starting from step 5 of {moved}, which differs in data.source: 8g" in printed
+    )
     saved = restore_run(out, 0)[2]
     state = restore_run(moved, 5)[2]
     assert fingerprint(saved) == fingerprint(state)
