@@ -6,9 +6,14 @@ FILE: text in UTF-8, one sample per line, or a folder of such files, such as
 `training-monolingual.tokenized.shuffled` of the Google Billion Word benchmark, which
 the paper uses. A shorter vocabulary than 2048 is named by the command's error message.
 
-Meant for a GPU: 200,000 generator updates with ten critic updates each. The paper shows
-samples only. For the released code, Heusel et al. give JS-4 0.38 and JS-6 0.77 of 640
-samples after 1,040 minutes; `python -m wgan_jax.evaluate RUN` measures the same.
+Meant for a GPU: 200,000 generator updates with ten critic updates each, 6.5 TFLOP for
+one generator update (`--dry-run`). An estimate for an H100, whose float32 products
+reach 67 TFLOP/s, is 9 hours at 60 % of that. On a CPU, `scripts/reproduce.py
+language-model` trains narrow networks.
+
+The paper shows samples only. For the released code, Heusel et al. give JS-4 0.38 and
+JS-6 0.77 of 640 samples after 1,040 minutes; `python -m wgan_jax.evaluate RUN` measures
+the same.
 
 As in the paper's code: 128 noise dimensions, five residual blocks of width 512 in each
 network, no norms, Adam at 1e-4, tflib's uniform initialisation. Difference: the

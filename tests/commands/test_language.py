@@ -13,6 +13,7 @@ from wgan_jax import config as configs
 from wgan_jax import evaluate, export, report, sample, train
 from wgan_jax.config import Config
 from wgan_jax.errors import UserError
+from wgan_jax.interface.arguments import configuration
 from wgan_jax.suggest import automatic
 from wgan_jax.validation import validate
 
@@ -151,10 +152,28 @@ def test_every_command_of_a_run_on_text(tmp_path, capsys):
             sample.main([str(run), *words])
     with pytest.raises(UserError, match="--metrics fid needs images"):
         evaluate.main([str(run), "--metrics", "fid"])
+    # Weights know characters by number: a child has the vocabulary of its parent.
+    other, child = tmp_path / "other.txt", tmp_path / "child"
+    other.write_text("\n".join((["dddd", "zz d"] * 50)[:100]))
+    start = ["--data.dir", str(other), "--out", str(child), "--init-from", str(run)]
+    assert train.main([*command[:2], *start, *command[6:], "--no-report"]) == 0
+    inherited = json.loads((child / "data.json").read_text())["vocabulary"]
+    assert inherited == vocabulary
+    real = (child / "samples" / "real.txt").read_text("utf-8").split()
+    assert set(real) <= {"dddd", f"{vocabulary[0] * 2}", "d", vocabulary[0] * 3 + "d"}
     for suffix in ("safetensors", "stablehlo"):
         assert export.main([str(run), "--out", str(tmp_path / f"g.{suffix}")]) == 0
     with pytest.raises(UserError, match="with --format stablehlo"):
         export.main([str(run), "--out", str(tmp_path / "g.pth")])
+
+
+def test_fit_takes_a_path_of_text(tmp_path):
+    base = configs.load(PATH)
+    made = configuration(str(write_text(tmp_path)), base, None, 3, 0)
+    assert made.data.vocabulary == 4 + 2
+    assert (made.data.source, made.data.length, made.run.steps) == ("text", 32, 3)
+    with pytest.raises(UserError, match=r"take configs/language_model\.py"):
+        configuration(str(write_text(tmp_path)), None, None, None, 0)
 
 
 def write_text(folder):

@@ -10,6 +10,7 @@ import numpy as np
 
 from wgan_jax.algorithm.state import Ema, TrainState, init_state, make_spec
 from wgan_jax.config import Config, differences
+from wgan_jax.data.record import NO_DATA
 from wgan_jax.errors import UserError
 from wgan_jax.runs import directory, restore
 
@@ -37,6 +38,8 @@ class Parent:
     record: dict
     """run, checkpoint, step, weights (their hash), averaged, keep_optimizers, and the
     parent's own record of a parent, if any."""
+    vocabulary: str = ""
+    """The characters that the parent's networks know by number, of text."""
 
     def start(self, state: TrainState, constraint) -> TrainState:
         """The initial state of a run with the parent's weights.
@@ -130,7 +133,8 @@ def open_parent(config: Config, origin: InitFrom) -> Parent:
     changed = "; ".join(line for line in lines if not line.startswith("run."))
     more = f", which differs in {changed} (there and here)" if changed else ""
     print(f"starting from step {record['step']} of {run}{more}")
-    return Parent(origin, state, record)
+    data = directory.read_data_record(run, missing=NO_DATA)
+    return Parent(origin, state, record, data.vocabulary)
 
 
 def fingerprint(state: TrainState) -> str:
@@ -180,7 +184,8 @@ def _check_networks(run, theirs, ours, saved, wanted):
 def _differing(theirs, ours):
     """The first field that differs and shapes networks, with both values."""
     if theirs.data.sample_shape != ours.data.sample_shape:
-        names = ["image_size", "channels", "dimensions", "source"]
+        names = ["image_size", "channels", "dimensions", "length", "vocabulary"]
+        names.append("source")
         wanted = [f"data.{name}" for name in names]
     else:
         names = (

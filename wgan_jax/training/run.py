@@ -74,6 +74,9 @@ def train(
             record = NO_DATA
             if not fresh:
                 record = directory.read_data_record(out, missing=record)
+            if parent and parent.vocabulary:
+                # Networks know characters by number alone.
+                record = dataclasses.replace(record, vocabulary=parent.vocabulary)
             dataset = setups.load_dataset(config, sharding, record)
             setup = Setup(config, sharding, dataset)
         record = setup.dataset.record
