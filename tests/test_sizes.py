@@ -14,20 +14,30 @@ from wgan_jax.nn.models import build
 from wgan_jax.sizes import activations, check_memory, parameters
 
 
+DEEP = {
+    "generator_activation": "gated",
+    "critic_activation": "gated",
+    "generator_extra_depth": 8,
+    "critic_extra_depth": 2,
+}
+
+
 @pytest.mark.parametrize(
-    ("name", "size"),
+    ("name", "size", "fields"),
     [
-        ("cat_faces_1", (64, 32)),
-        ("cifar10_resnet_acgan", (32, 48)),
-        ("fashion_mnist_mlp", 32),
-        ("language_model", 32),
-        ("mnist_dcgan", 32),
+        ("cat_faces_1", (64, 32), {}),
+        ("cifar10_dcgan_gp_adam", 32, DEEP),
+        ("cifar10_resnet_acgan", (32, 48), {}),
+        ("fashion_mnist_mlp", 32, {}),
+        ("language_model", 32, {}),
+        ("mnist_dcgan", 32, {}),
     ],
 )
-def test_sizes_are_lower_bounds_of_those_of_the_networks(name, size):
+def test_sizes_are_lower_bounds_of_those_of_the_networks(name, size, fields):
     config = configurations.load(ROOT / "configs" / f"{name}.py")
     data = dataclasses.replace(config.data, image_size=size)
-    config = dataclasses.replace(config, data=data)
+    model = dataclasses.replace(config.model, **fields)
+    config = dataclasses.replace(config, data=data, model=model)
     shape = config.data.sample_shape
     networks = build(config.model, shape)
     exact = sum(network.parameters for network in networks)
@@ -43,6 +53,7 @@ def test_sizes_are_lower_bounds_of_those_of_the_networks(name, size):
         ("model.features", 10**6, "320,006,432,000,000 parameters x 12 bytes"),
         ("model.z_dim", 2 * 10**9, "parameters x 12 bytes"),
         ("model.kernel", 10**5, "parameters x 12 bytes"),
+        ("model.critic_extra_depth", 10**9, "parameters x 12 bytes"),
         ("data.image_size", 2**20, "parameters x 12 bytes"),
         ("data.batch_size", 2**30, "numbers in a batch x 4 bytes"),
         ("objective.generator_batch", 2**30, "numbers in a batch x 4 bytes"),
