@@ -25,7 +25,7 @@ def test_parameter_counts_of_the_paper():
     blocks = ["residual block"] * 5
     assert names == ["dense", "reshape", *blocks, "1-D conv 1", "softmax"]
     block = generator.summary[2].layer
-    inner = ["relu", "1-D conv 5", "relu", "1-D conv 5", "times 0.3"]
+    inner = ["relu", "1-D conv 5", "relu", "1-D conv 5", "scale"]
     assert list(map(str, block.main)) == inner
     assert not block.shortcut
 

@@ -324,7 +324,7 @@ def reshape(*shape):
 
 def scale(factor):
     """X times a constant factor."""
-    return Function(f"times {factor}", lambda x: factor * x)
+    return Function("scale", partial(jnp.multiply, factor))
 
 
 def upsample():
@@ -340,11 +340,6 @@ def mean_pool():
 def global_mean_pool():
     """[n, h, w, c] to [n, c]."""
     return Function("global mean pool", lambda x: x.mean((1, 2)))
-
-
-def scaled(factor):
-    """`factor` times x."""
-    return Function("scale", partial(jnp.multiply, factor))
 
 
 def depth_to_space():

@@ -30,7 +30,7 @@ def generator(model, sample_shape, rngs):
         width = multiple * model.features
         stack.append(_block(parts, channels, width, norm, activation, "up"))
         channels = width
-    stack += [_conv_1x1(parts, channels, image_channels), layers.scaled(LAST)]
+    stack += [_conv_1x1(parts, channels, image_channels), layers.scale(LAST)]
     return [*stack, parts.activation(model.output)]
 
 
@@ -46,7 +46,7 @@ def critic(model, sample_shape, rngs, outputs=1):
         channels = width
     pixels = math.prod(n >> changes(model.critic_widths) for n in size)
     last = parts.dense(pixels * channels, outputs)
-    return [*stack, layers.reshape(-1), last, layers.scaled(LAST)]
+    return [*stack, layers.reshape(-1), last, layers.scale(LAST)]
 
 
 def changes(widths) -> int:
@@ -82,7 +82,7 @@ def _block(parts, channels, width, norm, activation, resample):
         parts.activation(activation),
         parts.conv(layers.Conv, narrow[1], width, kernel=1, normed=normed),
         *parts.norm(norm, width),
-        layers.scaled(BLOCK),
+        layers.scale(BLOCK),
     ]
     return layers.ResidualBlock(main, shortcut)
 
