@@ -25,7 +25,7 @@ from wgan_jax.files import write_text
 from wgan_jax.runs.log import duration
 
 ROOT = Path(__file__).parents[1]
-EXPERIMENTS = {
+FIGURES = {
     "lines": "parallel lines: distances against theta (WGAN, Fig. 1)",
     "gaussians": "two Gaussians: best discriminator and critic (WGAN, Fig. 2)",
     "surfaces": "value surfaces of toy critics (WGAN-GP, Fig. 1a)",
@@ -41,11 +41,6 @@ EXPERIMENTS = {
     "random-architectures": "random architectures, WGAN-GP and GAN "
     "(WGAN-GP, Tables 1 and 2)",
     "language-model": "a character-level language model (WGAN-GP, section 5.5)",
-}
-FIGURES = {
-    name: title
-    for name, title in EXPERIMENTS.items()
-    if (ROOT / "scripts" / "figures" / f"{name.replace('-', '_')}.py").exists()
 }
 # Configurations of the name `seeds`.
 SYSTEMS = {
@@ -90,9 +85,9 @@ OPTIONS = {
     ),
     "--text": (("language-model",), Path, "FILE: text to train on"),
     "--runs": (
-        (*CIFAR, "seeds", *NEW),
+        (*CIFAR, "curves", "seeds", *NEW),
         Path,
-        "FOLDER: run directories, which are resumed (default runs)",
+        "FOLDER: run directories, which are resumed (default runs; curves: none)",
     ),
     "--seeds": (
         (*CIFAR, "curves", "seeds", "language-model"),
@@ -153,7 +148,7 @@ def parse(argv) -> argparse.Namespace:
     options = parser.parse_intermixed_args(argv)
     _check(options)
     options.tfds_dir = options.tfds_dir or ""
-    options.runs = options.runs or ROOT / "runs"
+    options.typed_runs, options.runs = options.runs, options.runs or ROOT / "runs"
     return options
 
 

@@ -11,6 +11,8 @@ no effect in so few updates; full: 64, 4x512, 5e-5 and 600,000 generator updates
 Fig. 3. The paper does not give the GAN's rates: Adam as in DCGAN (2e-4, 0.5), one
 critic update per step. The median filter spans a twentieth of the curve. Quality is the
 Frechet distance of `training.make_quality`; the paper judges by eye.
+
+With --runs FOLDER, pairs of networks that are finished are read from there.
 """
 
 from functools import partial
@@ -54,6 +56,10 @@ def compute(size, seed, options):
     )
     quality, real = training.make_quality(dataset, form["count"])
     *keys, key_measure = training.seed_keys(seed, form["seeds"])
+    folder = None
+    if options.typed_runs:
+        length = f"{form['steps']}-w{form['features']}-{form['seeds']}x{seed}"
+        folder = options.typed_runs / f"curves-{size}-{length}"
     runs = []
     for kind in OBJECTIVES:
         for nets, (generator, critic, fails) in NETS.items():
@@ -67,7 +73,11 @@ def compute(size, seed, options):
                 "failure": fails,
                 "learning_rate": config.optimizer.critic_lr,
             }
-            run |= measure(config, dataset, quality, keys, key_measure, form, seed)
+            compute_run = partial(
+                measure, config, dataset, quality, keys, key_measure, form, seed
+            )
+            name = f"{kind}-{generator}-{critic}.json"
+            run |= training.stored(folder and folder / name, compute_run)
             runs.append(run)
     return {"form": form, "real": real, "runs": runs}
 

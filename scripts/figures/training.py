@@ -22,6 +22,7 @@ from wgan_jax.config import Config, Data, Model, Objective, Optimizer
 from wgan_jax.data.batches import make_get_batch
 from wgan_jax.data.dataset import Dataset, load_in_memory
 from wgan_jax.errors import UserError
+from wgan_jax.files import read_json, write_json
 from wgan_jax.metrics.transport import sliced_wasserstein
 from wgan_jax.validation import validate
 
@@ -76,6 +77,18 @@ def chosen(sizes, size, options, parts="evaluations") -> dict:
             f"of {parts}"
         )
     return form
+
+
+def stored(path, compute) -> dict:
+    """The numbers in a JSON file, or compute() and write them; path: None computes."""
+    if path and path.exists():
+        print(f"read from {path}")
+        return read_json(path, "delete it, and it is computed again")
+    numbers = compute()
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, numbers)
+    return numbers
 
 
 def load(name, size, options, form, heldout) -> tuple[Data, Dataset]:

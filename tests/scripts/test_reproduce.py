@@ -1,6 +1,7 @@
 """The command of the figures: options, table, and the committed results."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -91,3 +92,19 @@ def test_the_committed_results_are_those_of_the_numbers(name):
     (line,) = (line for line in table.splitlines() if line.startswith(f"| [{name}]"))
     title = (reproduce.FIGURES | reproduce.SYSTEMS)[name]
     assert f"{title} | {finding} |" in line
+
+
+def test_the_commands_of_the_table_of_experiments_exist(tmp_path):
+    text = (ROOT / "docs" / "results.md").read_text()
+    section = text.split("\n## Every experiment of both papers\n")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")][2:]
+    commands = [c for row in rows for c in re.findall("`([^`]+)`", row.split("|")[-2])]
+    names = []
+    for command in commands:
+        words = command.replace("FILE", str(tmp_path)).replace("FOLDER", str(tmp_path))
+        name, *more = words.split()
+        if name == "--full":
+            name, more = names[-1], [name]
+        reproduce.parse([name, *more])
+        names.append(name)
+    assert set(names) == set(reproduce.FIGURES)

@@ -25,10 +25,10 @@ pytestmark = pytest.mark.figures
 
 
 @pytest.mark.slow
-def test_curves(reproduce_tiny, monkeypatch):
+def test_curves(reproduce_tiny, monkeypatch, tmp_path):
     nets = "MLP generator, MLP critic"
     monkeypatch.setattr(curves, "NETS", {nets: curves.NETS[nets]})
-    numbers, line = reproduce_tiny("curves")
+    numbers, line = reproduce_tiny("curves", "--runs", tmp_path / "runs")
     form, runs = numbers["form"], numbers["runs"]
     assert [(r["objective"], r["failure"]) for r in runs] == [
         ("wgan", True),
@@ -55,6 +55,10 @@ def test_curves(reproduce_tiny, monkeypatch):
     ranks = [seed["rank_training_frechet"] for seed in runs[1]["seeds"]]
     assert f"GAN {training.mean_std_text(ranks)} (mlp/mlp)" in line
     assert "(mlp/mlp at rate 0.005)" in line
+    # What is finished is not trained again.
+    monkeypatch.delattr(training, "make_trainer")
+    again, _ = reproduce_tiny("curves", "--runs", tmp_path / "runs")
+    assert again == numbers
 
 
 @pytest.mark.slow
