@@ -17,6 +17,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from figures import training
 from figures.curves import smooth
@@ -307,7 +308,7 @@ def draw(numbers):
     """Estimate and quality over training, next to samples; below the three models."""
     runs, models = numbers["seeds"], numbers["models"]
     figure = plt.figure(figsize=(13, 10 if models else 6), layout="constrained")
-    parts = figure.subfigures(1 + bool(models), 1, squeeze=False)[:, 0]
+    parts = figure.subfigures(1 + bool(models), 1, squeeze=False, hspace=0.03)[:, 0]
     grid = parts[0].add_gridspec(2, 2, width_ratios=(1.2, 1))
     top = parts[0].add_subplot(grid[0, 0])
     below = parts[0].add_subplot(grid[1, 0], sharex=top)
@@ -324,9 +325,9 @@ def draw(numbers):
         below.plot(run["steps"], run["quality"], "C2s-", ms=3, alpha=alpha)
     top.set(ylabel="critic's estimate")
     top.legend(fontsize=9)
-    positive = all(min(run["quality"]) > 0 for run in runs)
-    below.set_yscale("log" if positive else "linear")
     below.set(xlabel="generator updates", ylabel=runs[0]["quality_is"])
+    _scale(top, [smooth(run["records"]["wasserstein"]) for run in runs])
+    _scale(below, [run["quality"] for run in runs])
     axes = parts[0].add_subplot(grid[:, 1])
     training.show(axes, runs[0]["grid"])
     title = f"samples, update {runs[0]['step']:,}, seed {runs[0]['seed']}"
@@ -340,6 +341,16 @@ def draw(numbers):
             fontsize=10,
         )
     return figure
+
+
+def _scale(axes, curves):
+    """A logarithmic axis for curves that are positive and span a factor of 3."""
+    least, most = min(map(min, curves)), max(map(max, curves))
+    if least > 0 and most > 3 * least:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def finding(numbers):
