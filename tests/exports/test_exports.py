@@ -15,6 +15,7 @@ from jax import export
 from wgan_jax import exports
 from wgan_jax.algorithm.state import init_state, make_spec
 from wgan_jax.config import Config, Data, Model, Objective, load
+from wgan_jax.data.record import DataRecord
 from wgan_jax.errors import UserError
 from wgan_jax.exports import program
 from wgan_jax.runs.sampling import weights
@@ -74,6 +75,17 @@ NETS = {
             generator_widths=(2,),
             critic_halvings=1,
             output="sigmoid",
+        ),
+    ),
+    "residual blocks of text": Config(
+        data=Data(source="text", dir="lines.txt", length=6, vocabulary=5),
+        model=dataclasses.replace(
+            DCGAN,
+            kind="resnet1d",
+            kernel=3,
+            generator_widths=(1,),
+            critic_widths=(1, 1),
+            output="softmax",
         ),
     ),
     "residual blocks with classes": Config(
@@ -202,6 +214,18 @@ def test_standardised_columns_get_their_units(tmp_path):
     to_data = runpy.run_path(str(tmp_path / "x.py"))["to_data"]
     x = pytest.importorskip("torch").ones(4, 2)
     assert to_data(x).tolist() == [[7, 2]] * 4
+
+
+@pytest.mark.torch
+def test_lines_of_text_are_decoded(tmp_path):
+    record = DataRecord(vocabulary="?_abc")
+    networks = untrained(NETS["residual blocks of text"])
+    exports.write(*networks, tmp_path / "x.pth", record=record)
+    to_data = runpy.run_path(str(tmp_path / "x.py"))["to_data"]
+    # Channels first: the most probable of five characters at each of six places.
+    places = pytest.importorskip("torch").tensor([[2, 1, 0, 4, 1, 1]])
+    x = (places[:, None] == pytest.importorskip("torch").arange(5)[:, None]).float()
+    assert to_data(x) == ["a_?c"]
 
 
 @pytest.mark.torch

@@ -1,5 +1,7 @@
 """The 1-D residual networks of text."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,17 +11,19 @@ from flax import nnx
 from configs import language_model
 from wgan_jax.nn import layers
 from wgan_jax.nn.models import build
+from wgan_jax.nn.models.resnet1d import critic
+from wgan_jax.nn.network import build_network
 
 CONFIG = language_model.get_config()
 
 
 def test_parameter_counts_of_the_paper():
-    generator, critic = build(CONFIG.model, CONFIG.data.sample_shape)
+    generator, scores = build(CONFIG.model, CONFIG.data.sample_shape)
     blocks = 10 * (5 * 512 * 512 + 512)
     dense, last = 128 * 32 * 512 + 32 * 512, 512 * 2048 + 2048
     assert generator.parameters == dense + blocks + last == 16_276_480
     first, score = 2048 * 512 + 512, 32 * 512 + 1
-    assert critic.parameters == first + blocks + score == 14_177_793
+    assert scores.parameters == first + blocks + score == 14_177_793
     assert [row.shape for row in generator.summary][-1] == (32, 2048)
     names = [str(row.layer) for row in generator.summary]
     blocks = ["residual block"] * 5
@@ -52,8 +56,18 @@ def test_tflib_draws_a_convolution_by_its_taps():
 
 
 def test_a_block_adds_three_tenths_of_its_result():
-    block = layers.ResidualBlock([layers.scale(0.3)], [])
-    np.testing.assert_allclose(block(jnp.ones((1, 2)), True), 1.3 * np.ones((1, 2)))
+    model = dataclasses.replace(CONFIG.model, features=2, critic_widths=(1,))
+    network = build_network(
+        lambda rngs: critic(model, (4, 3), rngs)[1:2], (4, 2), "float32"
+    )
+    params, stats = network.init(jax.random.key(0))
+    x = jax.random.normal(jax.random.key(1), (1, 4, 2))
+    y = network.apply(params, stats, x, True)[0] - x
+    # The last bias of the block passes the factor alone.
+    last = params["layers"][0]["main"][3]
+    last["bias"] = last["bias"] + 1
+    changed = network.apply(params, stats, x, True)[0] - x
+    np.testing.assert_allclose(changed - y, 0.3 * np.ones((1, 4, 2)), rtol=1e-5)
 
 
 def test_a_sample_has_shares_of_each_character():

@@ -1,6 +1,6 @@
 """Layers of PyTorch that exported networks use; `torch_module` copies them.
 
-Images are channels first. The package itself does not import this file.
+Images and lines are channels first. The package itself does not import this file.
 """
 
 import torch

@@ -20,6 +20,7 @@ ACTIVATIONS = {
     "tanh": "nn.Tanh()",
     "sigmoid": "nn.Sigmoid()",
     "linear": "nn.Identity()",
+    "softmax": "nn.Softmax(1)",
     "softplus": "ShiftedSoftplus()",
     "gated": "Gate()",
     "upsample": "nn.Upsample(scale_factor=2)",
@@ -66,11 +67,11 @@ def run(path: Path, part: Part, x, labels=None):
         y = module(x, *more).numpy()
     if part.network.classify:
         y = y[:, 0]
-    return np.moveaxis(y, 1, -1) if y.ndim == 4 else y
+    return np.moveaxis(y, 1, -1) if y.ndim > 2 else y
 
 
 def _channels_first(x):
-    return np.moveaxis(x, -1, 1) if x.ndim == 4 else x
+    return np.moveaxis(x, -1, 1)
 
 
 # ------------------------------------------------------------------------------ source
@@ -110,8 +111,7 @@ METADATA = {values}
 
 
 def _title(name, parts, metadata):
-    both, sizes = len(parts) > 1, metadata["sample_shape"]
-    shape = ", ".join(map(str, ["n", *sizes[2:], *sizes[:2]]))
+    both, shape = len(parts) > 1, f"n, {_shape(metadata['sample_shape'])}"
     labels = ", torch.randint(0, {}, (16,))".format(metadata["classes"])
     lines = [
         f"{' and '.join(metadata['networks']).capitalize()} in PyTorch, written by "
@@ -146,6 +146,15 @@ def _loader(parts, metadata):
     return net.eval()'''
     if parts[0].name != "generator":
         return text
+    if metadata["vocabulary"]:
+        return f'''{text}
+
+
+def to_data(x):
+    """Outputs of the generator as lines of text."""
+    known = METADATA["vocabulary"]
+    rows = x.argmax(1).tolist()
+    return ["".join(known[i] for i in row).rstrip(known[1]) for row in rows]'''
     if metadata["value_range"]:
         unit = "(x + 1) / 2" if metadata["data_scale"] == "symmetric" else "x"
         return f'''{text}
@@ -191,7 +200,8 @@ def _network_class(part):
 
 
 def _shape(shape):
-    return ", ".join(map(str, [*shape[2:], *shape[:2]]))
+    """The shape of a sample with channels first, as text."""
+    return ", ".join(map(str, [*shape[-1:], *shape[:-1]]))
 
 
 def _module(layer, params, shape, place):
@@ -202,6 +212,10 @@ def _module(layer, params, shape, place):
         return f"nn.Linear({ins}, {outs}{bias})"
     if kind is layers.Conv or kind is layers.ConvTranspose:
         return _convolution(layer, params["kernel"].shape, bias)
+    if kind is layers.Conv1d:
+        size, ins, outs = params["kernel"].shape
+        padding = f", padding={size // 2}" * (size > 1)
+        return f"nn.Conv1d({ins}, {outs}, {size}{padding}{bias})"
     if kind is layers.BatchNorm or kind is layers.SampleNorm:
         return _norm(layer, params["scale"].shape, shape)
     if kind is layers.ResidualBlock:

@@ -2,8 +2,9 @@
 
 Pure functions on NumPy arrays, which do not need PyTorch. Kernels are
 [out, in, height, width] in PyTorch and [height, width, in, out] here (in transposed
-convolutions, in and out are exchanged in both), dense layers [out, in] and [in, out],
-and PyTorch flattens an image channels first.
+convolutions, in and out are exchanged in both), those of text [out, in, length] and
+[length, in, out], dense layers [out, in] and [in, out], and PyTorch flattens an image
+or a line of text channels first.
 """
 
 import dataclasses
@@ -28,7 +29,7 @@ NAMES = {
     "variance": "running_var",
 }
 # Order of the axes of our kernels in PyTorch, by their number.
-AXES = {2: (1, 0), 4: (3, 2, 0, 1)}
+AXES = {2: (1, 0), 3: (2, 1, 0), 4: (3, 2, 0, 1)}
 # Parts of a layer, in the order in which PyTorch saves them.
 PARTS = ("main", "shortcut", "score", "classes")
 
@@ -221,8 +222,7 @@ def _layers(network, input_shape) -> dict[tuple, list[_Array]]:
         if path[-1] not in NAMES or not fits or not set(inner) <= set(PARTS):
             raise UserError(
                 f"layer {path[2]} ({network.summary[path[2]][0]}) cannot be converted: "
-                "only dense layers, convolutions of images, norms and residual blocks "
-                "can; python -m wgan_jax.export writes it with --format stablehlo"
+                "only dense layers, convolutions, norms and residual blocks can"
             )
         leaves.setdefault(path[2:-1], {})[path[-1]] = (path, leaf.shape)
     shapes = [tuple(input_shape), *(tuple(row.shape) for row in network.summary)]
@@ -260,9 +260,9 @@ def _channels_first(shapes, mixing, at):
         i = at
         while 0 <= i + layer < len(shapes) - 1 and i + layer not in mixing:
             i += step
-            if len(shapes[i]) == 3 and (math.prod(shapes[i]),) == shapes[at]:
+            if len(shapes[i]) in (2, 3) and (math.prod(shapes[i]),) == shapes[at]:
                 index = np.arange(shapes[at][0]).reshape(shapes[i])
-                return index.transpose(2, 0, 1).ravel()
+                return np.moveaxis(index, -1, 0).ravel()
     return slice(None)
 
 
