@@ -13,7 +13,6 @@ from wgan_jax.errors import UserError
 from wgan_jax.nn.models import build
 from wgan_jax.sizes import activations, check_memory, parameters
 
-
 DEEP = {
     "generator_activation": "gated",
     "critic_activation": "gated",
