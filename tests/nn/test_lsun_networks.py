@@ -14,6 +14,7 @@ from jax import lax
 
 from wgan_jax.config import Model, load
 from wgan_jax.errors import UserError
+from wgan_jax.nn.conv import use_implementation
 from wgan_jax.nn.models import build, build_encoder
 from wgan_jax.references import execute
 from wgan_jax.sizes import activations, parameters
@@ -449,3 +450,32 @@ def test_a_mistake_gets_one_sentence(model, data, message):
     with pytest.raises(UserError) as error:
         validate(config)
     assert str(error.value) == message
+
+
+# ----------------------------------------------------------------------------- bfloat16
+
+
+@pytest.mark.parametrize(
+    "model",
+    [SMALL, *(pytest.param(m, marks=pytest.mark.slow) for m in (SMALL64, SMALL128))],
+    ids=lambda m: m.kind,
+)
+def test_products_are_in_half_precision(model):
+    for network, inputs in zip(
+        build(replace(model, dtype="bfloat16"), SHAPE), ((5,), SHAPE), strict=True
+    ):
+        params, stats = jax.eval_shape(network.init, jax.random.key(0))
+        x = jax.ShapeDtypeStruct((2, *inputs), jnp.float32)
+        with use_implementation("library"):
+            program = str(
+                jax.make_jaxpr(partial(network.apply, train=True))(params, stats, x)
+            )
+        products = [
+            line.split("=")[0]
+            for line in program.splitlines()
+            if "= conv_general_dilated" in line or "= dot_general" in line
+        ]
+        assert len(products) > 4
+        assert all("bf16" in line for line in products)
+        y, _ = jax.eval_shape(partial(network.apply, train=True), params, stats, x)
+        assert y.dtype == jnp.float32
