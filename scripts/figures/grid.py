@@ -72,7 +72,6 @@ def compute(size, seed, options):
     return {
         "form": form,
         "real": reference.real,
-        "real_png": reference.grid,
         "noise": reference.noise,
         "panels": panels,
     }

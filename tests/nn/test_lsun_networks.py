@@ -452,6 +452,37 @@ def test_a_mistake_gets_one_sentence(model, data, message):
     assert str(error.value) == message
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("implementation", ["winograd", "library"])
+def test_the_gradient_of_the_penalty_is_that_of_tensorflows_operations(implementation):
+    """Second derivatives of strided 1x1 and 3x3 convolutions and their transposes."""
+    rng = np.random.default_rng(0)
+    critic = build(SMALL, SHAPE)[1]
+    shapes, _ = jax.eval_shape(critic.init, jax.random.key(0))
+    params = jax.tree.map(lambda s: rng.normal(0, 0.5, s.shape).astype("f4"), shapes)
+    x = rng.normal(size=(3, *SHAPE)).astype("f4")
+
+    def gradient(score):
+        def penalty(params):
+            slopes = jax.grad(lambda x: score(params, x).sum())(x)
+            return jnp.square(jnp.sqrt((slopes**2).sum((1, 2, 3))) - 1).mean()
+
+        return jax.jit(jax.grad(penalty))(params)
+
+    with use_implementation(implementation):
+        found = gradient(lambda params, x: critic.apply(params, {}, x, True)[0])
+    expected = gradient(
+        lambda params, x: bottleneck_critic(
+            [p for p in weighted(params["layers"]) if jax.tree.leaves(p)], x
+        )
+    )
+    for ours, theirs in zip(
+        jax.tree.leaves(found), jax.tree.leaves(expected), strict=True
+    ):
+        scale = np.abs(theirs).max() + 1e-3
+        np.testing.assert_allclose(ours, theirs, atol=1e-3 * scale)
+
+
 # ----------------------------------------------------------------------------- bfloat16
 
 
