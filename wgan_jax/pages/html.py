@@ -4,7 +4,7 @@ import html
 import itertools
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 
 import numpy as np
@@ -180,7 +180,7 @@ def picture(uri: str, alt: str, caption: str = "", kind: str = "") -> str:
     )
 
 
-def texts(columns: dict[str, Sequence[str]]) -> str:
+def texts(columns: Mapping[str, Iterable[str]]) -> str:
     """Lines of text under their captions, in columns."""
     parts = "".join(
         f"<figure><figcaption>{escape(caption)}</figcaption>"
