@@ -163,6 +163,9 @@ def data_section(size, options) -> Data:
         fields |= {"name": "downsampled_imagenet/32x32", "test_split": "validation"}
         return Data(**fields, tfds_dir=options.tfds_dir)
     fields |= cifar.data_fields(size, options)
+    if options.npz:
+        # A run can be resumed from another working directory.
+        fields["dir"] = str(options.npz.resolve())
     return Data(**fields)
 
 
@@ -182,10 +185,11 @@ def compute(size, seed, options):
             f"--architectures {form['architectures']} is more than the {most} of the "
             f"paper's set: give at most {most}"
         )
-    if size == "full" and options.npz:
+    if options.npz and (size != "quick" or options.tfds_dir):
+        other = "--tfds-dir" if size == "quick" else f"--{size}"
         raise UserError(
-            f"--npz {options.npz} does not apply to --full, which trains on TFDS's "
-            "downsampled_imagenet/32x32: leave one of them out"
+            f"--npz {options.npz} and {other} name different images: leave one of them "
+            "out"
         )
     extractor = inception_extractor() if size == "full" else None
     data_config = data_section(size, options)

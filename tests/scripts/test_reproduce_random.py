@@ -114,7 +114,8 @@ def test_a_diverged_run_has_no_score_and_is_not_trained_again(tmp_path, monkeypa
     ("words", "sentence"),
     [
         (["--architectures", "9217"], "--architectures 9217 is more than the 9216 of"),
-        (["--full", "--npz", "."], "--npz . does not apply to --full, which trains on"),
+        (["--full", "--npz", "."], "--npz . and --full name different images: leave"),
+        (["--npz", ".", "--tfds-dir", "x"], "--npz . and --tfds-dir name different"),
     ],
 )
 def test_a_mistake_is_one_sentence(words, sentence):
