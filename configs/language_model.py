@@ -4,7 +4,7 @@ python -m wgan_jax.train --config configs/language_model.py --data.dir FILE
 
 FILE: text in UTF-8, one sample per line, or a folder of such files, such as
 `training-monolingual.tokenized.shuffled` of the Google Billion Word benchmark, which
-the paper uses. A shorter vocabulary than 2048 is named by the command's error message.
+the paper uses. The vocabulary is at most that of the text.
 
 Meant for a GPU: 200,000 generator updates with ten critic updates each, 6.5 TFLOP for
 one generator update (`--dry-run`). An estimate for an H100, whose float32 products

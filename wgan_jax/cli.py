@@ -31,6 +31,7 @@ from wgan_jax.config import (
     switch_source,
 )
 from wgan_jax.data.sources import source_for
+from wgan_jax.data.sources.text import vocabulary_size
 from wgan_jax.distributed import launcher, processes
 from wgan_jax.errors import UserError, printable
 from wgan_jax.files import enable_compilation_cache, explain
@@ -208,7 +209,23 @@ def _parse_config(kind, argv, prog, types, required, file, one_run):
             "--config is missing: name a file, as in configs/digits.py, or give "
             "--config auto --data.dir PATH for data of your own"
         )
-    return parsed.config, parsed.options
+    config = parsed.config
+    if config.data.is_text and not given(argv, "--data.vocabulary"):
+        config = _fit_vocabulary(config)
+    return config, parsed.options
+
+
+def _fit_vocabulary(config):
+    """The configuration with at most as many characters as its text has."""
+    data = config.data
+    if data.length < 1 or not Path(data.dir).exists():
+        return config
+    size = vocabulary_size(data)
+    if size >= data.vocabulary:
+        return config
+    if not launcher.is_child():
+        print(f"data.vocabulary={size}: the characters of {data.dir}, and two marks")
+    return dataclasses.replace(config, data=dataclasses.replace(data, vocabulary=size))
 
 
 def _parse_both(kind, argv, prog, types, sections):

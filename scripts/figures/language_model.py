@@ -22,9 +22,7 @@ import jax
 import matplotlib.pyplot as plt
 
 from figures import training
-from wgan_jax import config as configs
 from wgan_jax import train
-from wgan_jax.data.sources.text import vocabulary_size
 from wgan_jax.data.text import PADDING, decode
 from wgan_jax.errors import UserError
 from wgan_jax.evaluation.distances import (
@@ -92,10 +90,6 @@ def train_run(form, seed, size, text, options) -> Path:
         "data.dir": Path(text).resolve(),
     }
     fields |= {name: value for name, value in form.items() if "." in name}
-    data = configs.load(CONFIG).data
-    length = form.get("data.length", data.length)
-    data = configs.switch_source(data, "text", dir=str(text), length=length)[0]
-    fields["data.vocabulary"] = min(data.vocabulary, vocabulary_size(data))
     # A run of another length, width or text is another run.
     typed = [("steps", options.steps), ("width", options.width)]
     more = "".join(f"-{name}{value}" for name, value in typed if value)

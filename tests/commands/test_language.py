@@ -20,7 +20,6 @@ from wgan_jax.validation import validate
 PATH = ROOT / "configs" / "language_model.py"
 TINY = {
     "data.length": 6,
-    "data.vocabulary": 6,
     "data.batch_size": 8,
     "data.heldout": 20,
     "model.z_dim": 4,
@@ -104,7 +103,9 @@ def test_every_command_of_a_run_on_text(tmp_path, capsys):
         else:
             command += [f"--{name.replace('_', '-')}", *words]
     assert train.main(command) == 0
-    assert "97 lines repeat another one" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert f"data.vocabulary=6: the characters of {path}, and two marks" in text
+    assert "97 lines repeat another one" in text
     names = [f"{kind}-000000{i}.txt" for kind in ("fixed", "fresh") for i in (1, 2)]
     saved = {file.name: file for file in (run / "samples").iterdir()}
     assert sorted(saved) == sorted([*names, "real.txt"])
@@ -154,7 +155,7 @@ def test_every_command_of_a_run_on_text(tmp_path, capsys):
         evaluate.main([str(run), "--metrics", "fid"])
     # Weights know characters by number: a child has the vocabulary of its parent.
     other, child = tmp_path / "other.txt", tmp_path / "child"
-    other.write_text("\n".join((["dddd", "zz d"] * 50)[:100]))
+    other.write_text("\n".join((["dddd", "zy d"] * 50)[:100]))
     start = ["--data.dir", str(other), "--out", str(child), "--init-from", str(run)]
     assert train.main([*command[:2], *start, *command[6:], "--no-report"]) == 0
     inherited = json.loads((child / "data.json").read_text())["vocabulary"]
