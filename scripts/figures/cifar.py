@@ -39,7 +39,10 @@ def data_fields(size, options) -> dict:
 
 
 def train_run(name, form, seed, size, options) -> Path:
-    """Directory of a run of a configuration, trained for the steps of the form."""
+    """Directory of a run of a configuration, trained for the steps of the form.
+
+    Raises UserError where it is stopped before.
+    """
     # A run of another length or width is another run.
     typed = [("steps", options.steps), ("width", options.width)]
     more = "".join(f"-{name}{value}" for name, value in typed if value)
@@ -64,6 +67,7 @@ def train_run(name, form, seed, size, options) -> Path:
         ["--config", str(ROOT / "configs" / f"{name}.py"), "--out", str(run)]
         + ["--no-report", *words]
     )
+    training.check_finished(run)
     return run
 
 

@@ -96,6 +96,7 @@ def train_run(form, seed, size, text, options) -> Path:
     run = options.runs / f"language-model-{size}{more}-{Path(text).stem}-{seed}"
     words = [word for k, v in fields.items() for word in (f"--{k}", str(v))]
     train.main(["--config", str(CONFIG), "--out", str(run), "--no-report", *words])
+    training.check_finished(run)
     return run
 
 

@@ -118,13 +118,7 @@ def train_run(system, run, seed, size, options) -> None:
     else:
         words = new_run(system, seed, size, options)
     train.main([*words, "--out", str(run), "--no-report"])
-    saved = directory.saved_steps(run)
-    steps = directory.read_config(run).run.steps
-    if not saved or saved[-1] < steps:
-        raise UserError(
-            f"{run} stopped at step {max(saved, default=0)} of {steps}: the same "
-            "command resumes it, and --no-train measures it"
-        )
+    training.check_finished(run)
 
 
 def new_run(system, seed, size, options) -> list[str]:

@@ -24,6 +24,7 @@ from wgan_jax.data.dataset import Dataset, load_in_memory
 from wgan_jax.errors import UserError
 from wgan_jax.files import read_json, write_json
 from wgan_jax.metrics.transport import sliced_wasserstein
+from wgan_jax.runs import directory
 from wgan_jax.validation import validate
 
 # --------------------------------------------------------------------------- training
@@ -89,6 +90,16 @@ def stored(path, compute) -> dict:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, numbers)
     return numbers
+
+
+def check_finished(run) -> None:
+    """Raises UserError where a run directory is not trained to its end."""
+    step = max(directory.saved_steps(run), default=0)
+    steps = directory.read_config(run).run.steps
+    if step < steps:
+        raise UserError(
+            f"{run} stopped at step {step} of {steps}: the same command resumes it"
+        )
 
 
 def load(name, size, options, form, heldout) -> tuple[Data, Dataset]:

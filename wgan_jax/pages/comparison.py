@@ -259,7 +259,7 @@ def _comparable(run, drawn):
 
 
 # Measures of evaluate in the units of a critic.
-OWN = ("heldout_estimate",)
+OWN = ("heldout_estimate", "real_estimate")
 
 
 def _ends(steps):
