@@ -15,7 +15,7 @@ from scipy.spatial.distance import pdist, squareform
 
 from figures import training
 from wgan_jax import pictures, train
-from wgan_jax.config import Config, Data, to_json
+from wgan_jax.config import Config, Data, from_json, to_json
 from wgan_jax.data.dataset import load
 from wgan_jax.errors import UserError
 from wgan_jax.evaluation.images import make_generated_batches
@@ -174,18 +174,21 @@ class Reference:
         }
 
 
-def result(config: Config, run: Path, reference) -> dict:
+def result(config: Config, run: Path, reference, late=False) -> dict | None:
     """Measures and samples of a run, which is trained first where it has none stored.
 
-    reference() -> `Reference`. Keys: steps, diverged (a sentence or ""), png (a grid,
-    or "" without a finite checkpoint), records (step and estimate of metrics.jsonl),
-    and those of `Reference.measures`.
+    reference() -> `Reference`. late: train nothing, and return None instead. Keys:
+    steps, diverged (a sentence or ""), png (a grid, or "" without a finite checkpoint),
+    records (step and estimate of metrics.jsonl), and those of `Reference.measures`.
     """
-    file, text = run.with_name(f"{run.name}.result.json"), to_json(config)
+    file = run.with_name(f"{run.name}.result.json")
     if file.exists():
         stored = json.loads(file.read_text())
-        if stored.pop("config") == text:
+        # A field that did not exist yet has its default.
+        if from_json(stored.pop("config")) == config:
             return stored
+    if late:
+        return None
     diverged = train_run(config, run)
     records = read_records(run / "metrics.jsonl")
     found = {"diverged": diverged, "png": "", "steps": 0} | curve(records)
@@ -202,7 +205,7 @@ def result(config: Config, run: Path, reference) -> dict:
         found |= reference().measures(images)
         grid = pictures.grid(images[: COLUMNS * ROWS], COLUMNS)
         found |= {"png": training.to_text(grid, "jpeg"), "steps": int(state.step)}
-    write_text(file, json.dumps(found | {"config": text}) + "\n")
+    write_text(file, json.dumps(found | {"config": to_json(config)}) + "\n")
     return found
 
 

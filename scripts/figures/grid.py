@@ -49,8 +49,8 @@ COLLAPSED = 0.1
 def compute(size, seed, options):
     """Trains or resumes the cells, and measures them.
 
-    With options.hours, no cell is begun after that time; its failure is then None. The
-    tiny form trains one cell of each row, with the methods in turn.
+    With options.hours, no cell is begun after that time. The tiny form trains one cell
+    of each row, with the methods in turn. The failure of other cells is None.
     """
     form, start = bedrooms.given(SIZES[size], options), time.monotonic()
     base = bedrooms.resized(TABLE.get_config(), form, size, seed, options)
@@ -63,11 +63,13 @@ def compute(size, seed, options):
             name = f"{networks}-{method}".replace(" ", "-")
             run = options.runs / f"grid-{size}-{seed}" / name
             late = time.monotonic() - start > 3600 * (options.hours or math.inf)
-            if late or (size == "tiny" and j != i % len(METHODS)):
-                continue
+            late = late or (size == "tiny" and j != i % len(METHODS))
             config = TABLE.cell(networks, method)
             config = bedrooms.resized(config, form, size, seed, options)
-            panel |= bedrooms.result(config, run, lambda: reference)
+            found = bedrooms.result(config, run, lambda: reference, late)
+            if found is None:
+                continue
+            panel |= found
             panel["failure"] = failure(panel, reference.noise)
             print(f"{networks}, {method}: {describe(panel)}", flush=True)
             # A process that keeps the programs of 28 cells runs out of memory.

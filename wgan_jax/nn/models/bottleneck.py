@@ -38,7 +38,7 @@ def critic(model, sample_shape, rngs, outputs=1):
     """A 1x1 convolution, blocks, and a dense layer over the rest of the image."""
     parts, (*size, image_channels) = Parts(model, rngs), sample_shape
     channels = model.critic_widths[0] * model.features
-    stack = [_conv_1x1(parts, image_channels, channels)]
+    stack: list = [_conv_1x1(parts, image_channels, channels)]
     norm, activation = model.critic_norm, model.critic_activation
     for multiple in model.critic_widths:
         width = multiple * model.features

@@ -4,6 +4,7 @@
 """
 
 import math
+from typing import Any
 
 from wgan_jax.nn import layers
 from wgan_jax.nn.models.parts import Parts
@@ -87,12 +88,10 @@ def residual_block(
 
     # A critic's block that halves the image widens in its second convolution.
     middle = channels if resample == "down" and not first else width
-    up, down = (resample if resample == name else "" for name in ("up", "down"))
-    up, down = {"resample": up}, {"resample": down}
-    if up["resample"]:
-        up["gain"] = gain
-    if strided and down["resample"]:
-        down = {"stride": 2}
+    up: dict[str, Any] = {"resample": "up", "gain": gain} if resample == "up" else {}
+    down: dict[str, Any] = {}
+    if resample == "down":
+        down = {"stride": 2} if strided else {"resample": "down"}
     main = [
         *([] if first else before_conv(channels)),
         conv(parts, channels, middle, normed=normed, **up),

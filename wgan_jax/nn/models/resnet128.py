@@ -35,7 +35,7 @@ def critic(model, sample_shape, rngs, outputs=1):
     parts, channels = Parts(model, rngs), sample_shape[2]
     options = {"norm": model.critic_norm, "activation": model.critic_activation}
     width, *widths = [multiple * model.features for multiple in model.critic_widths]
-    stack = [resnet.conv(parts, channels, width, kernel=LAST_KERNEL, stride=2)]
+    stack: list = [resnet.conv(parts, channels, width, kernel=LAST_KERNEL, stride=2)]
     for i, next_width in enumerate(widths):
         channels, width = width, next_width
         options["resample"] = "down" if i < model.critic_halvings else ""

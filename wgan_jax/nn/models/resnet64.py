@@ -24,7 +24,7 @@ def critic(model, sample_shape, rngs, outputs=1):
     parts, (*size, channels) = Parts(model, rngs), sample_shape
     options = {"norm": model.critic_norm, "activation": model.critic_activation}
     width = model.features
-    stack = [resnet.conv(parts, channels, width, tflib="glorot")]
+    stack: list = [resnet.conv(parts, channels, width, tflib="glorot")]
     for multiple in model.critic_widths:
         channels, width = width, multiple * model.features
         stack.append(
