@@ -32,7 +32,7 @@ def run(folder: Path, seed: int, rounds: int):
     words = small_run("memory", folder)
     whole = folder / "memory"
     seconds = undisturbed(words, whole)
-    for failing in (full, read_only, immutable, small_files):
+    for failing in WAYS:
         random_ = random.Random(f"{seed} {failing.__name__}")
         tally = Tally(f"disks, {failing.__doc__.split(':')[0].lower()}")
         for number in range(rounds):
@@ -162,6 +162,10 @@ def half_written(out: Path) -> str | None:
         except (OSError, ValueError) as error:
             return f"{path} is half written: {error}"
     return None
+
+
+WAYS = (full, read_only, immutable, small_files)
+"""Ways in which a disk fails."""
 
 
 @contextlib.contextmanager

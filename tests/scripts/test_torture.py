@@ -6,7 +6,7 @@ import pytest
 from helpers import TOY, in_process
 
 import torture
-from tortures import flips, hostile, kills, writers
+from tortures import disks, flips, hostile, kills, writers
 from tortures.runs import Tally, difference_of_runs, unclear_error
 from wgan_jax import train
 
@@ -69,6 +69,8 @@ def test_the_table_names_each_failure():
 def test_one_round_of_each_part(part, tmp_path, monkeypatch):
     monkeypatch.setattr(kills, "KILLS", 1)
     monkeypatch.setattr(kills, "KINDS", ("stream",))
+    # A full disk is tested with the train command.
+    monkeypatch.setattr(disks, "WAYS", (disks.read_only, disks.immutable))
     monkeypatch.setattr(writers, "CONFLICTS", 1)
     monkeypatch.setattr(flips, "FLIPS", 10)
     monkeypatch.setattr(hostile, "EVERY", 20)
