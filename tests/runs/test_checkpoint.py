@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import sys
+import threading
+import time
 from functools import partial
 
 import jax
@@ -545,6 +547,25 @@ def test_a_failed_write_names_the_true_remedy(tmp_path, number, remedy, as_text)
         raise error
     assert remedy in str(found.value)
     assert "The same command resumes from the last checkpoint" in str(found.value)
+
+
+# Orbax reports to an event loop that is closed by then.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_failed_write_leaves_no_thread_for_which_the_process_would_wait(tmp_path):
+    directory = tmp_path / "checkpoints"
+    checkpoints = Checkpoints(directory, 2)
+    checkpoints.save(state_of())
+    checkpoints.wait()
+    shutil.rmtree(directory)
+    directory.write_text("not a folder")
+    checkpoints.save(state_of(step=2))
+    with pytest.raises(UserError, match="cannot be written"):
+        checkpoints.wait()
+    # Those of executors end with the process.
+    deadline = time.monotonic() + 10
+    while waiting := [t for t in threading.enumerate() if "Signaling" in repr(t)]:
+        assert time.monotonic() < deadline, waiting
+        time.sleep(0.05)
 
 
 def test_a_save_leaves_no_objects(open_run):

@@ -8,6 +8,7 @@ import contextlib
 import copy
 import dataclasses
 import functools
+import threading
 import zlib
 from pathlib import Path
 
@@ -116,6 +117,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
+            _end_waiting()
             if processes.is_connection_loss(error):
                 # Nothing is wrong with the directory.
                 raise
@@ -255,6 +257,21 @@ def _despite_deletion(listing):
         with contextlib.suppress(FileNotFoundError):
             return listing()
     return listing()
+
+
+def _end_waiting():
+    """Wakes the threads of Orbax that wait for a part of a write that has failed.
+
+    They would wait for minutes, and the process for them at its end. Now they fail as
+    well, and nothing is committed.
+    """
+    from orbax.checkpoint._src.futures import future
+
+    for thread in threading.enumerate():
+        if isinstance(thread, future._SignalingThread):
+            future.set_signals(
+                thread._receive_signals, operation_id=thread._operation_id
+            )
 
 
 @functools.cache
