@@ -13,11 +13,8 @@ RESIDUAL = 0.3
 
 def generator(model, sample_shape, rngs):
     """A dense layer to the whole line, blocks, a 1x1 convolution to the vocabulary."""
-    parts, (length, vocabulary), width = (
-        Parts(model, rngs),
-        sample_shape,
-        model.features,
-    )
+    parts, width = Parts(model, rngs), model.features
+    length, vocabulary = sample_shape
     return [
         parts.dense(model.z_dim, length * width),
         layers.reshape(length, width),
@@ -29,11 +26,8 @@ def generator(model, sample_shape, rngs):
 
 def critic(model, sample_shape, rngs, outputs=1):
     """The generator's layers in the opposite order."""
-    parts, (length, vocabulary), width = (
-        Parts(model, rngs),
-        sample_shape,
-        model.features,
-    )
+    parts, width = Parts(model, rngs), model.features
+    length, vocabulary = sample_shape
     return [
         parts.conv(layers.Conv1d, vocabulary, width, kernel=1),
         *_blocks(parts, model.critic_widths, model.critic_activation),
