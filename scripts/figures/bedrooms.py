@@ -130,9 +130,17 @@ class Reference:
     """Features of real images and of noise, which the measures of runs refer to."""
 
     def __init__(self, config: Config, form):
-        """Loads the images of a configuration and computes their features."""
+        """Loads the images of a configuration and computes their features.
+
+        Raises UserError where they cannot be read.
+        """
         self.form = form
-        dataset = load(config)
+        given = config.data.dir
+        try:
+            dataset = load(config)
+        except UserError as error:
+            where = f"--images {given}" if given else "no --images FOLDER is given"
+            raise UserError(f"{where}: {error}") from error
         images = dataset.train[np.arange(min(len(dataset.train), REFERENCE))]
         self.extractor = make_extractor(
             config, dataset, "patches", "scripts/reproduce.py"

@@ -17,7 +17,6 @@ import time
 
 import jax
 import matplotlib.pyplot as plt
-import numpy as np
 
 from figures import bedrooms, training
 from figures.curves import smooth
@@ -95,7 +94,8 @@ def draw(numbers):
     columns = 5
     rows = -(-len(runs) // columns)
     figure = plt.figure(figsize=(17, 4 + 1.5 * rows), layout="constrained")
-    top, bottom = np.ravel(figure.subfigures(2, 1, height_ratios=(2.4, rows)))
+    panels = figure.subfigures(2, 1, squeeze=False, height_ratios=(2.4, rows))
+    top, bottom = panels[:, 0]
     for axes, (key, title) in zip(top.subplots(1, len(GROUPS)), GROUPS.items()):
         for name, run in runs.items():
             if group(name) == key and run["records"]:

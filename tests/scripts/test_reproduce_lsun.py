@@ -101,6 +101,16 @@ def test_a_run_that_diverges_is_recorded_once(tmp_path, monkeypatch):
         bedrooms.train_run(config, tmp_path / "runs" / "y")
 
 
+def test_a_folder_without_images_is_named_as_typed(tmp_path):
+    class Given(Options):
+        images = tmp_path
+
+    base = grid.TABLE.get_config()
+    config = bedrooms.resized(base, grid.SIZES["quick"], "quick", 0, Given)
+    with pytest.raises(UserError, match=f"--images {tmp_path}: .* has no image files"):
+        bedrooms.Reference(config, grid.SIZES["quick"])
+
+
 def test_the_median_filter_spans_101_updates():
     values = np.zeros(21)
     values[10] = 1.0
