@@ -30,12 +30,12 @@ SIZES = bedrooms.sizes(
 )
 NETWORKS = {
     "baseline": "baseline",
-    "constant": "G: no BatchNorm, constant width",
-    "mlp": "G: 4-layer ReLU MLP",
-    "no norm": "no norm in G and D",
-    "gated": "gated in G and D",
-    "tanh": "tanh in G and D",
-    "resnet101": "101-layer ResNet G and D",
+    "constant": "G: no norm,\nconstant width",
+    "mlp": "G: 4-layer\nReLU MLP",
+    "no norm": "G, D: no norm",
+    "gated": "G, D: gated",
+    "tanh": "G, D: tanh",
+    "resnet101": "G, D: 101-layer\nResNets",
 }
 METHODS = {
     "dcgan": "DCGAN",
@@ -107,7 +107,7 @@ def describe(panel) -> str:
 def draw(numbers):
     """One row per pair of networks and one column per method; failures in red."""
     shape = len(NETWORKS), len(METHODS)
-    size = 16, 1.45 * shape[0] + 1.2
+    size = 16, 1.25 * shape[0] + 1.2
     figure, grid = plt.subplots(*shape, figsize=size, squeeze=False)
     figure.subplots_adjust(0.03, 0.01, 0.995, 0.92, 0.03, 0.22)
     for axes, panel in zip(grid.flat, numbers["panels"]):

@@ -102,6 +102,8 @@ def draw(numbers):
                 axes.plot(*filtered(run), label=RUNS[name][2])
         axes.set_title(f"{title}: {ESTIMATES[key]} estimate", fontsize=10)
         axes.set_xlabel("generator updates")
+        # The failure of the MLPs is a hundred times as large as the others' estimates.
+        axes.set_yscale("symlog", linthresh=0.1)
         if axes.lines:
             axes.legend(fontsize=8)
     grid = bottom.subplots(rows, columns, squeeze=False)
