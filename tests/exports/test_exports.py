@@ -66,17 +66,6 @@ NETS = {
             DCGAN, kind="bottleneck", kernel=3, critic_norm="layer", output="sigmoid"
         ),
     ),
-    "strided residual blocks": Config(
-        data=UNIT,
-        model=dataclasses.replace(
-            DCGAN,
-            kind="resnet128",
-            kernel=3,
-            generator_widths=(2,),
-            critic_halvings=1,
-            output="sigmoid",
-        ),
-    ),
     "residual blocks of text": Config(
         data=Data(source="text", dir="lines.txt", length=6, vocabulary=5),
         model=dataclasses.replace(
