@@ -172,7 +172,8 @@ def data_section(size, options) -> Data:
 def compute(size, seed, options):
     """Trains or resumes each architecture by both methods, and scores its samples.
 
-    With options.hours, no architecture after the first is begun after that time.
+    With options.hours, no run is begun after that time, except those of the first
+    architecture, and the table has the architectures with both scores.
     """
     typed = {
         "architectures": options.architectures,
@@ -205,20 +206,23 @@ def compute(size, seed, options):
     drawn = architectures(seed, form["architectures"], form.get("depth", 20))
     start = time.monotonic()
     for i, architecture in enumerate(drawn):
-        if options.hours and rows and time.monotonic() - start > 3600 * options.hours:
-            break
-        row: dict = dataclasses.asdict(architecture)
+        scores = {}
         for method in METHODS:
             size_and_data = form["features"], form["steps"], seed, data_config
             config = configuration(architecture, method, *size_and_data)
             run = folder / f"{i:03}-{method}"
-            of_run = result(run, config, form, extractor)
-            row[method], seconds = of_run["score"], seconds + of_run["seconds"]
+            late = time.monotonic() - start > 3600 * (options.hours or math.inf)
+            of_run = result(run, config, form, extractor, late and i > 0)
+            if of_run is None:
+                break
+            scores[method], seconds = of_run["score"], seconds + of_run["seconds"]
             # The programs of 400 networks do not fit into memory.
             jax.clear_caches()
-        text = ", ".join(f"{METHODS[m]} {score_text(row[m])}" for m in METHODS)
-        print(f"{i + 1} of {form['architectures']}: {text}", flush=True)
-        rows.append(row)
+        if len(scores) == len(METHODS):
+            texts = [f"{METHODS[m]} {score_text(v)}" for m, v in scores.items()]
+            count = form["architectures"]
+            print(f"{i + 1} of {count}: {', '.join(texts)}", flush=True)
+            rows.append(dataclasses.asdict(architecture) | scores)
     numbers = {
         "form": form,
         "score_is": extractor.metric_key(inception_score.SCORE),
@@ -230,11 +234,12 @@ def compute(size, seed, options):
     return numbers
 
 
-def result(run, config, form, extractor) -> dict:
-    """Score of a run's samples after training to its end; None if it diverges.
+def result(run, config, form, extractor, late=False) -> dict | None:
+    """Score of a run's samples after training to its end, None if it diverges.
 
     The result is saved in the run directory, with the seconds that it took, and read
-    from there. Raises UserError where training is stopped.
+    from there; None where it is not saved and it is too late to train. Raises UserError
+    where training is stopped.
     """
     path, name = run / "score.json", extractor.metric_key(inception_score.SCORE)
     made_by = {"score_is": name, "count": form["count"]}
@@ -242,6 +247,8 @@ def result(run, config, form, extractor) -> dict:
         saved = read_json(path, "remove it")
         if made_by.items() <= saved.items():
             return saved
+    if late:
+        return None
     start, value = time.perf_counter(), None
     problem = bedrooms.train_run(config, run)
     if not problem:

@@ -107,6 +107,9 @@ def test_a_diverged_run_has_no_score_and_is_not_trained_again(tmp_path, monkeypa
         result = random.result(tmp_path / "run", config, {"count": 9}, Extractor())
         assert result["score"] is None
     assert len(calls) == 1
+    more = tmp_path / "more", config, {"count": 9}, Extractor()
+    assert random.result(*more, late=True) is None
+    assert len(calls) == 1
     assert random.score_text(None) == "diverged"
 
 
