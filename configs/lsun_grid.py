@@ -2,6 +2,7 @@
 
 python scripts/reproduce.py grid --full --tfds-dir FOLDER
 python scripts/reproduce.py grid --images FOLDER_OF_IMAGES
+python scripts/reproduce.py grid gated tanh --images FOLDER_OF_IMAGES
 
 This file is the table of the 28 cells; as a configuration it is the baseline's networks
 with the gradient penalty: python -m wgan_jax.train --config configs/lsun_grid.py. Other
@@ -53,7 +54,7 @@ NETWORKS = {
         "init": "tflib",
         "critic_init": "uniform",
     },
-    "no norm": {"generator_norm": "none", "critic_norm": "none"},
+    "no-norm": {"generator_norm": "none", "critic_norm": "none"},
     "gated": {
         "generator_activation": "gated",
         "critic_activation": "gated",

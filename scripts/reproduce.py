@@ -52,6 +52,9 @@ SYSTEMS = {
     "mnist_dcgan_anogan": "MNIST, the WGAN of AnoGAN",
     "mnist_wgan_gp": "MNIST, gradient penalty",
 }
+# Rows of the grid, and all names that may follow a NAME.
+ROWS = ("baseline", "constant", "mlp", "no-norm", "gated", "tanh", "resnet101")
+PARTS = {"seeds": tuple(SYSTEMS), "grid": ROWS}
 CIFAR = ("cifar-curves", "cifar-resnet")
 ARCHITECTURES = "random-architectures"
 NEW = ("grid", "lsun", ARCHITECTURES, "language-model")
@@ -118,12 +121,13 @@ def parse(argv) -> argparse.Namespace:
     systems = "; ".join(f"{name}: {title}" for name, title in SYSTEMS.items())
     parser = Parser(
         description=__doc__,
-        epilog=f"{names}. Systems of seeds: {systems}",
+        epilog=f"{names}. Systems of seeds: {systems}. Rows of grid: {', '.join(ROWS)}",
         allow_abbrev=False,
     )
     add = parser.add_argument
     add("name", metavar="NAME", help=", ".join(FIGURES))
-    add("systems", nargs="*", metavar="SYSTEM", help="with seeds: some of its systems")
+    text = "with seeds: some of its systems; with grid: train these rows only"
+    add("systems", nargs="*", metavar="PART", help=text)
     add("--full", action="store_true", help="lengths and sizes of the papers")
     add("--tiny", action="store_true", help="every part in seconds, to test")
     add("--seed", type=int, default=0, help="seed of all random numbers (default 0)")
@@ -154,13 +158,13 @@ def parse(argv) -> argparse.Namespace:
 
 def _check(options):
     _check_name("NAME", options.name, FIGURES)
-    if options.name != "seeds" and options.systems:
+    if options.name not in PARTS and options.systems:
         raise UserError(
             f"{options.name} takes no further name: remove {options.systems[0]}, or "
             "give it to another call"
         )
     for i, system in enumerate(options.systems):
-        _check_name("seeds", system, SYSTEMS)
+        _check_name(options.name, system, PARTS[options.name])
         if system in options.systems[:i]:
             raise UserError(f"{system} is given twice: give it once")
     if options.full and options.tiny:

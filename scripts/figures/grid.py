@@ -32,7 +32,7 @@ NETWORKS = {
     "baseline": "baseline",
     "constant": "G: no norm,\nconstant width",
     "mlp": "G: 4-layer\nReLU MLP",
-    "no norm": "G, D: no norm",
+    "no-norm": "G, D: no norm",
     "gated": "G, D: gated",
     "tanh": "G, D: tanh",
     "resnet101": "G, D: 101-layer\nResNets",
@@ -49,8 +49,9 @@ COLLAPSED = 0.1
 def compute(size, seed, options):
     """Trains or resumes the cells, and measures them.
 
-    With options.hours, no cell is begun after that time. The tiny form trains one cell
-    of each row, with the methods in turn. The failure of other cells is None.
+    options.systems: rows to train; none are all. With options.hours, no cell is begun
+    after that time. The tiny form trains one cell of each row, with the methods in
+    turn. The failure of cells without measures is None.
     """
     form, start = bedrooms.given(SIZES[size], options), time.monotonic()
     base = bedrooms.resized(TABLE.get_config(), form, size, seed, options)
@@ -60,10 +61,10 @@ def compute(size, seed, options):
         for j, method in enumerate(METHODS):
             panel = {"networks": networks, "method": method, "failure": None}
             panels.append(panel)
-            name = f"{networks}-{method}".replace(" ", "-")
-            run = options.runs / f"grid-{size}-{seed}" / name
+            run = options.runs / f"grid-{size}-{seed}" / f"{networks}-{method}"
             late = time.monotonic() - start > 3600 * (options.hours or math.inf)
-            late = late or (size == "tiny" and j != i % len(METHODS))
+            late |= networks not in (options.systems or NETWORKS)
+            late |= size == "tiny" and j != i % len(METHODS)
             config = TABLE.cell(networks, method)
             config = bedrooms.resized(config, form, size, seed, options)
             found = bedrooms.result(config, run, lambda: reference, late)

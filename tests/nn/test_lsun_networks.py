@@ -66,7 +66,7 @@ COUNTS = {
         dense(128, 512) + 3 * dense(512, 512) + dense(512, 12288),
         DCGAN_CRITIC,
     ),
-    "no norm": (
+    "no-norm": (
         dense(128, 8192) + pyramid((512, 256, 128, 64), conv5, False) + conv5(64, 3),
         DCGAN_CRITIC - norm(128 + 256 + 512),
     ),
