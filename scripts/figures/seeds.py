@@ -233,7 +233,7 @@ def evaluate(system, run, checkpoint, size, seed) -> dict:
         "quality": values,
         "heldout": heldout,
         "rank_correlation": correlation if correlation == correlation else None,
-        "floor_samples": floor.samples[0],
+        "floor_samples": num if equal == key else floor.samples[0],
         "at_floor": floor.value.mean,
         "floor": floor.reference.mean if floor.reference else None,
     }
@@ -390,19 +390,19 @@ def _text(values):
 
 def _quality(runs):
     def text(name):
-        values = [run[name][-1] if name == "quality" else run[name] for run in runs]
-        return _text(values)
+        return _text([run[name] for run in runs])
 
     first, name = runs[0], runs[0]["quality_is"]
-    real = f", as many real images {text('floor')}" if first["floor"] else ""
+    begin, end = (_text([run["quality"][i] for run in runs]) for i in (0, -1))
+    start = f"{begin} at update {first['steps'][0]:,} and "
+    start = start if len(first["steps"]) > 1 else ""
+    quality = f"{name} of {first['samples']:,} samples {start}{end} at the end"
+    if first["floor"] is None:
+        return quality
     if first["floor_samples"] == first["samples"]:
-        return f"{name} of {first['samples']:,} samples {text('quality')}{real}"
-    begin = _text([run["quality"][0] for run in runs])
-    few = f"of {first['floor_samples']:,} {text('at_floor')}{real}"
-    return (
-        f"{name} of {first['samples']:,} samples {begin} at update "
-        f"{first['steps'][0]:,} and {text('quality')} at the end, {few}"
-    )
+        return f"{quality}, real images {text('floor')}"
+    few = f"of {first['floor_samples']:,} {text('at_floor')}"
+    return f"{quality}, {few}, as many real images {text('floor')}"
 
 
 def _ranks(runs):
