@@ -295,6 +295,13 @@ def _check_line_fields(config):
 def _check_text(config):
     data, model, run = config.data, config.model, config.run
     text = f"data.source={data.source} consists of lines of text"
+    # First: the configuration may be one of images.
+    for name, value in (("kind", model.kind), ("critic_kind", model.critic_is)):
+        if value in ARCHITECTURES and value != "resnet1d":
+            raise UserError(
+                f"model.{name}={value} does not read text: {text}, so take "
+                f"configs/language_model.py, or model.{name}=resnet1d"
+            )
     if run.evaluate_every:
         raise UserError(
             f"run.evaluate_every={run.evaluate_every} needs images: {text}, so leave "
@@ -313,12 +320,6 @@ def _check_text(config):
             raise UserError(
                 f"data.{name}={value} applies to images: {text}, so leave "
                 f"data.{name} out"
-            )
-    for name, value in (("kind", model.kind), ("critic_kind", model.critic_is)):
-        if value in ARCHITECTURES and value != "resnet1d":
-            raise UserError(
-                f"model.{name}={value} does not read text: {text}, so take "
-                f"model.{name}=resnet1d"
             )
     required = [
         ("kind", "output", "softmax"),
