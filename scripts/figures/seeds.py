@@ -64,20 +64,31 @@ DOCUMENTS = {
 
 def check(options, systems) -> None:
     """Raises UserError for options that do not fit the systems, before any training."""
+    cats = [system for system in systems if system in CATS]
+    if options.images and not cats:
+        raise UserError(
+            f"--images {options.images} is the folder of cat faces, which "
+            f"{', '.join(systems)} does not use: remove it"
+        )
+    if options.no_train:
+        for name in ("epochs", "width", "images", "tfds_dir"):
+            if getattr(options, name):
+                raise UserError(
+                    f"--{name.replace('_', '-')} applies to training and cannot be "
+                    "combined with --no-train: give one of them"
+                )
     for system in systems:
-        missing = not run_directory(options, system, options.seed).exists()
-        if system not in CATS or options.tiny or options.no_train:
+        run = run_directory(options, system, options.seed)
+        if (run / "config.json").exists():
             continue
-        if missing and not options.images:
+        if options.no_train:
+            raise UserError(
+                f"{run} has no run: train it without --no-train, or give other --runs"
+            )
+        if system in cats and not (options.images or options.tiny):
             raise UserError(
                 f"{system} needs images of cat faces: give their folder with --images"
             )
-    if options.no_train and (options.epochs or options.width):
-        name = "epochs" if options.epochs else "width"
-        raise UserError(
-            f"--{name} applies to training and cannot be combined with --no-train: "
-            "give one of them"
-        )
 
 
 def run_directory(options, system, seed) -> Path:

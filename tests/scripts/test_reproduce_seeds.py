@@ -97,12 +97,15 @@ def test_a_run_that_stops_early_is_not_measured(tmp_path, monkeypatch):
         (["mnist"], "seeds mnist is not known: did you mean mnist_dcgan"),
         (["mnist_dcgan", "mnist_dcgan"], "mnist_dcgan is given twice: give it once"),
         (["mnist_dcgan", "--no-train", "--epochs", "3"], "--epochs applies to trai"),
+        (["mnist_dcgan", "--no-train"], "runs/mnist_dcgan-seed0 has no run: train it"),
+        (["mnist_dcgan", "--images", "/"], "--images / is the folder of cat faces, wh"),
         (["mnist_dcgan", "--text", "x"], "--text x does not apply to seeds: it is a"),
     ],
 )
-def test_a_mistake_is_one_sentence(words, sentence, tmp_path):
+def test_a_mistake_is_one_sentence(words, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as error:
-        reproduce.main(["seeds", *words, "--runs", str(tmp_path / "runs")])
+        reproduce.main(["seeds", *words, "--runs", "runs"])
     assert str(error.value).startswith(sentence)
     assert not (tmp_path / "runs").exists()
 
