@@ -37,6 +37,8 @@ os.environ.setdefault("XLA_FLAGS", " ".join(FLAGS))
 # can be mistaken for data.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_legacy_prng_key", "error")
+# As run.precision; a GPU would round products to TensorFloat-32.
+jax.config.update("jax_default_matmul_precision", "float32")
 # All processes of one test session share the programs that they compile, and the cache
 # of whoever runs the tests stays as it is. Workers and commands inherit the variables,
 # and the process that started first removes the folder.

@@ -1,5 +1,7 @@
 """Plan of a run: its configuration, networks and cost, without data or compilation."""
 
+import contextlib
+import math
 from functools import partial
 
 import jax
@@ -19,7 +21,9 @@ def cycle_flops(config: Config) -> float:
     """Floating-point operations of n_critic critic updates and one generator update.
 
     XLA's count for the program before optimisation, with convolutions as plain
-    products: the cost of the layers' definition, independent of the machine.
+    products: the cost of the layers' definition, independent of the machine. Not a
+    number where JAX may not use the CPU (JAX_PLATFORMS), since XLA counts none for a
+    GPU.
     """
     spec = make_spec(config, get_batch=None)
     key = jax.random.key(0)
@@ -30,13 +34,21 @@ def cycle_flops(config: Config) -> float:
         labels = jax.ShapeDtypeStruct(shape[:1], jnp.int32)
     critic_step = jax.jit(partial(steps.critic_step, spec=spec))
     generator_step = jax.jit(partial(steps.generator_step, spec=spec))
-    with conv.use_implementation("products"):
+    with conv.use_implementation("products"), _on_cpu():
         critic = critic_step.lower(state, real, key, labels=labels)
         generator = generator_step.lower(state, key)
-    per_critic, per_generator = (
-        (step.cost_analysis() or {})["flops"] for step in (critic, generator)
-    )
+        per_critic, per_generator = (
+            (step.cost_analysis() or {}).get("flops", math.nan)
+            for step in (critic, generator)
+        )
     return spec.objective.n_critic * per_critic + per_generator
+
+
+def _on_cpu():
+    try:
+        return jax.default_device(jax.local_devices(backend="cpu")[0])
+    except RuntimeError:
+        return contextlib.nullcontext()
 
 
 def print_plan(config: Config, environment: dict) -> None:
@@ -49,9 +61,10 @@ def print_plan(config: Config, environment: dict) -> None:
     console.print_json(to_json(config))
     console.print(_table("generator", generator))
     console.print(_table("critic", critic))
-    cost = f"{cycle_flops(config) / 1e9:.3g} GFLOP"
+    flops = cycle_flops(config)
+    cost = "" if math.isnan(flops) else f", {flops / 1e9:.3g} GFLOP"
     updates = f"{config.objective.n_critic} critic updates and one generator update"
-    print(f"one cycle: {updates}, {cost}")
+    print(f"one cycle: {updates}{cost}")
     print(f"device: {environment['device']}, {environment['devices']} in total")
     print(f"precision: {environment['precision']}, networks in {environment['dtype']}")
 
