@@ -52,7 +52,8 @@ def test_a_configuration_equals_its_json(config):
 
 WORDS = st.text("abcXYZ019 _./:=,*~äß", min_size=1).filter(str.strip)
 TYPED = fields(st.integers(0, 2**31 - 1), st.floats(1e-30, 1e30), WORDS)
-ONE = [(section, name) for section, names in TYPED.items() for name in names]
+# data.dir chooses data.source by the files that are there.
+ONE = [(s, name) for s, names in TYPED.items() for name in names if name != "dir"]
 CHANGES = st.lists(st.sampled_from(ONE), max_size=12, unique=True).flatmap(
     lambda chosen: st.fixed_dictionaries({(s, n): TYPED[s][n] for s, n in chosen})
 )

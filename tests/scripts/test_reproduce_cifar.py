@@ -7,7 +7,7 @@ import pytest
 from helpers import CACHE, ROOT
 
 from figures import cifar, cifar_curves, cifar_resnet
-from wgan_jax import config, validation
+from wgan_jax import config, train, validation
 from wgan_jax.errors import UserError
 from wgan_jax.metrics import classifier
 
@@ -48,8 +48,8 @@ def test_resnet_of_classes(reproduce, monkeypatch):
     monkeypatch.setattr(cifar_resnet, "NETS", nets)
     one_block = ["--model.generator-widths", "1", "--model.critic-widths", "1", "1"]
     one_block += ["--model.critic-halvings", "1"]
-    fields = cifar.data_fields
-    monkeypatch.setattr(cifar, "data_fields", lambda *a: fields(*a) + one_block)
+    main = train.main
+    monkeypatch.setattr(train, "main", lambda words: main([*words, *one_block]))
     numbers, line = reproduce("cifar-resnet")
     (curve,) = numbers["curves"]["cifar10_resnet_acgan"]
     assert len(curve["score_deviation"]) == 2
