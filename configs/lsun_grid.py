@@ -19,7 +19,8 @@ code the 4x512 generator has He's initialisation and here Glorot's, as in the au
 experiment on LSUN; beta1 is 0.5 as in the appendix, 0 in the newest code.
 """
 
-from wgan_jax.config import Config, Data, Model, Objective, Optimizer, Run
+from configs.lsun_wgan import BEDROOMS
+from wgan_jax.config import Config, Model, Objective, Optimizer, Run
 
 BASELINE = {
     "z_dim": 128,
@@ -104,14 +105,7 @@ def cell(networks: str, method: str) -> Config:
     objective, optimizer, critic_norm = METHODS[method]
     model = BASELINE | {"critic_norm": critic_norm} | NETWORKS[networks]
     return Config(
-        data=Data(
-            source="tfds",
-            name="lsun/bedroom",
-            image_size=64,
-            channels=3,
-            resize="bilinear",
-            batch_size=64,
-        ),
+        data=BEDROOMS,
         model=Model(**model),
         objective=objective,
         optimizer=optimizer,

@@ -36,6 +36,14 @@ MLP = {
     "output": "linear",
     "bias": "all",
 }
+BEDROOMS = Data(
+    source="tfds",
+    name="lsun/bedroom",
+    image_size=64,
+    channels=3,
+    resize="bilinear",
+    batch_size=64,
+)
 # Fields of each pair of networks over those of DCGAN.
 NETWORKS = {
     "dcgan": {},
@@ -67,14 +75,7 @@ def experiment(networks: str, objective: str) -> Config:
         rates = {"critic_lr": FAILING_RATE, "generator_lr": FAILING_RATE}
         optimizer = Optimizer(kind="rmsprop", **rates)
     return Config(
-        data=Data(
-            source="tfds",
-            name="lsun/bedroom",
-            image_size=64,
-            channels=3,
-            resize="bilinear",
-            batch_size=64,
-        ),
+        data=BEDROOMS,
         model=Model(**(DCGAN | NETWORKS[networks])),
         objective=losses,
         optimizer=optimizer,

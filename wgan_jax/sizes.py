@@ -124,10 +124,10 @@ def _network(config, is_critic):
     elif kind not in ("dcgan", "resnet", "resnet64", "resnet128"):
         return 0, 0
     elif is_critic:
-        with_count = {"resnet": 0, "resnet128": 1}
+        first_halvings = {"resnet": 0, "resnet128": 1}
         halvings = count
-        if kind in with_count:
-            halvings = model.critic_halvings + with_count[kind]
+        if kind in first_halvings:
+            halvings = model.critic_halvings + first_halvings[kind]
         halved = [min(i + 1, halvings) for i in numbers]
         pixels = [(shape[0] >> n) * (shape[1] >> n) for n in halved]
         kernel = model.kernel**2

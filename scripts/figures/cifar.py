@@ -7,7 +7,6 @@ available (full form), otherwise those of a classifier trained on CIFAR-10's lab
 are named accordingly.
 """
 
-import math
 from pathlib import Path
 
 from figures import training
@@ -47,17 +46,7 @@ def train_run(name, form, seed, size, options) -> Path:
     typed = [("steps", options.steps), ("width", options.width)]
     more = "".join(f"-{name}{value}" for name, value in typed if value)
     run = options.runs / f"{name}-{size}{more}-{seed}"
-    every = form["steps"] // form["evaluations"]
-    chunk = math.gcd(every, form["chunk"])
-    fields = {
-        "run.seed": seed,
-        "run.steps": form["steps"],
-        "run.chunk": chunk,
-        "run.log-every": chunk,
-        "run.sample-every": every,
-        "run.checkpoint-every": every,
-        "run.keep-every": every,
-    }
+    fields = training.run_fields(form, seed, form["chunk"])
     if form["features"]:
         fields["model.features"] = form["features"]
     for field, value in data_fields(size, options).items():

@@ -15,7 +15,6 @@ configs/language_model.py.
 
 import contextlib
 import io
-import math
 from pathlib import Path
 
 import jax
@@ -76,16 +75,7 @@ def write_tiny(runs: Path) -> Path:
 
 def train_run(form, seed, size, text, options) -> Path:
     """Directory of a run, trained or resumed for the steps of the form."""
-    every = form["steps"] // form["evaluations"]
-    chunk = math.gcd(every, 50)
-    fields = {
-        "run.seed": seed,
-        "run.steps": form["steps"],
-        "run.chunk": chunk,
-        "run.log-every": chunk,
-        "run.sample-every": every,
-        "run.checkpoint-every": every,
-        "run.keep-every": every,
+    fields = training.run_fields(form, seed, chunk=50) | {
         "model.features": form["features"],
         "data.dir": Path(text).resolve(),
     }

@@ -6,6 +6,7 @@ measure how the samples look to people.
 
 import base64
 import io
+import math
 from functools import partial
 
 import jax
@@ -90,6 +91,24 @@ def stored(path, compute) -> dict:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, numbers)
     return numbers
+
+
+def run_fields(form, seed, chunk) -> dict:
+    """Fields of a run of form["steps"], with form["evaluations"] checkpoints.
+
+    chunk: the most steps in one call of the program.
+    """
+    every = form["steps"] // form["evaluations"]
+    chunk = math.gcd(every, chunk)
+    return {
+        "run.seed": seed,
+        "run.steps": form["steps"],
+        "run.chunk": chunk,
+        "run.log-every": chunk,
+        "run.sample-every": every,
+        "run.checkpoint-every": every,
+        "run.keep-every": every,
+    }
 
 
 def check_finished(run) -> None:
