@@ -25,7 +25,7 @@ def generator(model, sample_shape, rngs):
 
 
 def critic(model, sample_shape, rngs, outputs=1):
-    """The generator's layers in the opposite order."""
+    """A 1x1 convolution, blocks, a dense layer over the whole line."""
     parts, width = Parts(model, rngs), model.features
     length, vocabulary = sample_shape
     return [

@@ -1,6 +1,6 @@
 """The residual networks for 64x64 images of Gulrajani et al.'s code, gan_64x64.py.
 
-Their READMEs recommend them for samples of this size: GoodGenerator, GoodDiscriminator.
+Its README recommends them for this size: GoodGenerator and GoodDiscriminator.
 """
 
 import math
