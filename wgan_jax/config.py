@@ -213,7 +213,8 @@ class Model:
     stride-2 convolutions (dcgan), residual blocks that double or halve the image
     (resnet; resnet64, resnet128: those of WGAN-GP for these sizes), residual blocks
     with bottlenecks, one entry of the widths per block (bottleneck), residual blocks
-    along a line of text (resnet1d), or FILE.py:NAME or MODULE:NAME, a class of yours."""
+    along a line of text (resnet1d), or FILE.py:NAME or MODULE:NAME, a class of
+    yours."""
     critic_kind: str = "same"
     """Architecture of the critic; same is model.kind."""
     z_dim: int = 100
